@@ -1,0 +1,1 @@
+"""Safety observability for products built on the OpenAI API."""

@@ -1,0 +1,35 @@
+"""The ``openai-safety`` command: one verb per file, loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+# verb -> where its click command lives; the order is the order of the help page.
+VERBS = {
+    "demo": "openai_safety_otel.cli.demo:demo",
+    "doctor": "openai_safety_otel.cli.doctor:doctor",
+    "identifier": "openai_safety_otel.cli.identifier:identifier",
+    "report": "openai_safety_otel.cli.report:report",
+    "whois": "openai_safety_otel.cli.whois:whois",
+    "investigate": "openai_safety_otel.cli.investigate:investigate",
+    "decide": "openai_safety_otel.cli.decide:decide",
+    "suspend": "openai_safety_otel.cli.decide:suspend",
+    "decisions": "openai_safety_otel.cli.decide:decisions",
+    "queue": "openai_safety_otel.cli.queue:queue",
+    "notice": "openai_safety_otel.cli.notice:notice",
+    "webhooks": "openai_safety_otel.cli.webhooks:webhooks",
+    "batch": "openai_safety_otel.cli.batch:batch",
+    "erase": "openai_safety_otel.cli.erase:erase",
+}
+
+
+def main() -> None:
+    """Run the command line; without the ``cli`` extra, say in one line what to install."""
+    try:
+        group = importlib.import_module("openai_safety_otel.cli.group")
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        sys.exit("openai-safety needs click and rich: pip install 'openai-safety-otel[cli]'")
+    group.app()

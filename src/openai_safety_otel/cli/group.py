@@ -1,0 +1,35 @@
+"""The command group: finds a verb's file only when the verb is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+import click
+
+from openai_safety_otel.cli import VERBS
+
+
+class Verbs(click.Group):
+    """A click group over the table of verbs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Verbs in the table's order."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import the verb's command."""
+        place = VERBS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="openai-safety-otel")
+def app() -> None:
+    """Safety observability for products built on the OpenAI API.
+
+    Data goes to standard output, messages to standard error; every command takes --json where it prints data.
+    """

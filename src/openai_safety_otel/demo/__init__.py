@@ -1,0 +1,1 @@
+"""The demo: a loopback provider, an ordinary chat app, and traffic."""

@@ -1,0 +1,1 @@
+"""Requests, responses and errors to plain facts, by shape."""
