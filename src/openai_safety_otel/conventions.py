@@ -40,7 +40,7 @@ IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "none"]
 Direction = Literal["input", "output"]
 Traffic = Literal["production", "redteam", "drill"]
 CheckResult = Literal["passed", "flagged", "error"]
-ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict"]
+ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict", "no_user"]
 NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "org_alert", "unknown"]
 WebhookResult = Literal["accepted", "duplicate", "bad_signature", "bad_request", "too_large", "failed"]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
@@ -390,7 +390,7 @@ CLIENT_SECRETS: Final = _metric(
 SESSIONS: Final = _metric(
     "openai_safety.realtime.sessions", "counter", "{session}", "socket sessions observed here", (API, TRAFFIC)
 )
-# Derived from the events by the collector, never recorded in the process (26 records a call cost more than all else).
+# Derived from the events by the collector, never recorded in the process: 26 records a call cost too much.
 MODERATION_SCORE: Final = _metric(
     "openai_safety.moderation.score",
     "histogram",

@@ -22,7 +22,7 @@ _CONTEXT = b"openai-safety-otel\x00v1\x00"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 # Personal data by shape: white space, an e-mail address, or a telephone number.
-_RAW = re.compile(r"\s|[^@\s]+@[^@\s]+\.[^@\s]+|^\+?[\d().\-/]{7,20}$")
+_RAW = re.compile(r"\s|[^@\s]+@[^@\s]+\.[^@\s]+|^\+[\d().\-/]{7,20}$|^\d[\d().\-/]{8,20}\d$(?<!\d{14})")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -43,7 +43,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFacts:
-    """What a provider's error says, wherever it was found; ``message`` is read by rules and never exported."""
+    """What a provider's error says, wherever it stood; ``message`` is read by rules and never exported."""
 
     code: str | None = None
     type: str | None = None
@@ -80,8 +80,8 @@ class Moderation:
 class CallRecord:
     """The facts of one logical call, filled as they become known and read once at its end.
 
-    ``standard`` maps standard attribute names (``gen_ai.*``, ``openai.*``, ``server.*``) to values ready to be
-    set. Times are Unix nanoseconds; durations are seconds.
+    ``standard`` maps standard attribute names (``gen_ai.*``, ``openai.*``, ``server.*``) to values ready to
+    be set. Times are Unix nanoseconds; durations are seconds.
     """
 
     api: str

@@ -1,0 +1,137 @@
+"""Record to the one wide event, and the sink that every event of ours goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
+from opentelemetry._logs import LoggerProvider as LoggerProviderApi
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.record import AttributeValue, CallRecord, Outcome, SafetyEvent, Severity
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals.attributes import is_flagged, safety_attributes, score_attributes
+
+_NUMBERS = {"INFO": SeverityNumber.INFO, "WARN": SeverityNumber.WARN, "ERROR": SeverityNumber.ERROR}
+_QUIET = frozenset({"completed", "failed", "abandoned", "cancelled"})
+
+
+class Sink(Protocol):
+    """Where events go."""
+
+    def emit(self, event: SafetyEvent) -> None:
+        """Take one event; never raises, never blocks."""
+
+
+def call_event(record: CallRecord, outcome: Outcome, trace_ids: tuple[int, int, int]) -> SafetyEvent:
+    """The wide `openai_safety.call` event: every attribute we would set, scores included."""
+    attributes: dict[str, AttributeValue] = dict(record.standard)
+    attributes.update(score_attributes(record, only_flagged=False))
+    attributes.update(safety_attributes(record, outcome))
+    trace_id, span_id, flags = trace_ids
+    return SafetyEvent(
+        name=c.CALL_EVENT,
+        time_ns=record.ended_ns,
+        attributes=attributes,
+        body=_sentence(record, outcome),
+        severity=_severity(record, outcome),
+        trace_id=trace_id,
+        span_id=span_id,
+        trace_flags=flags,
+    )
+
+
+def _severity(record: CallRecord, outcome: Outcome) -> Severity:
+    if outcome.block_type == "identifier_blocked":
+        return "ERROR"
+    return "WARN" if is_flagged(record) or outcome.name not in _QUIET else "INFO"
+
+
+def _sentence(record: CallRecord, outcome: Outcome) -> str:
+    why = outcome.block_type or ("" if outcome.name == "completed" else outcome.error_type)
+    flagged = ", flagged" if is_flagged(record) else ""
+    return f"{record.endpoint} {outcome.name}{f' ({why})' if why else ''}{flagged}"
+
+
+class EventSink:
+    """Events to OpenTelemetry, and to a file or standard output where the settings say so.
+
+    Events of another scope (evidence) get a logger of that scope, so that a collector can route them apart.
+    """
+
+    def __init__(
+        self,
+        provider: LoggerProviderApi | None = None,
+        others: tuple[Callable[[SafetyEvent], None], ...] = (),
+    ) -> None:
+        self._provider = provider
+        self._others = others
+        self._loggers: dict[str, Logger] = {}
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        provider: LoggerProviderApi | None = None,
+        *,
+        on_drop: Callable[[str], None] | None = None,
+    ) -> EventSink:
+        """The sink these settings ask for; ``on_drop`` hears the reason of each event not written."""
+        others: list[Callable[[SafetyEvent], None]] = []
+        if settings.file_dir:
+            from openai_safety_otel.signals.files import EventFile  # noqa: PLC0415 - only where it is used
+
+            others.append(
+                EventFile(
+                    settings.file_dir,
+                    max_mb=settings.file_max_mb,
+                    keep=settings.file_keep,
+                    on_drop=on_drop,
+                ).emit
+            )
+        if settings.stdout_events:
+            from openai_safety_otel.signals.stdout import write_line  # noqa: PLC0415 - only where it is used
+
+            others.append(write_line)
+        return cls(provider, tuple(others))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether events go somewhere besides OpenTelemetry."""
+        return bool(self._others)
+
+    def emit(self, event: SafetyEvent) -> None:
+        """Hand the event to each destination; a failing one does not keep it from the others."""
+        with harmless("event"):
+            self._logger(event.scope).emit(log_record(event))
+        for write in self._others:
+            with harmless("event file"):
+                write(event)
+
+    def _logger(self, scope: str) -> Logger:
+        logger = self._loggers.get(scope)
+        if logger is None:
+            logger = self._loggers[scope] = get_logger(scope, logger_provider=self._provider)
+        return logger
+
+
+def log_record(event: SafetyEvent) -> LogRecord:
+    """The OpenTelemetry log record of an event, timestamp set, its name also as an attribute."""
+    context = None
+    if event.trace_id:
+        ids = SpanContext(
+            event.trace_id, event.span_id, is_remote=False, trace_flags=TraceFlags(event.trace_flags)
+        )
+        context = set_span_in_context(NonRecordingSpan(ids))
+    return LogRecord(
+        timestamp=event.time_ns,
+        context=context,
+        severity_number=_NUMBERS[event.severity],
+        severity_text=event.severity,
+        body=event.body or None,
+        attributes={**event.attributes, c.EVENT_NAME: event.name},
+        event_name=event.name,
+    )

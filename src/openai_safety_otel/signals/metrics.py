@@ -1,0 +1,173 @@
+"""Record to measurements: closed label sets, never an identifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.outcome import reachable_blocks
+from openai_safety_otel.record import CallRecord, Outcome
+
+MAX_ZERO_SERIES = 60
+_STANDARD_LABELS = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS)
+
+
+class Metrics:
+    """The instruments of the contract and the one place that records them.
+
+    Args:
+        meter: where they are made.
+        max_models: distinct models kept as a label; later ones become ``_other``.
+        traffic: label of every series.
+    """
+
+    def __init__(self, meter: Meter, *, max_models: int, traffic: str) -> None:
+        self._meter = meter
+        self._traffic = traffic
+        self._max_models = max_models
+        self._models: set[str] = set()
+        self._zeroed: set[str] = set()
+        self._zero_series = 0
+        self._labels: dict[tuple[str, ...], dict[str, str]] = {}
+        self._calls = self.counter(c.CALLS)
+        self._blocks = self.counter(c.BLOCKS)
+        self._checks = self.counter(c.CHECKS)
+        self._flags = self.counter(c.FLAGS)
+        self._problems = self.counter(c.PROBLEMS)
+        self._dropped = self.counter(c.DROPPED)
+        self._secrets = self.counter(c.CLIENT_SECRETS)
+        self._sessions = self.counter(c.SESSIONS)
+        self._first_output = self.histogram(c.FIRST_OUTPUT)
+        self._duration = self.histogram(c.OPERATION_DURATION)
+        self._tokens = self.histogram(c.TOKEN_USAGE)
+        self._first_chunk = self.histogram(c.FIRST_CHUNK)
+
+    def counter(self, metric: c.Metric) -> Counter:
+        """A counter of the contract."""
+        return self._meter.create_counter(metric.name, unit=metric.unit, description=metric.doc)
+
+    def histogram(self, metric: c.Metric) -> Histogram:
+        """A histogram of the contract, with its bounds."""
+        return self._meter.create_histogram(
+            metric.name,
+            unit=metric.unit,
+            description=metric.doc,
+            explicit_bucket_boundaries_advisory=list(metric.bounds),
+        )
+
+    def gauge(self, metric: c.Metric, read: Callable[[], Iterable[tuple[float, Mapping[str, str]]]]) -> None:
+        """An observable gauge of the contract; ``read`` gives values with their labels."""
+
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value, labels) for value, labels in read()]
+
+        self._meter.create_observable_gauge(
+            metric.name, callbacks=[observe], unit=metric.unit, description=metric.doc
+        )
+
+    def record(
+        self, record: CallRecord, outcome: Outcome, context: Context | None, *, own_span: bool
+    ) -> None:
+        """All measurements of one finished call; exemplars link to the span in ``context``."""
+        self._zero(record.api)
+        model = self.model(record.request_model)
+        who = record.identity
+        self._calls.add(
+            1,
+            self._label(
+                c.CALLS, record.api, model, outcome.name, who.source, record.delivery, record.traffic
+            ),
+            context,
+        )
+        if outcome.block_type:
+            labels = self._label(
+                c.BLOCKS,
+                record.api,
+                outcome.block_type,
+                outcome.block_class or "",
+                outcome.block_source or "request",
+                record.traffic,
+            )
+            self._blocks.add(1, labels, context)
+        if record.time_to_first_output is not None:
+            self._first_output.record(
+                record.time_to_first_output, self._label(c.FIRST_OUTPUT, record.api, model), context
+            )
+        for reason in record.problems:
+            self._problems.add(1, self._label(c.PROBLEMS, reason), context)
+        if record.moderation.legs:
+            self._moderation(record, context)
+        if own_span:
+            self._client(record, outcome, model, context)
+
+    def dropped(self, signal: str, reason: str, count: int = 1) -> None:
+        """Count what could not be kept."""
+        self._dropped.add(count, self._label(c.DROPPED, signal, reason))
+
+    def client_secret(self) -> None:
+        """Count a Realtime client secret issued."""
+        self._secrets.add(1, self._label(c.CLIENT_SECRETS, self._traffic))
+
+    def session(self, api: str) -> None:
+        """Count a socket session observed here."""
+        self._sessions.add(1, self._label(c.SESSIONS, api, self._traffic))
+
+    def model(self, name: str | None) -> str:
+        """A model as a label: the first N distinct names, then ``_other``."""
+        if name is None:
+            return ""
+        if name not in self._models:
+            if len(self._models) >= self._max_models:
+                return c.OTHER_MODEL
+            self._models.add(name)
+        return name
+
+    def _label(self, metric: c.Metric, *values: str) -> dict[str, str]:
+        # Label dicts are reused: their sets are closed and small, and building them shows in profiles.
+        key = (metric.name, *values)
+        found = self._labels.get(key)
+        if found is None:
+            found = {name: value for name, value in zip(metric.labels, values, strict=True) if value}
+            self._labels[key] = found
+        return found
+
+    def _moderation(self, record: CallRecord, context: Context | None) -> None:
+        for direction, leg in record.moderation.legs.items():
+            result = "error" if leg.flagged is None else "flagged" if leg.flagged else "passed"
+            self._checks.add(1, self._label(c.CHECKS, record.api, direction, result), context)
+            for category in leg.categories:
+                known = category if category in c.SCORES[direction] else c.OTHER_CATEGORY
+                self._flags.add(1, self._label(c.FLAGS, direction, known), context)
+
+    def _client(self, record: CallRecord, outcome: Outcome, model: str, context: Context | None) -> None:
+        """The standard client metrics, recorded only where the span is ours."""
+        labels: dict[str, Any] = {
+            name: record.standard[name] for name in _STANDARD_LABELS if name in record.standard
+        }
+        if model:
+            labels[c.REQUEST_MODEL] = model
+        ended = {**labels, c.ERROR_TYPE: outcome.error_type} if outcome.error_type else labels
+        self._duration.record((record.ended_ns - record.started_ns) / 1e9, ended, context)
+        for kind, name in (("input", c.INPUT_TOKENS), ("output", c.OUTPUT_TOKENS)):
+            count = record.standard.get(name)
+            if isinstance(count, int) and record.operation != "fetch_response":
+                self._tokens.record(count, {**labels, c.TOKEN_TYPE: kind}, context)
+        if record.time_to_first_chunk is not None:
+            self._first_chunk.record(record.time_to_first_chunk, labels, context)
+
+    def _zero(self, api: str) -> None:
+        """Start the block series an API can reach at 0: `increase()` misses a series born at 1."""
+        if api in self._zeroed:
+            return
+        self._zeroed.add(api)
+        for kind, source in reachable_blocks(api):
+            if self._zero_series >= MAX_ZERO_SERIES:
+                return
+            self._zero_series += 1
+            self._blocks.add(
+                0, self._label(c.BLOCKS, api, kind, c.BLOCK_CLASSES[kind], source, self._traffic)
+            )
