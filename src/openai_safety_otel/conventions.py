@@ -42,7 +42,9 @@ Traffic = Literal["production", "redteam", "drill"]
 CheckResult = Literal["passed", "flagged", "error"]
 ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict", "no_user"]
 NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "org_alert", "unknown"]
-WebhookResult = Literal["accepted", "duplicate", "bad_signature", "bad_request", "too_large", "failed"]
+WebhookResult = Literal[
+    "accepted", "duplicate", "ignored", "bad_signature", "bad_request", "too_large", "failed"
+]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
 ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
 
@@ -224,6 +226,9 @@ NOTICE_STATUS: Final = _attribute(
 )
 NOTICE_ORIGIN: Final = _attribute(
     "openai_safety.notice.origin", "string", "how it came", ("webhook", "manual")
+)
+NOTICE_RECEIVED: Final = _attribute(
+    "openai_safety.notice.received_at", "int", "unix seconds; a mail may be entered later than it came"
 )
 NOTICE_DEADLINE: Final = _attribute("openai_safety.notice.deadline_at", "int", "unix seconds")
 NOTICE_EVENT_TYPE: Final = _attribute("openai_safety.notice.event_type", "string", "the webhook's own type")

@@ -180,7 +180,10 @@ class Settings:
     webhook_secret: bytes | None = setting(
         None, _secret, "signing secret of the webhook endpoint (`whsec_…`)", secret=True
     )
-    notify_url: str | None = setting(None, _text, "POST each notice here as JSON")
+    case_api_key: str | None = setting(
+        None, _text, "key that may read safety cases and alerts; default: OPENAI_API_KEY", secret=True
+    )
+    notify_url: str | None = setting(None, _text, "POST each notice here as JSON", secret=True)
     notify_template: str | None = setting(
         None, _text, "file with a JSON template for NOTIFY_URL; default suits Slack-compatible hooks"
     )

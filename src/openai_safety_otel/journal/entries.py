@@ -13,7 +13,7 @@ from openai_safety_otel.conventions import NoticeType, Traffic
 
 Action = Literal["watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close"]
 LookUp = Literal["none", "pending", "done", "failed"]
-Delivery = Literal["off", "pending", "sent", "failed"]
+Carried = Literal["off", "pending", "done", "failed"]
 Entry = TypeVar("Entry", "Notice", "Decision")
 
 
@@ -25,7 +25,8 @@ class Notice:
     webhook of the same case are one, while a deactivation that follows in the same case is another.
     ``identifier`` is in the form telemetry carries (never a raw user id). ``received_at`` is when the
     organisation got it, ``recorded_at`` when we stored it. The last block is the state of the follow-up:
-    ``next_at`` is when the next step is due, None once nothing is left to do.
+    ``pending`` maps a step still to do to [tries so far, time of the next try], ``next_at`` is when the first
+    of them is due, None once nothing is left to do.
     """
 
     key: str
@@ -49,11 +50,10 @@ class Notice:
     closed_why: str | None = None
     look_up: LookUp = "none"
     look_up_error: str | None = None
-    attempts: int = 0
     emitted: bool = False
-    suspended: bool = False
-    outgoing: Delivery = "off"
-    outgoing_attempts: int = 0
+    suspension: Carried = "off"
+    outgoing: Carried = "off"
+    pending: dict[str, list[float]] = field(default_factory=dict)
     next_at: float | None = None
 
 
