@@ -53,6 +53,7 @@ class ErrorFacts:
     stage: str | None = None
     categories: tuple[str, ...] = ()
     has_misalignment: bool = False
+    flagged_input: bool = False
     message: str = field(default="", repr=False)
 
 
@@ -81,7 +82,8 @@ class CallRecord:
     """The facts of one logical call, filled as they become known and read once at its end.
 
     ``standard`` maps standard attribute names (``gen_ai.*``, ``openai.*``, ``server.*``) to values ready to
-    be set. Times are Unix nanoseconds; durations are seconds.
+    be set. Times are Unix nanoseconds; durations are seconds. ``choice_reasons`` collects a stream's finish
+    reasons by choice; ``oversized`` counts bodies and events too large for the tap to read.
     """
 
     api: str
@@ -106,11 +108,13 @@ class CallRecord:
     status: str | None = None
     incomplete_reason: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    choice_reasons: dict[int, str] = field(default_factory=dict)
     refused: bool = False
     errors: list[ErrorFacts] = field(default_factory=list)
     item_errors: list[ErrorFacts] = field(default_factory=list)
     filtered_stages: tuple[str, ...] = ()
     moderation: Moderation = field(default_factory=Moderation)
+    oversized: int = 0
     provider_request_id: str | None = None
     retries: int = 0
     host: str | None = None
