@@ -1,1 +1,43 @@
 """Safety observability for products built on the OpenAI API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from openai_safety_otel.identifier import EndUser, carry, end_user, set_end_user
+
+if TYPE_CHECKING:
+    from openai_safety_otel.guard import EndUserSuspended
+    from openai_safety_otel.instrumentor import SafetyInstrumentor
+    from openai_safety_otel.public import report_issue, safety_identifier
+
+__all__ = [
+    "EndUser",
+    "EndUserSuspended",
+    "SafetyInstrumentor",
+    "carry",
+    "end_user",
+    "report_issue",
+    "safety_identifier",
+    "set_end_user",
+]
+
+# Loaded when first used: importing this package stays cheap.
+_LAZY = {
+    "EndUserSuspended": "openai_safety_otel.guard",
+    "SafetyInstrumentor": "openai_safety_otel.instrumentor",
+    "report_issue": "openai_safety_otel.public",
+    "safety_identifier": "openai_safety_otel.public",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - only for lazily loaded names
+
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

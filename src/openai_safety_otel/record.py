@@ -103,6 +103,7 @@ class CallRecord:
     request_model: str | None = None
     response_model: str | None = None
     response_id: str | None = None
+    echoed_identifier: str | None = None
     streaming: bool = False
     background: bool = False
     status: str | None = None

@@ -1,1 +1,41 @@
-"""Record to telemetry."""
+"""Record to telemetry: span, measurements and event, with one guard around each."""
+
+from __future__ import annotations
+
+from opentelemetry.trace import Tracer
+
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.record import CallRecord, Outcome
+from openai_safety_otel.settings import SpanMode
+from openai_safety_otel.signals.event import Sink, call_event
+from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.signals.trail import Trail
+
+
+class Signals:
+    """Everything that leaves the process about calls."""
+
+    def __init__(self, tracer: Tracer, metrics: Metrics, sink: Sink, mode: SpanMode) -> None:
+        self._tracer = tracer
+        self.metrics = metrics
+        self.sink = sink
+        self._mode: SpanMode = mode
+
+    def trail(self, record: CallRecord, *, own_early: bool = True, own_late: bool = True) -> Trail:
+        """The span side of a call that begins now."""
+        return Trail(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
+
+    def finish(self, record: CallRecord, outcome: Outcome, trail: Trail | None, *, counted: bool = True) -> None:
+        """Emit a finished call; ``counted`` is False for a look at an outcome that was already counted."""
+        ids = (0, 0, 0)
+        context = None
+        if trail is not None:
+            with harmless("span"):
+                trail.finish(outcome)
+                ids, context = trail.ids, trail.context
+        if not counted:
+            return
+        with harmless("metrics"):
+            self.metrics.record(record, outcome, context, own_span=trail is not None and trail.owned)
+        with harmless("event"):
+            self.sink.emit(call_event(record, outcome, ids))

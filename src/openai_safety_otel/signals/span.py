@@ -54,13 +54,14 @@ def in_unsampled_model_call() -> bool:
     return any(str(key).startswith(_UTIL_GENAI_KEYS) and current[key] is not None for key in current)
 
 
-def start(tracer: Tracer, record: CallRecord) -> Span:
+def start(tracer: Tracer, record: CallRecord, context: Context | None = None) -> Span:
     """An own span, with what a sampler may want to see."""
     names = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS, c.SERVER_PORT)
     attributes = {name: record.standard[name] for name in names if name in record.standard}
     model = record.request_model
     return tracer.start_span(
         f"{record.operation} {model}" if model else record.operation,
+        context=context,
         kind=SpanKind.CLIENT,
         attributes=attributes,
         start_time=record.started_ns,
@@ -92,14 +93,3 @@ def end(span: Span, record: CallRecord, outcome: Outcome) -> None:
 def _plain(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     return dict(attributes)
 
-
-__all__ = [
-    "Context",
-    "current_model_call",
-    "end",
-    "in_unsampled_model_call",
-    "is_model_call",
-    "set_identity",
-    "set_outcome",
-    "start",
-]

@@ -1,0 +1,242 @@
+"""One observed call: opened at the hook, ended exactly once, wherever its end is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from openai_safety_otel.extract.endpoints import Endpoint
+from openai_safety_otel.extract.error import read_error
+from openai_safety_otel.extract.response import read_headers, read_response
+from openai_safety_otel.extract.sse import BodyReader
+from openai_safety_otel.extract.stream import Seen, fold
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.outcome import classify
+from openai_safety_otel.record import CallRecord, End
+from openai_safety_otel.signals.trail import Trail
+from openai_safety_otel.streams import tap
+
+_RAW_HEADER = "x-stainless-raw-response"
+_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("openai_safety_call", default=None)
+
+
+def current_call() -> Call | None:
+    """The call that the inner hooks belong to."""
+    return _current.get()
+
+
+class Pass:
+    """A call that is not ours to record: everything goes straight through."""
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+    def __enter__(self) -> Pass:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def admit(self) -> None:
+        """Nothing is refused."""
+
+    def seen(self, result: Any) -> Any:
+        """Nothing is read."""
+        return result
+
+
+class Call:
+    """Holds a record while its call runs; ``ended`` hears of the end once."""
+
+    __slots__ = (
+        "_body",
+        "_clock",
+        "_exhausted",
+        "_last",
+        "_open",
+        "_previous",
+        "_refusal",
+        "args",
+        "claimed",
+        "endpoint",
+        "ended",
+        "evidence",
+        "kwargs",
+        "reading",
+        "record",
+        "request",
+        "response",
+        "trail",
+    )
+
+    def __init__(self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None]) -> None:
+        self.record = record
+        self.endpoint = endpoint
+        self.ended = ended
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.trail: Trail | None = None
+        self.request: Any = None
+        self.response: Any = None
+        self.evidence: Any = None
+        self.reading = False
+        self.claimed = False
+        self._refusal: BaseException | None = None
+        self._body: BodyReader | None = None
+        self._open = [True]
+        self._exhausted = False
+        self._previous: Call | None = None
+        record.started_ns = time.time_ns()
+        # Durations come from a clock that never goes backwards.
+        self._clock = self._last = time.perf_counter_ns()
+
+    # -- around the call ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Call:
+        self._previous = _current.get()
+        _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # By value: a coroutine closed in another context must not raise here.
+        if _current.get() is self:
+            _current.set(self._previous)
+        self._previous = None
+        with harmless("span"):
+            if self.trail is not None:
+                self.trail.leave()
+        if error is not None:
+            self.failed(error)
+
+    def refuse(self, error: BaseException) -> None:
+        """Make `admit` raise: this end user is suspended here."""
+        self._refusal = error
+
+    def admit(self) -> None:
+        """Raise what a local suspension decided, before any network traffic."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
+        """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
+        record = self.record
+        read_headers(record, response.headers)
+        record.retries = retries
+        if self.trail is not None:
+            self.trail.look()
+        raw = response.request.headers.get(_RAW_HEADER)
+        if stream or raw == "stream":
+            self._body = BodyReader(response.headers)
+            if tap(response, self):
+                self.response = response
+        elif raw is not None:
+            self.response = response.content
+
+    def seen(self, result: Any) -> Any:
+        """The call returned: read a plain result; leave a streamed one open."""
+        with harmless("response"):
+            if self._body is not None and self.response is not None:
+                self.response = None  # the tap holds us now; we must not hold it
+            elif isinstance(self.response, bytes):
+                reader = BodyReader({"content-type": "application/json"})
+                reader.feed(self.record, self.response)
+                reader.finish(self.record)
+                self.finish("returned")
+            else:
+                read_response(self.record, result)
+                self.finish("returned")
+        return result
+
+    # -- what a stream tells -------------------------------------------------------------------------------
+
+    def chunk(self, chunk: object) -> None:
+        """One parsed chunk: a few comparisons for a plain delta."""
+        try:
+            self._last = now = time.perf_counter_ns()
+            record = self.record
+            record.chunks += 1
+            seen = fold(record, chunk)
+            if seen or record.chunks == 1 or record.complete:
+                self._mark(seen, now)
+            if self.evidence is not None:
+                self.evidence.chunk(chunk)
+        except Exception as error:  # the same guard, without a context manager for every chunk
+            if harmless.strict:
+                raise
+            harmless.failed("chunk", error)
+
+    def data(self, data: bytes) -> None:
+        """Bytes of a response that the caller reads unparsed."""
+        with harmless("body"):
+            self._last = now = time.perf_counter_ns()
+            self.record.chunks += 1
+            if self._body is not None:
+                self._mark(self._body.feed(self.record, data), now)
+
+    def _mark(self, seen: Seen, now: int) -> None:
+        record = self.record
+        elapsed = (now - self._clock) / 1e9
+        if record.time_to_first_chunk is None:
+            record.time_to_first_chunk = elapsed
+        if seen & Seen.OUTPUT:
+            record.output_begun = True
+            if record.time_to_first_output is None:
+                record.time_to_first_output = elapsed
+        if seen & Seen.TERMINAL:
+            record.complete = True
+        if record.complete and self.trail is not None and not self.trail.owned:
+            # Another instrumentation may end its span as soon as the caller has this chunk.
+            self.trail.settle(classify(record))
+
+    def drained(self) -> None:
+        """The end of the stream was reached."""
+        self._finish_body()
+        self.finish("returned")
+
+    def closed(self) -> None:
+        """Closed before its end was read, or garbage-collected; a terminal chunk already seen counts."""
+        self.finish("returned" if self.record.complete else "abandoned")
+
+    def failed(self, error: BaseException) -> None:
+        """The call or the reading of its stream raised."""
+        if not self._open:
+            return
+        with harmless("error"):
+            if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+                self.finish("cancelled")
+            elif isinstance(error, GeneratorExit):
+                self.closed()
+            else:
+                read_error(self.record, error)
+                self._last = time.perf_counter_ns()
+                self.finish("raised")
+
+    def _finish_body(self) -> None:
+        with harmless("body"):
+            if self._body is not None and not self.claimed:
+                seen = self._body.finish(self.record)
+                self._mark(seen, self._last)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def finish(self, end: End) -> None:
+        """End the record once; later ends are of no interest. Taking the token is atomic."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        record = self.record
+        record.end = end
+        if not record.chunks:
+            self._last = time.perf_counter_ns()
+        record.ended_ns = record.started_ns + max(0, self._last - self._clock)
+        self.ended(self)

@@ -1,0 +1,255 @@
+"""How the identifier reaches the provider: what the app already sends, where ours goes, or why it does not."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai_safety_otel.extract.endpoints import Endpoint
+from openai_safety_otel.identifier import (
+    EndUser,
+    Hasher,
+    identify,
+    looks_raw,
+    shown_identity,
+    unkeyed_short,
+)
+from openai_safety_otel.record import CallRecord, Identity
+from openai_safety_otel.resolver import Resolver
+from openai_safety_otel.settings import Settings
+
+HEADER = "OpenAI-Safety-Identifier"
+# Other providers behind the SDK that take an identifier; used once the host is on the allow-list.
+HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
+_ABSENT = object()
+_MAX_CACHED_KEYS = 256
+
+
+class Delivery:
+    """Fills in a record's identity and delivery, and puts our identifier where this call accepts one."""
+
+    def __init__(self, settings: Settings, hasher: Hasher | None) -> None:
+        self._settings = settings
+        self._hasher = hasher
+        self._resolver = Resolver(settings.user_resolver)
+        self._places = {**HOST_PLACES, **dict(settings.host_identifiers)}
+        self._allowed = {*settings.inject_hosts, *dict(settings.host_identifiers)}
+        self._key_ids: dict[str, str] = {}
+
+    def allowed(self, host: str | None) -> bool:
+        """Whether something may be added to calls to this host."""
+        return host in self._allowed
+
+    def person(self, record: CallRecord) -> EndUser | None:
+        """The end user of this call, problems noted on the record."""
+        return self._resolver.current(record.problems) if self._settings.identifier else None
+
+    def address(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
+        """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
+        person = self.person(record)
+        place = self.place(endpoint, record.host)
+        sent = caller_value(options, client, place)
+        own = identify(person, self._hasher)
+        record.identity = own
+        if sent is not _ABSENT:
+            return self._of_the_app(record, sent, own, person, place, options)
+        if not self._settings.identifier:
+            record.identity, record.delivery = Identity(source="not_used"), "none"
+            return options
+        user = _body(options).get("user")
+        if person is None and isinstance(user, str) and user:
+            return self._legacy(record, user, options)
+        value = self._to_send(record, person, place)
+        if value is None or place is None:
+            return options
+        changed = put(options, place, value)
+        record.delivery = "withheld" if changed is None else "sent"
+        return options if changed is None else changed
+
+    def place(self, endpoint: Endpoint, host: str | None) -> str | None:
+        """Where this call to this host takes an identifier: ``body:field`` or ``header:Name``, or None."""
+        if host in self._places and host in self._allowed:
+            return self._places[host] if endpoint.inference else None
+        return endpoint.place
+
+    def _to_send(self, record: CallRecord, person: EndUser | None, place: str | None) -> str | None:
+        """The value to inject, or None with the reason noted."""
+        if place is None or not self.allowed(record.host):
+            record.delivery = "not_accepted"
+            return None
+        if person is None:
+            record.delivery = "none"
+            record.problems.append("no_user")
+            return None
+        if person.system:
+            record.delivery = "none"
+            return None
+        value = person.identifier or record.identity.value
+        record.delivery = "withheld"
+        if value is None:
+            record.problems.append("no_key")
+        if record.identity.raw_suspected:
+            record.problems.append("raw_suspected")
+        return value if self._settings.inject else None
+
+    def _legacy(self, record: CallRecord, user: str, options: Any) -> Any:
+        record.identity = shown_identity(user, self._hasher, "legacy_user")
+        record.delivery = "sent"
+        if record.identity.raw_suspected:
+            record.problems.append("raw_suspected")
+        return options
+
+    def _of_the_app(
+        self,
+        record: CallRecord,
+        sent: object,
+        own: Identity,
+        person: EndUser | None,
+        place: str | None,
+        options: Any,
+    ) -> Any:
+        """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
+        text = sent if isinstance(sent, str) else ""
+        mode = self._settings.caller_identifier
+        shown = shown_identity(text, self._hasher, "caller")
+        if person is not None and text and text == person.id and not shown.raw_suspected:
+            # The raw user id itself, even if it does not look like personal data.
+            shown = dataclasses.replace(shown, value=own.value, key_id=own.key_id, raw_suspected=True)
+        ours = (person.identifier if person else None) or own.value
+        conflict = bool(text and ours and ours not in {text, shown.value})
+        known = (own.value, *own.matches) if own.value else own.matches
+        record.identity = dataclasses.replace(shown, linked=own.linked, conflict=conflict, matches=known)
+        record.delivery = "sent" if text else "none"
+        record.problems.extend(
+            reason
+            for reason, found in (("raw_suspected", shown.raw_suspected), ("conflict", conflict))
+            if found
+        )
+        if mode == "keep" or place is None or not text:
+            return options
+        return self._rewritten(record, text, own, ours if mode == "replace" else None, place, options)
+
+    def _rewritten(
+        self, record: CallRecord, text: str, own: Identity, ours: str | None, place: str, options: Any
+    ) -> Any:
+        value = ours or (self._hasher.end_user(text) if self._hasher else None)
+        changed = put(options, place, value, replace=True) if value else None
+        if changed is None or value is None:
+            return options
+        hashed = self._hasher.key_id if self._hasher and not looks_raw(value) else None
+        kept = own if ours and own.value == ours else Identity(source="caller", key_id=hashed)
+        record.identity = dataclasses.replace(kept, value=value, matches=record.identity.matches)
+        return changed
+
+    def with_moderation(self, options: Any, model: str) -> Any:
+        """The options with inline moderation asked for; unchanged where the body is not ours to change."""
+        data = getattr(options, "json_data", None)
+        if getattr(options, "content", None) is not None or not isinstance(data, Mapping):
+            return options
+        changed = copy.copy(options)
+        changed.json_data = {**data, "moderation": {"model": model}}
+        return changed
+
+    def api_key_id(self, key: object) -> str | None:
+        """A short keyed hash of the API key in use; None where it is not a string."""
+        if not isinstance(key, str) or not key:
+            return None
+        found = self._key_ids.get(key)
+        if found is None:
+            found = self._hasher.short(key) if self._hasher else unkeyed_short(key)
+            if len(self._key_ids) < _MAX_CACHED_KEYS:
+                self._key_ids[key] = found
+        return found
+
+
+def host_of(client: Any, options: Any) -> tuple[str | None, int | None]:
+    """Host and port that a call goes to: the client's base URL, unless the path is a whole URL."""
+    url = str(getattr(options, "url", ""))
+    if url.startswith(("http://", "https://")):
+        parts = urlsplit(url)
+        return parts.hostname, parts.port
+    base = getattr(client, "base_url", None)
+    return getattr(base, "host", None), getattr(base, "port", None)
+
+
+def _body(options: Any) -> Mapping[str, Any]:
+    """The JSON body as it will be sent: ``extra_body`` is merged over the call's own fields by the SDK."""
+    data = getattr(options, "json_data", None)
+    extra = getattr(options, "extra_json", None)
+    if isinstance(extra, Mapping):
+        return {**data, **extra} if isinstance(data, Mapping) else extra
+    return data if isinstance(data, Mapping) else {}
+
+
+def body_of(options: Any) -> Mapping[str, Any]:
+    """The JSON body as it will be sent; empty where there is none."""
+    return _body(options)
+
+
+def caller_value(options: Any, client: Any, place: str | None) -> object:
+    """What the app itself sends as an identifier (perhaps None), or a sentinel where it sends nothing."""
+    kind, _, name = (place or "body:safety_identifier").partition(":")
+    if kind == "body":
+        found = _nested(_body(options), name)
+        if found is not _ABSENT:
+            return found
+        name = HEADER
+    wanted = {name.lower(), HEADER.lower()}
+    for headers in (getattr(options, "headers", None), getattr(client, "_custom_headers", None)):
+        if isinstance(headers, Mapping):
+            for key, value in headers.items():
+                if isinstance(key, str) and key.lower() in wanted:
+                    return value
+    return _ABSENT
+
+
+def is_absent(value: object) -> bool:
+    """Whether `caller_value` found nothing."""
+    return value is _ABSENT
+
+
+def _nested(body: Mapping[str, Any], path: str) -> object:
+    found: Any = body
+    for part in path.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return _ABSENT
+        found = found[part]
+    return found
+
+
+def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any | None:
+    """A copy of the options with the value in its place; None where the body is not ours to change.
+
+    The app's own objects are never changed: it may send the same options or dict again.
+    """
+    kind, _, name = place.partition(":")
+    changed = copy.copy(options)
+    if kind == "header":
+        given = getattr(options, "headers", None)
+        kept = dict(given) if isinstance(given, Mapping) else {}
+        changed.headers = {k: v for k, v in kept.items() if k.lower() != name.lower()} | {name: value}
+        return changed
+    if getattr(options, "content", None) is not None:
+        return None
+    source = "extra_json" if replace and not is_absent(_nested(_extra(options), name)) else "json_data"
+    data = getattr(options, source, None)
+    if data is not None and not isinstance(data, Mapping):
+        return None
+    setattr(changed, source, _with(data or {}, name.split("."), value))
+    return changed
+
+
+def _extra(options: Any) -> Mapping[str, Any]:
+    extra = getattr(options, "extra_json", None)
+    return extra if isinstance(extra, Mapping) else {}
+
+
+def _with(body: Mapping[str, Any], path: list[str], value: str) -> dict[str, Any]:
+    head, *rest = path
+    if not rest:
+        return {**body, head: value}
+    inner = body.get(head)
+    return {**body, head: _with(inner if isinstance(inner, Mapping) else {}, rest, value)}

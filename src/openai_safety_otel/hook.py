@@ -1,0 +1,67 @@
+"""Two shells that differ by `await`, and the inner points where a response or an error is first seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openai_safety_otel.call import current_call
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.observer import Observer
+
+
+class Hooks:
+    """The wrappers that are put around the SDK's methods.
+
+    Args:
+        observer: opens and ends calls.
+        originals: the SDK's own ``request`` functions; anything else inside us is another instrumentation.
+    """
+
+    def __init__(self, observer: Observer, originals: frozenset[object]) -> None:
+        self.observer = observer
+        self._originals = originals
+
+    def _observe(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        peer = getattr(wrapped, "__func__", None) not in self._originals
+        return self.observer.observe(client, args, kwargs, peer_inside=peer)
+
+    def request(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``OpenAI.request``."""
+        with self._observe(wrapped, client, args, kwargs) as call:
+            call.admit()
+            return call.seen(wrapped(*call.args, **call.kwargs))
+
+    async def async_request(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``AsyncOpenAI.request``."""
+        with self._observe(wrapped, client, args, kwargs) as call:
+            call.admit()
+            return call.seen(await wrapped(*call.args, **call.kwargs))
+
+    def process_response(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``_process_response`` of both clients: inside every other wrapper, whatever the load order."""
+        call = current_call()
+        if call is not None:
+            with harmless("response"):
+                call.arrived(
+                    kwargs["response"],
+                    stream=bool(kwargs.get("stream")),
+                    retries=int(kwargs.get("retries_taken") or 0),
+                )
+        return wrapped(*args, **kwargs)
+
+    def status_error(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``_make_status_error_from_response``: the last moment at which a peer's span is current."""
+        call = current_call()
+        if call is not None and call.trail is not None:
+            with harmless("span"):
+                call.trail.look()
+        return wrapped(*args, **kwargs)

@@ -1,0 +1,168 @@
+"""`SafetyInstrumentor`: resolves settings, gets providers, installs and removes the hooks."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import wrapt
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.metrics import get_meter
+from opentelemetry.trace import get_tracer
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel import peers, silence
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.hook import Hooks
+from openai_safety_otel.keys import load_hasher
+from openai_safety_otel.observer import Observer
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals import Signals
+from openai_safety_otel.signals.event import EventSink
+from openai_safety_otel.signals.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+# (module, class, attribute, which wrapper): the outer hooks first, then the inner points.
+_TARGETS = (
+    ("openai", "OpenAI", "request", "request"),
+    ("openai", "AsyncOpenAI", "request", "async_request"),
+    ("openai._base_client", "SyncAPIClient", "_process_response", "process_response"),
+    ("openai._base_client", "AsyncAPIClient", "_process_response", "process_response"),
+    ("openai._base_client", "BaseClient", "_make_status_error_from_response", "status_error"),
+)
+
+
+class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Safety telemetry for every OpenAI call, without a change to the app.
+
+    ``instrument(**settings)`` takes every setting in lower case (``hmac_key_file=…``), and optionally
+    ``tracer_provider``, ``meter_provider`` and ``logger_provider``. A wrong argument raises; a wrong
+    environment value or file never does.
+    """
+
+    observer: Observer | None = None
+    state: str = "removed"
+    _installed: list[tuple[Any, str, Any, bool]]
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None that could make loading skip silently: the version is read, and judged, at run time."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        providers = {
+            name: kwargs.pop(name, None) for name in ("tracer_provider", "meter_provider", "logger_provider")
+        }
+        kwargs.pop("skip_dep_check", None)
+        kwargs.pop("raise_exception_on_conflict", None)
+        settings = Settings.resolve(**kwargs)
+        self._installed = []
+        if not settings.enabled:
+            return
+        self.observer = _build(settings, lambda: self.state, **providers)
+        self.state = "waiting"
+        observer = self.observer
+        wrapt.register_post_import_hook(lambda module: self._install(module, observer), "openai")
+
+    def _install(self, _module: Any, observer: Observer) -> None:
+        if observer is not self.observer:
+            return  # uninstrumented before openai was imported
+        try:
+            self._wrap(observer)
+        except Exception as error:  # noqa: BLE001 - importing openai must succeed whatever its inside looks like
+            self._unwrap()
+            self.state = "failed"
+            _log.error(  # noqa: TRY400 - one line, no traceback
+                "openai-safety-otel is NOT active: openai %s has no %s", _openai_version(), error
+            )
+            return
+        self.state = "installed"
+
+    def _wrap(self, observer: Observer) -> None:
+        base = importlib.import_module("openai._base_client")
+        originals = frozenset({base.SyncAPIClient.__dict__["request"], base.AsyncAPIClient.__dict__["request"]})
+        hooks = Hooks(observer, originals)
+        for module, cls, attribute, wrapper in _TARGETS:
+            owner = getattr(importlib.import_module(module), cls)
+            own = attribute in owner.__dict__
+            before = owner.__dict__.get(attribute)
+            wrapt.wrap_function_wrapper(owner, attribute, getattr(hooks, wrapper))
+            self._installed.append((owner, attribute, before, own))
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        observer, self.observer = self.observer, None
+        if observer is not None:
+            observer.active = False
+        self._unwrap()
+        self.state = "removed"
+
+    def _unwrap(self) -> None:
+        """Put the originals back; under another instrumentation's wrapper ours stays, passive."""
+        for owner, attribute, before, own in reversed(self._installed):
+            ours = owner.__dict__.get(attribute)
+            if not _is_ours(ours):
+                continue
+            if own:
+                setattr(owner, attribute, before)
+            else:
+                delattr(owner, attribute)
+        self._installed = []
+
+
+def _is_ours(wrapper: Any) -> bool:
+    inner = getattr(wrapper, "_self_wrapper", None)
+    return isinstance(getattr(inner, "__self__", None), Hooks)
+
+
+def _build(
+    settings: Settings,
+    state: Callable[[], str],
+    *,
+    tracer_provider: Any,
+    meter_provider: Any,
+    logger_provider: Any,
+) -> Observer:
+    own_version = _version("openai-safety-otel")
+    metrics = Metrics(
+        get_meter(c.SCOPE, own_version, meter_provider=meter_provider),
+        max_models=settings.metric_models,
+        traffic=settings.traffic,
+    )
+    harmless.on_failure = lambda place: metrics.dropped(place, "internal_error")
+    hasher = load_hasher(settings)
+    sink = EventSink.from_settings(
+        settings, logger_provider, on_drop=lambda reason: metrics.dropped("event", reason)
+    )
+    key_id = hasher.key_id if hasher else ""
+
+    def info() -> Iterable[tuple[float, Mapping[str, str]]]:
+        labels = {
+            c.VERSION: own_version,
+            c.SDK_VERSION: _openai_version(),
+            c.IDENTIFIER_KEY_ID: key_id,
+            c.HOOK_STATE: state(),
+        }
+        return [(1, {name: value for name, value in labels.items() if value})]
+
+    metrics.gauge(c.INFO, info)
+    tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
+    signals = Signals(tracer, metrics, sink, settings.span)
+    observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late)
+    observer.listeners.append(silence.Warner(settings, tracer_provider, meter_provider, logger_provider))
+    return observer
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _openai_version() -> str:
+    module = sys.modules.get("openai")
+    return str(getattr(module, "__version__", "")) if module else ""

@@ -1,0 +1,181 @@
+"""Opens calls and ends them: the one place that knows settings, identity, guard and signals together."""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import os
+from collections.abc import Callable
+from typing import Any
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.call import Call, Pass
+from openai_safety_otel.deliver import Delivery, body_of, host_of
+from openai_safety_otel.extract.endpoints import Endpoint, find
+from openai_safety_otel.extract.request import read_request
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.identifier import Hasher, shown_identity
+from openai_safety_otel.outcome import classify
+from openai_safety_otel.record import CallRecord, Outcome
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals import Signals
+from openai_safety_otel.streams import observed
+
+_MAX_SEEN = 10_000
+_PENDING = frozenset({"queued", "in_progress", "processing"})
+Listener = Callable[[CallRecord, Outcome], None]
+
+
+class Observer:
+    """Turns SDK requests into records.
+
+    Args:
+        settings: resolved settings.
+        hasher: None where no key is set or identifiers are off.
+        signals: where finished records go.
+        own_span: says, for an endpoint, whether another instrumentation makes its span after the call.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        hasher: Hasher | None,
+        signals: Signals,
+        *,
+        late_peer: Callable[[Endpoint], bool] = lambda _: False,
+    ) -> None:
+        self.settings = settings
+        self.active = True
+        self.signals = signals
+        self.delivery = Delivery(settings, hasher)
+        self.listeners: list[Listener] = []
+        self._hasher = hasher
+        self._late_peer = late_peer
+        self._open: dict[int, Call] = {}
+        self._counted: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._at_exit = False
+        if hasattr(os, "register_at_fork"):
+            # A child must not report its parent's open calls as abandoned.
+            os.register_at_fork(after_in_child=self._open.clear)
+
+    def observe(
+        self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
+    ) -> Call | Pass:
+        """A call to record, or one that passes straight through."""
+        if self.active:
+            with harmless("request"):
+                call = self._begin(client, args, kwargs, peer_inside=peer_inside)
+                if call is not None:
+                    return call
+        return Pass(args, kwargs)
+
+    def _begin(
+        self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
+    ) -> Call | None:
+        options = args[1] if len(args) > 1 else kwargs["options"]
+        endpoint = find(options.method, options.url)
+        if endpoint is None:
+            return None
+        record = CallRecord(
+            api=endpoint.api, endpoint=endpoint.name, operation=endpoint.operation, inference=endpoint.inference
+        )
+        call = Call(record, endpoint, self._ended)
+        sent = self._prepare(record, endpoint, client, options)
+        call.request = body_of(sent) if self.settings.evidence != "off" else None
+        call.args, call.kwargs = _with_options(args, kwargs, options, sent)
+        self._watch_stream(call)
+        call.trail = self.signals.trail(
+            record, own_early=not peer_inside, own_late=not self._late_peer(endpoint)
+        )
+        self._register(call)
+        return call
+
+    def _prepare(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
+        """Fill in who, where and what is asked; the options to send."""
+        record.host, port = host_of(client, options)
+        record.traffic = self.settings.traffic
+        record.api_key_id = self.delivery.api_key_id(getattr(client, "api_key", None))
+        record.standard.update(_standard(record, port, client))
+        sent = self.delivery.address(record, endpoint, client, options)
+        sent = self._moderated(record, endpoint, sent)
+        read_request(record, body_of(sent))
+        return sent
+
+    def _moderated(self, record: CallRecord, endpoint: Endpoint, options: Any) -> Any:
+        """Ask for inline moderation where the setting says so and the app did not."""
+        if self.settings.moderation != "score" or not endpoint.moderatable:
+            return options
+        body = body_of(options)
+        if "moderation" in body or not self.delivery.allowed(record.host):
+            return options
+        return self.delivery.with_moderation(options, self.settings.moderation_model)
+
+    def _watch_stream(self, call: Call) -> None:
+        stream_cls = call.kwargs.get("stream_cls")
+        if call.kwargs.get("stream") and stream_cls is not None:
+            call.kwargs = {**call.kwargs, "stream_cls": observed(stream_cls)}
+        call.record.streaming = bool(call.kwargs.get("stream"))
+
+    def _register(self, call: Call) -> None:
+        if not self._at_exit:
+            # Late, so that it runs before the exit handler of an SDK that was set up earlier.
+            self._at_exit = True
+            atexit.register(self.close_open)
+        self._open[id(call)] = call
+
+    def close_open(self) -> None:
+        """End what is still open, as abandoned: the process is leaving, or the hooks are."""
+        for call in list(self._open.values()):
+            call.closed()
+
+    def _ended(self, call: Call) -> None:
+        self._open.pop(id(call), None)
+        with harmless("record"):
+            record = call.record
+            if call.endpoint.once:
+                self._attribute(record)
+            outcome = classify(record)
+            counted = self._count(record, call.endpoint)
+            self.signals.finish(record, outcome, call.trail, counted=counted)
+            for listener in self.listeners:
+                listener(record, outcome)
+
+    def _attribute(self, record: CallRecord) -> None:
+        """A fetched outcome belongs to whom the provider says it was created for."""
+        if record.identity.value is None and record.echoed_identifier:
+            record.identity = shown_identity(record.echoed_identifier, self._hasher, "caller")
+
+    def _count(self, record: CallRecord, endpoint: Endpoint) -> bool:
+        """Whether this outcome is news: a fetched response counts once, by its id, when it has ended."""
+        pending = record.status in _PENDING
+        if endpoint.once and record.end == "returned" and not record.errors:
+            if pending or (record.response_id or "") in self._counted:
+                return False
+        if record.response_id and not pending:
+            self._counted[record.response_id] = None
+            while len(self._counted) > _MAX_SEEN:
+                self._counted.popitem(last=False)
+        return True
+
+
+def _standard(record: CallRecord, port: int | None, client: Any) -> dict[str, Any]:
+    azure = "azure" in type(client).__name__.lower() or (record.host or "").endswith(".azure.com")
+    found: dict[str, Any] = {
+        c.OPERATION_NAME: record.operation,
+        c.PROVIDER_NAME: "azure.ai.openai" if azure else "openai",
+    }
+    if record.host:
+        found[c.SERVER_ADDRESS] = record.host
+        if port is not None and port != 443:  # noqa: PLR2004 - the https port goes without saying
+            found[c.SERVER_PORT] = port
+    return found
+
+
+def _with_options(
+    args: tuple[Any, ...], kwargs: dict[str, Any], options: Any, sent: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if sent is options:
+        return args, kwargs
+    if len(args) > 1:
+        return (args[0], sent, *args[2:]), kwargs
+    return args, {**kwargs, "options": sent}

@@ -1,0 +1,206 @@
+"""The SDK's streams observed by one cached subclass per base, and the bytes of responses nobody parses."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import types
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any, Protocol, get_origin
+
+_classes: dict[Any, Any] = {}
+_taps: dict[tuple[type, ...], type[Tap]] = {}
+_BYTE_STREAMS = frozenset({"SyncByteStream", "AsyncByteStream"})
+
+
+class Listener(Protocol):
+    """What a stream tells its call."""
+
+    reading: bool
+    claimed: bool
+
+    def chunk(self, chunk: object) -> None:
+        """One parsed chunk."""
+
+    def data(self, data: bytes) -> None:
+        """Bytes that the caller reads from a response nobody parses."""
+
+    def drained(self) -> None:
+        """The end was reached."""
+
+    def failed(self, error: BaseException) -> None:
+        """Reading raised."""
+
+    def closed(self) -> None:
+        """The response was closed, or nobody can read it any more."""
+
+
+class _Reading:
+    """While the SDK reads a chunk for us, its own closing of the response is not the caller's."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Listener) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._call.reading = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._call.reading = False
+        if error is None:
+            self._call.drained()
+        elif isinstance(error, GeneratorExit):
+            self._call.closed()
+        else:
+            self._call.failed(error)
+
+
+def observed(stream_cls: Any) -> Any:
+    """The observing subclass of a stream class or alias (``Stream[Chunk]``); one per base, for ever."""
+    found = _classes.get(stream_cls)
+    if found is None:
+        found = _classes[stream_cls] = _subclass(stream_cls)
+    return found
+
+
+def _subclass(alias: Any) -> Any:
+    base = get_origin(alias) or alias
+    if not inspect.isclass(base) or not hasattr(base, "__stream__"):
+        return alias
+    reader = _async_reader(base) if hasattr(base, "__aiter__") else _sync_reader(base)
+    names = {
+        "__stream__": reader,
+        "__module__": base.__module__,
+        "__qualname__": base.__qualname__,
+        "__doc__": base.__doc__,
+    }
+    return types.new_class(base.__name__, (alias,), {}, lambda body: body.update(names))
+
+
+def _sync_reader(base: Any) -> Any:
+    def __stream__(self: Any) -> Iterator[Any]:
+        call = _claim(self)
+        with contextlib.closing(base.__stream__(self)) as inner:
+            if call is None:
+                yield from inner
+                return
+            with _Reading(call):
+                for chunk in inner:
+                    call.chunk(chunk)
+                    call.reading = False
+                    yield chunk
+                    call.reading = True
+
+    return __stream__
+
+
+def _async_reader(base: Any) -> Any:
+    async def __stream__(self: Any) -> AsyncIterator[Any]:
+        call = _claim(self)
+        async with contextlib.aclosing(base.__stream__(self)) as inner:
+            if call is None:
+                async for chunk in inner:
+                    yield chunk
+                return
+            with _Reading(call):
+                async for chunk in inner:
+                    call.chunk(chunk)
+                    call.reading = False
+                    yield chunk
+                    call.reading = True
+
+    return __stream__
+
+
+def _claim(stream: Any) -> Listener | None:
+    """The call behind a stream, found through the tap on its response; its bytes need no second look."""
+    tap = getattr(getattr(stream, "response", None), "stream", None)
+    if not isinstance(tap, Tap):
+        return None
+    tap.call.claimed = True
+    return tap.call
+
+
+class Tap:
+    """Stands before a response's byte stream: sees what the caller reads, and the close.
+
+    It is also what dies with an un-iterated stream, whose generator never ran.
+    """
+
+    def __init__(self, inner: Any, call: Listener) -> None:
+        self._inner = inner
+        self.call = call
+
+    def __iter__(self) -> Iterator[bytes]:
+        call = self.call
+        try:
+            for data in self._inner:
+                if not call.claimed:
+                    call.data(data)
+                yield data
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._raised(error)
+            raise
+        if not call.claimed:
+            call.drained()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call = self.call
+        try:
+            async for data in self._inner:
+                if not call.claimed:
+                    call.data(data)
+                yield data
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self._raised(error)
+            raise
+        if not call.claimed:
+            call.drained()
+
+    def _raised(self, error: BaseException) -> None:
+        # A claimed stream tells of its own errors, as the SDK's exceptions and not the transport's.
+        if not self.call.claimed:
+            self.call.failed(error)
+
+    def close(self) -> None:
+        try:
+            self._inner.close()
+        finally:
+            if not self.call.reading:
+                self.call.closed()
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            if not self.call.reading:
+                self.call.closed()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        call = self.__dict__.get("call")
+        if call is not None:
+            call.closed()
+
+
+def tap(response: Any, call: Listener) -> bool:
+    """Put a tap before a response's stream; False where it has none of a known kind."""
+    inner = response.stream
+    bases = tuple(c for c in type(inner).__mro__ if c.__name__ in _BYTE_STREAMS)
+    if not bases:
+        return False
+    made = _taps.get(bases)
+    if made is None:
+        made = _taps[bases] = type("Tap", (Tap, *bases), {})
+    response.stream = made(inner, call)
+    return True
