@@ -1,4 +1,4 @@
-"""How the identifier reaches the provider: what the app already sends, where ours goes, or why it does not."""
+"""How the identifier reaches the provider: what the app sends, where ours goes, or why it does not."""
 
 from __future__ import annotations
 
@@ -71,8 +71,9 @@ class Delivery:
 
     def place(self, endpoint: Endpoint, host: str | None) -> str | None:
         """Where this call to this host takes an identifier: ``body:field`` or ``header:Name``, or None."""
-        if host in self._places and host in self._allowed:
-            return self._places[host] if endpoint.inference else None
+        own_place = self._places.get(host or "")
+        if own_place and self.allowed(host):
+            return own_place if endpoint.inference else None
         return endpoint.place
 
     def _to_send(self, record: CallRecord, person: EndUser | None, place: str | None) -> str | None:
@@ -123,11 +124,10 @@ class Delivery:
         known = (own.value, *own.matches) if own.value else own.matches
         record.identity = dataclasses.replace(shown, linked=own.linked, conflict=conflict, matches=known)
         record.delivery = "sent" if text else "none"
-        record.problems.extend(
-            reason
-            for reason, found in (("raw_suspected", shown.raw_suspected), ("conflict", conflict))
-            if found
-        )
+        if shown.raw_suspected:
+            record.problems.append("raw_suspected")
+        if conflict:
+            record.problems.append("conflict")
         if mode == "keep" or place is None or not text:
             return options
         return self._rewritten(record, text, own, ours if mode == "replace" else None, place, options)

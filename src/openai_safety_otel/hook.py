@@ -45,7 +45,7 @@ class Hooks:
     def process_response(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Around ``_process_response`` of both clients: inside every other wrapper, whatever the load order."""
+        """Around both clients' ``_process_response``: inside every other wrapper, whatever the load order."""
         call = current_call()
         if call is not None:
             with harmless("response"):
@@ -59,7 +59,7 @@ class Hooks:
     def status_error(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Around ``_make_status_error_from_response``: the last moment at which a peer's span is current."""
+        """Around ``_make_status_error_from_response``: the last moment a peer's span is current."""
         call = current_call()
         if call is not None and call.trail is not None:
             with harmless("span"):

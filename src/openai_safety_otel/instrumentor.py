@@ -76,15 +76,13 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - importing openai must succeed whatever its inside looks like
             self._unwrap()
             self.state = "failed"
-            _log.error(  # noqa: TRY400 - one line, no traceback
-                "openai-safety-otel is NOT active: openai %s has no %s", _openai_version(), error
-            )
+            _log.error("openai-safety-otel is NOT active: openai %s has no %s", _openai_version(), error)
             return
         self.state = "installed"
 
     def _wrap(self, observer: Observer) -> None:
         base = importlib.import_module("openai._base_client")
-        originals = frozenset({base.SyncAPIClient.__dict__["request"], base.AsyncAPIClient.__dict__["request"]})
+        originals = frozenset(vars(cls)["request"] for cls in (base.SyncAPIClient, base.AsyncAPIClient))
         hooks = Hooks(observer, originals)
         for module, cls, attribute, wrapper in _TARGETS:
             owner = getattr(importlib.import_module(module), cls)

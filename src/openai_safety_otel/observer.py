@@ -33,7 +33,7 @@ class Observer:
         settings: resolved settings.
         hasher: None where no key is set or identifiers are off.
         signals: where finished records go.
-        own_span: says, for an endpoint, whether another instrumentation makes its span after the call.
+        late_peer: says, for an endpoint, whether another instrumentation makes its span after the call.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class Observer:
         self.signals = signals
         self.delivery = Delivery(settings, hasher)
         self.listeners: list[Listener] = []
-        self._hasher = hasher
+        self.hasher = hasher
         self._late_peer = late_peer
         self._open: dict[int, Call] = {}
-        self._counted: collections.OrderedDict[str, None] = collections.OrderedDict()
+        self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
         self._at_exit = False
         if hasattr(os, "register_at_fork"):
             # A child must not report its parent's open calls as abandoned.
@@ -77,7 +77,10 @@ class Observer:
         if endpoint is None:
             return None
         record = CallRecord(
-            api=endpoint.api, endpoint=endpoint.name, operation=endpoint.operation, inference=endpoint.inference
+            api=endpoint.api,
+            endpoint=endpoint.name,
+            operation=endpoint.operation,
+            inference=endpoint.inference,
         )
         call = Call(record, endpoint, self._ended)
         sent = self._prepare(record, endpoint, client, options)
@@ -140,19 +143,23 @@ class Observer:
             for listener in self.listeners:
                 listener(record, outcome)
 
+    def identifier_of(self, response_id: str) -> str | None:
+        """Whose answer this was, if it is among the last ten thousand of this process."""
+        return self._counted.get(response_id)
+
     def _attribute(self, record: CallRecord) -> None:
         """A fetched outcome belongs to whom the provider says it was created for."""
         if record.identity.value is None and record.echoed_identifier:
-            record.identity = shown_identity(record.echoed_identifier, self._hasher, "caller")
+            record.identity = shown_identity(record.echoed_identifier, self.hasher, "caller")
 
     def _count(self, record: CallRecord, endpoint: Endpoint) -> bool:
         """Whether this outcome is news: a fetched response counts once, by its id, when it has ended."""
         pending = record.status in _PENDING
-        if endpoint.once and record.end == "returned" and not record.errors:
-            if pending or (record.response_id or "") in self._counted:
-                return False
+        known = pending or (record.response_id or "") in self._counted
+        if endpoint.once and known and record.end == "returned":
+            return False
         if record.response_id and not pending:
-            self._counted[record.response_id] = None
+            self._counted[record.response_id] = record.identity.value
             while len(self._counted) > _MAX_SEEN:
                 self._counted.popitem(last=False)
         return True

@@ -11,7 +11,7 @@ from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 
 _MEND = {
-    "sdk": "pip install 'openai-safety-otel[otlp]' and start the app with: opentelemetry-instrument python app.py",
+    "sdk": "pip install 'openai-safety-otel[otlp]' and start with: opentelemetry-instrument python app.py",
     "spans": "set OTEL_TRACES_EXPORTER=otlp",
     "metrics": "set OTEL_METRICS_EXPORTER=otlp",
     "events": "set OTEL_LOGS_EXPORTER=otlp, or OPENAI_SAFETY_FILE_DIR to keep events in files",
@@ -67,7 +67,9 @@ def _providers(given: dict[str, Any]) -> dict[str, Any]:
 
 def _is_sdk(provider: Any) -> bool:
     # The API's own providers (no-op and proxy) live in the API's packages.
-    return type(provider).__module__.partition(".")[0] != "opentelemetry" or ".sdk" in type(provider).__module__
+    return (
+        type(provider).__module__.partition(".")[0] != "opentelemetry" or ".sdk" in type(provider).__module__
+    )
 
 
 def _exports_nothing(name: str, provider: Any) -> bool:

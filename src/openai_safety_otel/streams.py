@@ -82,7 +82,7 @@ def _subclass(alias: Any) -> Any:
 
 
 def _sync_reader(base: Any) -> Any:
-    def __stream__(self: Any) -> Iterator[Any]:
+    def read(self: Any) -> Iterator[Any]:
         call = _claim(self)
         with contextlib.closing(base.__stream__(self)) as inner:
             if call is None:
@@ -95,11 +95,12 @@ def _sync_reader(base: Any) -> Any:
                     yield chunk
                     call.reading = True
 
-    return __stream__
+    read.__name__ = "__stream__"
+    return read
 
 
 def _async_reader(base: Any) -> Any:
-    async def __stream__(self: Any) -> AsyncIterator[Any]:
+    async def read(self: Any) -> AsyncIterator[Any]:
         call = _claim(self)
         async with contextlib.aclosing(base.__stream__(self)) as inner:
             if call is None:
@@ -113,7 +114,8 @@ def _async_reader(base: Any) -> Any:
                     yield chunk
                     call.reading = True
 
-    return __stream__
+    read.__name__ = "__stream__"
+    return read
 
 
 def _claim(stream: Any) -> Listener | None:
@@ -171,6 +173,7 @@ class Tap:
             self.call.failed(error)
 
     def close(self) -> None:
+        """Close the response; the caller's own closing ends the record."""
         try:
             self._inner.close()
         finally:
@@ -178,6 +181,7 @@ class Tap:
                 self.call.closed()
 
     async def aclose(self) -> None:
+        """Close the response; the caller's own closing ends the record."""
         try:
             await self._inner.aclose()
         finally:

@@ -25,7 +25,9 @@ class Signals:
         """The span side of a call that begins now."""
         return Trail(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
 
-    def finish(self, record: CallRecord, outcome: Outcome, trail: Trail | None, *, counted: bool = True) -> None:
+    def finish(
+        self, record: CallRecord, outcome: Outcome, trail: Trail | None, *, counted: bool = True
+    ) -> None:
         """Emit a finished call; ``counted`` is False for a look at an outcome that was already counted."""
         ids = (0, 0, 0)
         context = None

@@ -17,7 +17,7 @@ from openai_safety_otel.signals.attributes import (
     score_attributes,
 )
 
-# What makes a recording span a model call; agent, chain, tool and workflow spans are current too: never those.
+# What makes a recording span a model call; agent, chain and tool spans are current too: never those.
 _MODEL_OPERATIONS = frozenset({"chat", "text_completion", "embeddings", "generate_content", "fetch_response"})
 _OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 _UTIL_GENAI = "opentelemetry.util.genai"
@@ -92,4 +92,3 @@ def end(span: Span, record: CallRecord, outcome: Outcome) -> None:
 
 def _plain(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     return dict(attributes)
-

@@ -1,0 +1,59 @@
+# Everything sets itself up: `make demo` and `make test` need only Python >= 3.10 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types check test-unit test-matrix test-peers stack-build test-stack stack-up bench audit docs clean help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+demo: $(READY) ## the whole loop on this machine: provider stub, unchanged app, telemetry, report
+	@$(BIN)/python -m openai_safety_otel.demo
+
+test: lint types test-unit ## lint, types and all tests that need no built program
+
+test-unit: $(READY)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not stack" tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+test-matrix: $(READY) ## the hook on each supported openai, with each OpenTelemetry
+	$(BIN)/python tests/matrix/run.py
+
+test-peers: $(READY) ## beside other GenAI instrumentations, loaded before and after
+	$(BIN)/python tests/peers/run.py
+
+stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
+	$(BIN)/python stack/build.py
+
+test-stack: stack-build ## everything that runs on the real programs
+	$(BIN)/python -m pytest -q -m stack tests
+
+stack-up: $(READY) ## the stack on loopback with the demo's traffic
+	$(BIN)/python stack/up.py
+
+bench: $(READY) ## all benchmarks, results into benchmarks/results
+	$(BIN)/python benchmarks/run.py
+
+docs: $(READY) ## write the generated parts of the README and docs
+	$(BIN)/python docs/generate.py
+
+# A stamp that is older than pyproject.toml means: install again.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python >= 3.10 is needed; set PYTHON=python3.x")'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "The venv module is missing: install the package python3-venv (Debian, Ubuntu) or set PYTHON=" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[otlp,cli,redis,webhooks,report]' --group demo --group dev
+	@touch $(READY)
+
+clean: ## remove what was built here
+	rm -rf $(VENV) .build .cache dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,72 @@
+"""What an app calls itself: compute an identifier elsewhere, and pass on a user's report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import get_args
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.harmless import harmless
+from openai_safety_otel.identifier import current_end_user, identify
+from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.keys import require_hasher
+from openai_safety_otel.record import AttributeValue, SafetyEvent
+from openai_safety_otel.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+def safety_identifier(user: str | None = None, *, session: str | None = None) -> str:
+    """The identifier the provider sees for a user id or an anonymous session: 64 hex characters.
+
+    Use it where calls are made that this package cannot see (a browser, another language, a batch file), so
+    that one person has one identifier everywhere.
+
+    Raises:
+        TypeError: not exactly one of ``user`` and ``session`` is given.
+        KeyProblemError: no usable key is set.
+    """
+    if (user is None) == (session is None):
+        raise TypeError("give either a user id or session=…")
+    hasher = require_hasher(Settings.resolve())
+    return hasher.end_user(user) if user is not None else hasher.session(str(session))
+
+
+def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None = None) -> None:
+    """Record that a user of the product reported an answer, as an ``openai_safety.user_report`` event.
+
+    Args:
+        response_id: the reported answer's id, as the SDK returned it.
+        reason: one of a closed list.
+        text: the user's own words; kept only where the setting ``EVIDENCE`` is not off.
+
+    Raises:
+        ValueError: the reason is not of the list.
+    """
+    if reason not in get_args(c.ReportReason):
+        raise ValueError(f"reason: expected one of {', '.join(get_args(c.ReportReason))}")
+    observer = SafetyInstrumentor().observer
+    if observer is None:
+        _log.warning("report_issue: openai-safety-otel is not active, the report goes nowhere")
+        return
+    with harmless("user report"):
+        reporter = identify(current_end_user(), observer.hasher)
+        pairs: tuple[tuple[str, AttributeValue | None], ...] = (
+            (c.RESPONSE_ID, response_id),
+            (c.REPORT_REASON, reason),
+            (c.USER_HASH, reporter.value),
+            (c.IDENTIFIER_KEY_ID, reporter.key_id),
+            (c.REPORTED_HASH, observer.identifier_of(response_id)),
+            (c.REPORT_TEXT, text[:2000] if text and observer.settings.evidence != "off" else None),
+            (c.TRAFFIC, observer.settings.traffic),
+        )
+        observer.signals.sink.emit(
+            SafetyEvent(
+                name=c.USER_REPORT_EVENT,
+                time_ns=time.time_ns(),
+                attributes={name: value for name, value in pairs if value is not None},
+                body=f"a user reported an answer: {reason}",
+                severity="WARN",
+            )
+        )
