@@ -1,0 +1,95 @@
+"""The automatic entry: the provider blocked this identifier, or blocked too many of its calls in a while."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from openai_safety_otel.decisions import decision_event
+from openai_safety_otel.journal.entries import Decision
+from openai_safety_otel.record import Outcome, SafetyEvent
+from openai_safety_otel.suspensions.entry import Entry
+from openai_safety_otel.suspensions.source import Source
+
+SUSPEND_SECONDS = 72 * 3600.0
+BY = "openai-safety (automatic)"
+_COUNT = re.compile(r"([1-9][0-9]*)/([1-9][0-9]*)")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AutoRule:
+    """When a block suspends its end user. ``blocks`` 0 counts none; ``window`` is in seconds."""
+
+    on_provider: bool = False
+    blocks: int = 0
+    window: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> AutoRule | None:
+        """Read the setting: ``off``, ``provider``, ``N/SECONDS``, or both joined by a comma.
+
+        A wrong value is one log line and means ``off``, because a mistake must not keep an app from starting.
+        """
+        rule = cls()
+        for part in (word.strip().lower() for word in text.split(",")):
+            if part == "provider":
+                rule = cls(True, rule.blocks, rule.window)
+            elif found := _COUNT.fullmatch(part):
+                rule = cls(rule.on_provider, int(found[1]), float(found[2]))
+            elif part != "off":
+                _log.warning("OPENAI_SAFETY_AUTO_SUSPEND is ignored: expected off, provider or N/SECONDS")
+                return None
+        return rule if rule.on_provider or rule.blocks else None
+
+    def concerns(self, outcome: Outcome) -> bool:
+        """Whether this outcome counts at all: enforcement only, never filters or our own refusals."""
+        if outcome.block_type == "identifier_blocked":
+            return True
+        return self.blocks > 0 and outcome.block_class == "enforcement"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoEntry:
+    """One block, judged away from the call path. ``at`` is when it happened, in Unix seconds."""
+
+    rule: AutoRule
+    identifier: str
+    outcome: Outcome
+    at: float
+    emit: Callable[[SafetyEvent], None]
+
+    def __call__(self, source: Source) -> None:
+        """Suspend the end user if the rule says so and nothing stronger is decided already."""
+        found = self._entry(source)
+        if found is None:
+            return
+        current = source.look_up([self.identifier]).get(self.identifier)
+        if current is not None and current.refuses:
+            return
+        source.write({self.identifier: found})
+        decision = Decision(
+            identifier=self.identifier,
+            action="suspend",
+            by=found.by,
+            why=found.why,
+            at=found.at,
+            until=found.until,
+        )
+        self.emit(decision_event(decision))
+
+    def _entry(self, source: Source) -> Entry | None:
+        rule, now = self.rule, time.time()
+        if rule.on_provider and self.outcome.block_type == "identifier_blocked":
+            # The provider's block has no end, so ours has none.
+            return Entry("suspend", None, BY, "the provider answered identifier_blocked", now)
+        if not rule.blocks:
+            return None
+        count = source.count_block(self.identifier, now=self.at, window=rule.window)
+        if count < rule.blocks:
+            return None
+        why = f"{count} enforcement blocks in {rule.window:.0f} s"
+        return Entry("suspend", now + SUSPEND_SECONDS, BY, why, now)

@@ -1,0 +1,76 @@
+"""One line of the suspension list: what was decided about one identifier, and until when."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeGuard, get_args
+
+Action = Literal["watch", "filter", "suspend", "revoke"]
+
+# Weakest first: where several forms of one person are listed, the strongest action counts.
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+_STRENGTH: Final = {action: rank for rank, action in enumerate(ACTIONS)}
+
+# An entry as the in-memory index keeps it: a plain tuple of atoms, which the garbage collector stops
+# visiting, so that a list of a million entries costs no collection pauses. Fields in the order of ``Entry``.
+Row = tuple[Action, float | None, str, str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the list says about one identifier.
+
+    ``until`` and ``at`` are Unix seconds; ``until`` None never expires. ``by`` and ``why`` are the operator's
+    and are never shown to the end user.
+    """
+
+    action: Action
+    until: float | None = None
+    by: str = ""
+    why: str = ""
+    at: float = 0.0
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a call must not leave the process."""
+        return self.action in ("suspend", "revoke")
+
+    def row(self) -> Row:
+        """The form kept in memory."""
+        return (self.action, self.until, self.by, self.why, self.at)
+
+    def fields(self) -> dict[str, str | float | None]:
+        """The form written to a list."""
+        return {
+            "action": self.action,
+            "until": self.until,
+            "by": self.by,
+            "why": self.why,
+            "at": self.at,
+        }
+
+
+def parse_row(value: Any) -> Row | None:
+    """Read one entry of a list; None where its action or its times make no sense."""
+    if not isinstance(value, dict) or not _is_action(action := value.get("action")):
+        return None
+    until, at = value.get("until"), value.get("at") or 0.0
+    if not (until is None or _is_time(until)) or not _is_time(at):
+        return None
+    return (action, until, str(value.get("by") or ""), str(value.get("why") or ""), at)
+
+
+def strongest(rows: list[Row], now: float | None = None) -> Entry | None:
+    """Choose among the rows of one person: expired ones do not count, the strongest action wins."""
+    now = time.time() if now is None else now
+    active = [row for row in rows if row[1] is None or row[1] > now]
+    return Entry(*max(active, key=lambda row: _STRENGTH[row[0]])) if active else None
+
+
+def _is_action(value: Any) -> TypeGuard[Action]:
+    return isinstance(value, str) and value in _STRENGTH
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
