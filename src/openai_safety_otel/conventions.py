@@ -378,7 +378,7 @@ DROPPED: Final = _metric(
 INFO: Final = _metric(
     "openai_safety.instrumentation.info",
     "gauge",
-    "1",
+    "{instrumentation}",  # unit "1" would become `_ratio` in Prometheus
     "always 1",
     (VERSION, SDK_VERSION, IDENTIFIER_KEY_ID, HOOK_STATE),
 )
