@@ -24,6 +24,16 @@ _RAW_HEADER = "x-stainless-raw-response"
 _current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("openai_safety_call", default=None)
 
 
+_last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "openai_safety_last_response", default=None
+)
+
+
+def last_response_id() -> str | None:
+    """The id of the last response that ended in this context, for the app's own log lines."""
+    return _last_response.get()
+
+
 def current_call() -> Call | None:
     """The call that the inner hooks belong to."""
     return _current.get()
@@ -239,4 +249,6 @@ class Call:
         if not record.chunks:
             self._last = time.perf_counter_ns()
         record.ended_ns = record.started_ns + max(0, self._last - self._clock)
+        if record.response_id is not None:
+            _last_response.set(record.response_id)
         self.ended(self)

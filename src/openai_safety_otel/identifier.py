@@ -132,6 +132,20 @@ def current_end_user() -> EndUser | None:
     return found.user if isinstance(found, Holder) else found
 
 
+def begin_request(user: EndUser | None) -> tuple[Holder, EndUser | Holder | None]:
+    """Start a request's shared holder in this context; what was there before is for `end_request`."""
+    previous = _current.get()
+    holder = Holder(user)
+    _current.set(holder)
+    return holder, previous
+
+
+def end_request(holder: Holder, previous: EndUser | Holder | None) -> None:
+    """Put back what was there before the request, unless this is another context."""
+    if _current.get() is holder:
+        _current.set(previous)
+
+
 def set_end_user(
     user: str | EndUser | None = None,
     *,
@@ -315,6 +329,4 @@ def shown_identity(value: str | None, hasher: Hasher | None, source: IdentifierS
     if not looks_raw(value):
         return Identity(value=value[:128], source=source)
     hashed = hasher.end_user(value) if hasher else None
-    return Identity(
-        value=hashed, source=source, key_id=hasher.key_id if hasher else None, raw_suspected=True
-    )
+    return Identity(value=hashed, source=source, key_id=hasher.key_id if hasher else None, raw_suspected=True)

@@ -60,10 +60,15 @@ class _Reading:
 
 
 def observed(stream_cls: Any) -> Any:
-    """The observing subclass of a stream class or alias (``Stream[Chunk]``); one per base, for ever."""
+    """The observing subclass of a stream class or alias (``Stream[Chunk]``); one per base of the SDK's own.
+
+    A base of another instrumentation is not remembered: some make a new class for every call.
+    """
     found = _classes.get(stream_cls)
     if found is None:
-        found = _classes[stream_cls] = _subclass(stream_cls)
+        found = _subclass(stream_cls)
+        if (get_origin(stream_cls) or stream_cls).__module__.startswith("openai."):
+            _classes[stream_cls] = found
     return found
 
 

@@ -1,0 +1,111 @@
+"""Where a web application knows its user: ASGI and WSGI middleware around a ``get_user`` callable."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+from openai_safety_otel.identifier import (
+    EndUser,
+    Holder,
+    as_end_user,
+    begin_request,
+    end_request,
+)
+
+_log = logging.getLogger(__name__)
+Scope = MutableMapping[str, Any]
+User = str | EndUser | None
+GetUser = Callable[[Scope], User | Awaitable[User]]
+AsgiApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+
+def _nobody(_: Any) -> None:
+    return None
+
+
+class SafetyMiddleware:
+    """ASGI middleware: one shared place for the end user of each HTTP request or WebSocket.
+
+    Args:
+        app: the application.
+        get_user: called with the connection's scope; may be a coroutine function. Without it the middleware
+            still makes `set_end_user` reach the endpoint from wherever it is called, a sync dependency in a
+            worker thread included.
+    """
+
+    def __init__(self, app: AsgiApp, get_user: GetUser = _nobody) -> None:
+        self.app = app
+        self._get_user = get_user
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
+    ) -> None:
+        """Serve one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        holder, previous = begin_request(None)
+        try:
+            holder.user = await self._user(scope)
+            await self.app(scope, receive, send)
+        finally:
+            end_request(holder, previous)
+
+    async def _user(self, scope: Scope) -> EndUser | None:
+        try:
+            found = self._get_user(scope)
+            return as_end_user(await found if inspect.isawaitable(found) else found)
+        except Exception:  # the app's own function; its request must go on
+            _log.exception("get_user failed; the request's OpenAI calls carry no end user")
+            return None
+
+
+class SafetyWsgiMiddleware:
+    """WSGI middleware: the same for Flask, Django and others; the user holds until the response is closed."""
+
+    def __init__(self, app: WsgiApp, get_user: Callable[[dict[str, Any]], User] = _nobody) -> None:
+        self.app = app
+        self._get_user = get_user
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        holder, previous = begin_request(None)
+        try:
+            holder.user = self._user(environ)
+            return _Body(self.app(environ, start_response), holder, previous)
+        except BaseException:
+            end_request(holder, previous)
+            raise
+
+    def _user(self, environ: dict[str, Any]) -> EndUser | None:
+        try:
+            return as_end_user(self._get_user(environ))
+        except Exception:  # the app's own function; its request must go on
+            _log.exception("get_user failed; the request's OpenAI calls carry no end user")
+            return None
+
+
+class _Body:
+    """A response body that gives the end user back when the server closes it."""
+
+    def __init__(self, body: Iterable[bytes], holder: Holder, previous: EndUser | Holder | None) -> None:
+        self._body = body
+        self._holder = holder
+        self._previous = previous
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """Close the application's body, then restore."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            end_request(self._holder, self._previous)
