@@ -60,7 +60,7 @@ class SafetyMiddleware:
         try:
             found = self._get_user(scope)
             return as_end_user(await found if inspect.isawaitable(found) else found)
-        except Exception:  # the app's own function; its request must go on
+        except Exception:  # noqa: BLE001 - the app's own function; its request must go on
             _log.exception("get_user failed; the request's OpenAI calls carry no end user")
             return None
 
@@ -85,7 +85,7 @@ class SafetyWsgiMiddleware:
     def _user(self, environ: dict[str, Any]) -> EndUser | None:
         try:
             return as_end_user(self._get_user(environ))
-        except Exception:  # the app's own function; its request must go on
+        except Exception:  # noqa: BLE001 - the app's own function; its request must go on
             _log.exception("get_user failed; the request's OpenAI calls carry no end user")
             return None
 
