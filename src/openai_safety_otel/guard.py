@@ -17,6 +17,8 @@ from openai_safety_otel.suspensions.refresher import Dropped, Refresher
 if TYPE_CHECKING:
     from openai_safety_otel.suspended import Code, EndUserSuspended
 
+__all__ = ["UNAVAILABLE", "EndUserSuspended", "Guard", "refusal"]
+
 # How long the first reading of the list may hold up the start of the app, in seconds.
 START_SECONDS: Final = 1.0
 # A list that was not read for so many seconds counts as unreadable: `suspensions_on_error` decides.
@@ -134,3 +136,12 @@ def refusal(
     if entry is UNAVAILABLE:
         code = "suspensions_unavailable"
     return EndUserSuspended(code, until=entry.until if entry else None, method=method, url=url)
+
+
+def __getattr__(name: str) -> object:
+    """`EndUserSuspended` is an openai exception: openai is imported when somebody asks for it, not before."""
+    if name != "EndUserSuspended":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from openai_safety_otel.suspended import EndUserSuspended  # noqa: PLC0415 - see above
+
+    return EndUserSuspended
