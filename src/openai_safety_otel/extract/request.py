@@ -1,0 +1,106 @@
+"""A request's body to plain facts: one table of names and paths."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.extract.moderation import read_requested
+from openai_safety_otel.extract.shape import Reader, count, number, whole
+from openai_safety_otel.extract.words import safe_code, safe_identifier, safe_model
+from openai_safety_otel.record import CallRecord
+
+_API_TYPES: Final = {"chat": "chat_completions", "responses": "responses"}
+_FORMATS: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
+_OUTPUTS: Final = {"images": "image", "audio.speech.create": "speech"}
+
+
+def _not_one(value: Any) -> int | None:
+    found = count(value)
+    return None if found == 1 else found
+
+
+def _not_auto(value: Any) -> str | None:
+    found = safe_code(value) if isinstance(value, str) else None
+    return None if found == "auto" else found
+
+
+def _only_true(value: Any) -> bool | None:
+    return True if value is True else None
+
+
+def _word(value: Any) -> str | None:
+    return safe_code(value) if isinstance(value, str) else None
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    found = _word(value)
+    return (found,) if found else None
+
+
+def _format(value: Any) -> str | None:
+    return _FORMATS.get(value) if isinstance(value, str) else None
+
+
+# Attribute, path in the body, how its value is checked. Of several rows for one attribute the last one wins.
+_FIELDS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
+    (c.REQUEST_MODEL, ("agent", "model"), safe_model),
+    (c.REQUEST_MODEL, ("session", "model"), safe_model),
+    (c.REQUEST_MODEL, ("model",), safe_model),
+    (c.STREAM, ("stream",), _only_true),
+    (c.MAX_TOKENS, ("max_tokens",), count),
+    (c.MAX_TOKENS, ("max_completion_tokens",), count),
+    (c.MAX_TOKENS, ("max_output_tokens",), count),
+    (c.TEMPERATURE, ("temperature",), number),
+    (c.TOP_P, ("top_p",), number),
+    (c.FREQUENCY_PENALTY, ("frequency_penalty",), number),
+    (c.PRESENCE_PENALTY, ("presence_penalty",), number),
+    (c.SEED, ("seed",), whole),
+    (c.CHOICE_COUNT, ("n",), _not_one),
+    (c.REASONING_LEVEL, ("reasoning_effort",), _word),
+    (c.REASONING_LEVEL, ("reasoning", "effort"), _word),
+    (c.REQUEST_SERVICE_TIER, ("service_tier",), _not_auto),
+    (c.PREVIOUS_RESPONSE_ID, ("previous_response_id",), safe_identifier),
+    (c.CONVERSATION_ID, ("conversation",), safe_identifier),
+    (c.CONVERSATION_ID, ("conversation", "id"), safe_identifier),
+    (c.OUTPUT_TYPE, ("response_format", "type"), _format),
+    (c.OUTPUT_TYPE, ("text", "format", "type"), _format),
+    (c.ENCODING_FORMATS, ("encoding_format",), _words),
+    (c.DIMENSION_COUNT, ("dimensions",), count),
+)
+_BY_KEY: Final[dict[str, tuple[tuple[str, tuple[str, ...], Reader], ...]]] = {
+    key: tuple((name, path[1:], check) for name, path, check in _FIELDS if path[0] == key)
+    for _, (key, *_), _ in _FIELDS
+}
+
+
+def read_request(record: CallRecord, json_data: object) -> None:
+    """Note what a request asks for. Its content, identifiers and unknown members are not looked at."""
+    standard = record.standard
+    standard[c.OPERATION_NAME] = record.operation
+    if kind := _API_TYPES.get(record.api):
+        standard[c.API_TYPE] = kind
+    if output := _OUTPUTS.get(record.endpoint) or _OUTPUTS.get(record.api):
+        standard[c.OUTPUT_TYPE] = output
+    if not isinstance(json_data, dict):
+        return
+    for key, rows in _BY_KEY.items():
+        member = json_data.get(key)
+        if member is not None:
+            for name, rest, check in rows:
+                found = check(_below(member, rest))
+                if found is not None:
+                    standard[name] = found
+    model = standard.get(c.REQUEST_MODEL)
+    record.request_model = model if isinstance(model, str) else None
+    record.streaming = record.streaming or c.STREAM in standard
+    record.background = json_data.get("background") is True
+    read_requested(record, json_data.get("moderation"))
+
+
+def _below(member: Any, rest: tuple[str, ...]) -> Any:
+    for name in rest:
+        if not isinstance(member, dict):
+            return None
+        member = member.get(name)
+    return member

@@ -1,0 +1,267 @@
+"""An answer to plain facts, one reader for SDK objects, dictionaries and the last event of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.extract.error import add_error, facts_of
+from openai_safety_otel.extract.moderation import read_inline, read_results
+from openai_safety_otel.extract.shape import Reader, count, dig, get, items, pairs, text
+from openai_safety_otel.extract.words import safe_code, safe_identifier, safe_model
+from openai_safety_otel.record import CallRecord
+
+_REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id")
+_FETCH: Final = "fetch_response"
+
+
+def read_headers(record: CallRecord, headers: Mapping[str, str]) -> None:
+    """Note the provider's request id."""
+    for name in _REQUEST_IDS:
+        if found := safe_identifier(headers.get(name)):
+            record.provider_request_id = found
+            return
+
+
+# --- members that several APIs share --------------------------------------------------------------
+
+
+def _word(value: Any) -> str | None:
+    return safe_code(value) if isinstance(value, str) else None
+
+
+# Attribute, member, how its value is checked.
+_COMMON: Final[tuple[tuple[str, str, Reader], ...]] = (
+    (c.RESPONSE_ID, "id", safe_identifier),
+    (c.RESPONSE_MODEL, "model", safe_model),
+    (c.RESPONSE_SERVICE_TIER, "service_tier", _word),
+    (c.SYSTEM_FINGERPRINT, "system_fingerprint", safe_identifier),
+)
+# Attribute, the names its parent goes by (the usage itself where empty), the names it goes by.
+_USAGE: Final = (
+    (c.INPUT_TOKENS, (), ("input_tokens", "prompt_tokens")),
+    (c.OUTPUT_TOKENS, (), ("output_tokens", "completion_tokens")),
+    (c.CACHE_READ_TOKENS, ("input_tokens_details", "prompt_tokens_details"), ("cached_tokens",)),
+    (c.CACHE_WRITE_TOKENS, ("input_tokens_details", "prompt_tokens_details"), ("cache_write_tokens",)),
+    (c.REASONING_TOKENS, ("output_tokens_details", "completion_tokens_details"), ("reasoning_tokens",)),
+)
+
+
+def read_common(record: CallRecord, body: object) -> None:
+    """Id, model, tier and fingerprint."""
+    standard = record.standard
+    for name, member, check in _COMMON:
+        found = check(get(body, member))
+        if found is not None:
+            standard[name] = found
+    record.response_id = _text(standard.get(c.RESPONSE_ID))
+    record.response_model = _text(standard.get(c.RESPONSE_MODEL))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def read_usage(record: CallRecord, usage: object) -> None:
+    """Token counts. A fetched answer reports none: they belong to the call that made it."""
+    if usage is None or record.operation == _FETCH:
+        return
+    for name, parents, members in _USAGE:
+        for parent in map(get, [usage] * len(parents), parents) if parents else (usage,):
+            found = next((n for m in members if (n := count(get(parent, m))) is not None), None)
+            if found is not None:
+                record.standard[name] = found
+                break
+
+
+def read_status(record: CallRecord, body: object) -> None:
+    """Lifecycle status, why it is incomplete, and the error of a failed one."""
+    record.status = _word(get(body, "status")) or record.status
+    if record.status and record.operation == _FETCH:
+        record.standard[c.RESPONSE_STATUS] = record.status
+    reason = _word(dig(body, "incomplete_details", "reason"))
+    record.incomplete_reason = reason or record.incomplete_reason
+    for member in ("error", "last_error"):
+        read_failure(record, get(body, member))
+
+
+def read_failure(record: CallRecord, error: object) -> None:
+    """An ``error`` member, wherever it stands; most are null."""
+    if error is None or isinstance(error, (bool, int, float)):
+        return
+    if not (isinstance(error, (str, dict)) and not error):
+        add_error(record.errors, facts_of(error))
+
+
+def finish(record: CallRecord, reasons: tuple[str, ...]) -> None:
+    """Set the finish reasons, one for each choice, in order."""
+    if reasons:
+        record.finish_reasons = reasons
+        record.standard[c.FINISH_REASONS] = reasons
+
+
+def add_stage(record: CallRecord, stage: str) -> None:
+    """Note that a filter fired on the input or the output."""
+    if stage not in record.filtered_stages:
+        record.filtered_stages = (*record.filtered_stages, stage)
+
+
+def read_filter(record: CallRecord, results: object, stage: str) -> None:
+    """Azure's verdicts of one prompt or choice; its ``error`` member means that nothing was filtered."""
+    if results is not None and any(get(verdict, "filtered") is True for _, verdict in pairs(results)):
+        add_stage(record, stage)
+
+
+def read_prompt_filters(record: CallRecord, body: object) -> None:
+    """Azure's verdicts on the prompt."""
+    for prompt in items(body, "prompt_filter_results"):
+        read_filter(record, get(prompt, "content_filter_results"), "input")
+
+
+# --- chat and completions -------------------------------------------------------------------------
+
+
+def _chat(record: CallRecord, body: object) -> None:
+    read_common(record, body)
+    read_usage(record, get(body, "usage"))
+    reasons = []
+    for choice in items(body, "choices"):
+        reasons.append(_word(get(choice, "finish_reason")) or "error")
+        if reasons[-1] == "error":  # a gateway whose provider failed on the way
+            read_failure(record, get(choice, "error"))
+        record.refused = record.refused or bool(text(get(choice, "message"), "refusal"))
+        read_filter(record, get(choice, "content_filter_results"), "output")
+    finish(record, tuple(reasons))
+    read_prompt_filters(record, body)
+    read_inline(record, get(body, "moderation"))
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+# Items that hand over to the app: the answer goes on when it has done its part.
+_TOOL_CALLS: Final = frozenset(
+    {
+        "function_call",
+        "custom_tool_call",
+        "computer_call",
+        "local_shell_call",
+        "shell_call",
+        "apply_patch_call",
+        "mcp_approval_request",
+    }
+)
+_REASONS: Final = {"completed": "stop", "failed": "error", "cancelled": "cancelled"}
+_INCOMPLETE: Final = {"max_output_tokens": "length", "max_tokens": "length"}
+_AZURE_STAGES: Final = {"prompt": "input", "completion": "output"}
+
+
+def _responses(record: CallRecord, body: object) -> None:
+    read_common(record, body)
+    read_usage(record, get(body, "usage"))
+    read_status(record, body)
+    kinds = {read_item(record, item) for item in items(body, "output")}
+    reason = _finish_reason(record, tools=not kinds.isdisjoint(_TOOL_CALLS))
+    finish(record, (reason,) if reason else ())
+    conversation = safe_identifier(dig(body, "conversation", "id"))
+    if conversation:
+        record.standard[c.CONVERSATION_ID] = conversation
+    read_inline(record, get(body, "moderation"))
+    for verdict in items(body, "content_filters"):
+        if get(verdict, "blocked") is True:
+            add_stage(record, _AZURE_STAGES.get(text(verdict, "source_type"), "output"))
+
+
+def _finish_reason(record: CallRecord, *, tools: bool) -> str | None:
+    if record.status == "completed" and tools:
+        return "tool_calls"
+    if record.status == "incomplete":
+        why = record.incomplete_reason
+        return _INCOMPLETE.get(why, why) if why else "error"
+    return _REASONS.get(record.status) if record.status else None
+
+
+def read_item(record: CallRecord, item: object) -> str:
+    """One output item: a refusal, a blocked image, or nothing of interest. Returns its type."""
+    kind = text(item, "type")
+    if kind == "message":
+        record.refused = record.refused or any(
+            text(part, "type") == "refusal" for part in items(item, "content")
+        )
+    elif kind == "image_generation_call" and text(item, "status") == "failed":
+        error = get(item, "error")
+        if error is not None:
+            add_error(record.item_errors, facts_of(error))
+    return kind
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def _plain(record: CallRecord, body: object) -> None:
+    """Embeddings, images and audio: no state of their own."""
+    read_common(record, body)
+    read_usage(record, get(body, "usage"))
+    read_prompt_filters(record, body)
+
+
+def _job(record: CallRecord, body: object) -> None:
+    """Videos, batches and runs of assistants: something with a status, polled until it is done."""
+    read_common(record, body)
+    read_usage(record, get(body, "usage"))
+    read_status(record, body)
+
+
+def _moderations(record: CallRecord, body: object) -> None:
+    read_common(record, body)
+    record.moderation.model = record.response_model
+    read_results(record, "input", items(body, "results"))
+
+
+def _decisions(record: CallRecord, body: object) -> None:
+    _plain(record, body)
+    record.refused = any(text(answer, "type") == "refusal" for answer in items(body, "answers"))
+
+
+def _session(record: CallRecord, body: object) -> None:
+    """Realtime and Live: the id and the model of the session; the secret beside them is not looked at."""
+    session = get(body, "session")
+    read_common(record, body if session is None else session)
+
+
+def _agents(record: CallRecord, body: object) -> None:
+    _job(record, body)
+    model = safe_model(dig(body, "agent", "model"))
+    if model:
+        record.response_model = record.standard[c.RESPONSE_MODEL] = model
+
+
+_READERS: Final[dict[str, Callable[[CallRecord, object], None]]] = {
+    "responses": _responses,
+    "chat": _chat,
+    "completions": _chat,
+    "embeddings": _plain,
+    "images": _plain,
+    "audio": _plain,
+    "moderations": _moderations,
+    "videos": _job,
+    "batches": _job,
+    "assistants": _job,
+    "decisions": _decisions,
+    "realtime": _session,
+    "live": _session,
+    "agents": _agents,
+}
+_STATEFUL: Final = frozenset({"responses", "videos", "batches", "assistants", "agents"})
+
+
+def read_response(record: CallRecord, body: object) -> None:
+    """Note what an answer says, SDK object or dictionary, by shape; anything else is ignored.
+
+    An ``error`` member is read on every API: gateways answer 200 with nothing else in it.
+    """
+    if body is None or isinstance(body, (str, bytes, int, float, list, tuple)):
+        return
+    _READERS.get(record.api, _plain)(record, body)
+    if record.api not in _STATEFUL:
+        read_failure(record, get(body, "error"))

@@ -1,0 +1,75 @@
+"""Reading strangers' objects: dictionaries or SDK models, any member missing, wrong or hostile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+MAX_ITEMS = 1024
+_INT64 = 2**63
+
+
+def get(thing: object, name: str) -> Any:
+    """A member of a mapping or an object, or None. Never raises, whatever the object does."""
+    try:
+        if isinstance(thing, dict):
+            return thing.get(name)
+        return getattr(thing, name, None)
+    except Exception:  # noqa: BLE001 - an object of the app's may raise anything when touched
+        return None
+
+
+def text(thing: object, name: str) -> str:
+    """A text member; empty where it is missing or anything else, so that comparing it is safe."""
+    found = get(thing, name)
+    return found if type(found) is str else ""
+
+
+def dig(thing: object, *path: str) -> Any:
+    """A member of a member, or None."""
+    for name in path:
+        if thing is None:
+            return None
+        thing = get(thing, name)
+    return thing
+
+
+def items(thing: object, name: str) -> list[Any]:
+    """The first items of a list member; empty where it is not one."""
+    found = get(thing, name)
+    if not isinstance(found, (list, tuple)):
+        return []
+    try:
+        return list(found[:MAX_ITEMS])
+    except Exception:  # noqa: BLE001 - a subclass of list may raise anything
+        return []
+
+
+def pairs(thing: object) -> list[tuple[str, Any]]:
+    """Names and values of a mapping, or of a model's undeclared members."""
+    found = thing if isinstance(thing, dict) else get(thing, "model_extra")
+    try:
+        return [(name, value) for name, value in found.items() if isinstance(name, str)]
+    except Exception:  # noqa: BLE001 - None, or a mapping that raises
+        return []
+
+
+def whole(value: object) -> int | None:
+    """An integer that fits OTLP's int64; booleans are none."""
+    return value if type(value) is int and -_INT64 <= value < _INT64 else None
+
+
+def count(value: object) -> int | None:
+    """A whole number, 0 or more."""
+    return value if type(value) is int and 0 <= value < _INT64 else None
+
+
+def number(value: object) -> float | None:
+    """A finite number as a float; booleans are none."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    return float(value) if type(value) is int and -_INT64 <= value < _INT64 else None
+
+
+Reader = Callable[[Any], Any]
