@@ -1,0 +1,261 @@
+"""LogQL, one function per question: everything about single identifiers, keys and first occurrences.
+
+Events are structured metadata in Loki, so they are filtered with ``| name="value"``. Windows are ``$__auto``
+on dashboards (the range of an instant query, the step of a graph) and fixed in rules.
+"""
+
+from __future__ import annotations
+
+from grafana import names
+from grafana.names import BY, COMPLETED, DECISION, NOTABLE
+from grafana.scope import Match, Scope, equal, one_of, present
+from openai_safety_otel import conventions as c
+
+AUTO = "$__auto"
+USER = names.field(c.USER_HASH)
+MODEL = names.field(c.REQUEST_MODEL)
+API_KEY = names.field(c.API_KEY_ID)
+BLOCKED = equal(c.OUTCOME, "blocked")
+ENFORCED = equal(c.BLOCK_CLASS, "enforcement")
+IDENTIFIED = present(c.USER_HASH)
+CHOSEN = Match(c.USER_HASH, "=", "$identifier")
+SAFETY = (NOTABLE,)
+TOP = 10
+
+
+def count(lines: str, window: str, by: str) -> str:
+    """How many lines, by fields; ``window`` may end in an offset, as in ``75s offset 30s``."""
+    length, _, offset = window.partition(" ")
+    return f"sum by ({by}) (count_over_time({lines} [{length}]{' ' if offset else ''}{offset}))"
+
+
+def _whole(lines: str, window: str = AUTO) -> str:
+    return f"sum(count_over_time({lines} [{window}]))"
+
+
+def _calls(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
+    return at.events(c.CALL_EVENT, *matches, streams=streams)
+
+
+def _flagged(direction: c.Direction) -> Match:
+    return Match(c.FLAGGED[direction], "=", "true")
+
+
+# --- the organisation --------------------------------------------------------------------------------------
+
+
+def notices(at: Scope) -> str:
+    """The provider's notices, as lines."""
+    return at.events(c.NOTICE_EVENT, streams=SAFETY)
+
+
+def notices_by_type(at: Scope) -> str:
+    """Notices over time, by type."""
+    return count(notices(at), AUTO, names.field(c.NOTICE_TYPE))
+
+
+def blocks_by_class(at: Scope) -> str:
+    """Blocked calls over time: enforcement, filter, local."""
+    return count(_calls(at, BLOCKED, streams=SAFETY), AUTO, names.field(c.BLOCK_CLASS))
+
+
+def blocks_by_type_and_api(at: Scope) -> str:
+    """Blocked calls by rule and API."""
+    by = ", ".join(names.field(name) for name in (c.BLOCK_CLASS, c.BLOCK_TYPE, c.API))
+    return count(_calls(at, BLOCKED, streams=SAFETY), AUTO, by)
+
+
+def enforcement_blocks(at: Scope) -> str:
+    """Calls the provider's enforcement stopped."""
+    return _whole(_calls(at, BLOCKED, ENFORCED, streams=SAFETY))
+
+
+def refused(at: Scope) -> str:
+    """Calls a model refused."""
+    return _whole(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY))
+
+
+def flagged_by_api(at: Scope, direction: c.Direction) -> str:
+    """Flagged calls over time, by API."""
+    return count(_calls(at, _flagged(direction), streams=SAFETY), AUTO, names.field(c.API))
+
+
+def user_reports(at: Scope) -> str:
+    """Reports of the product's users, by reason."""
+    lines = at.events(c.USER_REPORT_EVENT, streams=SAFETY)
+    return count(lines, AUTO, names.field(c.REPORT_REASON))
+
+
+def events_by_stream(at: Scope) -> str:
+    """Safety events that reached the store, by stream."""
+    lines = ", ".join([*at.lines, f'{names.STREAM}=~".+"'])
+    return f"sum by ({names.STREAM}) (count_over_time({{{lines}}} [{AUTO}]))"
+
+
+def output_limit_missing(at: Scope) -> str:
+    """Share of text calls that set no output limit (0 to 1)."""
+    talking = one_of(c.API, "responses", "chat", "completions")
+    unlimited = _calls(at, talking, Match(c.MAX_TOKENS, "=", ""))
+    return f"{_whole(unlimited)} / {_whole(_calls(at, talking))}"
+
+
+# --- identifiers -------------------------------------------------------------------------------------------
+
+
+def top_by_blocks(at: Scope) -> str:
+    """Identifiers with the most enforcement blocks."""
+    return f"topk({TOP}, {count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+
+
+def top_by_flags(at: Scope, direction: c.Direction) -> str:
+    """Identifiers with the most flagged calls."""
+    return f"topk({TOP}, {count(_calls(at, _flagged(direction), IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+
+
+def _first_output(at: Scope, window: str, by: str, *matches: Match) -> str:
+    lines = _calls(at, present(c.TIME_TO_FIRST_OUTPUT), *matches)
+    value = names.field(c.TIME_TO_FIRST_OUTPUT)
+    return f'quantile_over_time(0.5, {lines} | unwrap {value} | __error__="" [{window}]) by ({by})'
+
+
+def possible_holds(at: Scope, window: str) -> str:
+    """Median seconds to first output of identifiers that wait far longer than their model makes others wait.
+
+    Over 5 s and over three times the model's median, of at least 5 streams.
+    """
+    group = f"{BY}, {MODEL}"
+    streams = _calls(at, present(c.TIME_TO_FIRST_OUTPUT), IDENTIFIED)
+    return (
+        f"(\n"
+        f"  ({_first_output(at, window, f'{group}, {USER}', IDENTIFIED)} > 5)\n"
+        f"  > on ({group}) group_left ()\n"
+        f"  (3 * {_first_output(at, window, group)})\n"
+        f")\n"
+        f"and ({count(streams, window, f'{group}, {USER}')} >= 5)"
+    )
+
+
+def api_key_block_share(at: Scope, window: str) -> str:
+    """Share of each API key's calls that enforcement blocked (0 to 1)."""
+    by = f"{BY}, {API_KEY}"
+    blocked = count(_calls(at, BLOCKED, ENFORCED, present(c.API_KEY_ID), streams=SAFETY), window, by)
+    return f"{blocked} / {count(_calls(at, present(c.API_KEY_ID)), window, by)}"
+
+
+def unusual_api_keys(at: Scope, window: str, at_least: int) -> str:
+    """API keys whose share of blocked calls is over three times that of the service's other keys."""
+    key, keyed = f"{BY}, {API_KEY}", present(c.API_KEY_ID)
+    blocked = _calls(at, BLOCKED, ENFORCED, keyed, streams=SAFETY)
+    others = [
+        f"({count(lines, window, BY)} - on ({BY}) group_right () {count(lines, window, key)})"
+        for lines in (blocked, _calls(at, keyed))
+    ]
+    return (
+        f"(\n"
+        f"  {api_key_block_share(at, window)}\n"
+        f"  > 3 * {others[0]} / ({others[1]} > 0)\n"
+        f")\n"
+        f"and ({count(blocked, window, key)} >= {at_least})"
+    )
+
+
+def sessions_seen_once(at: Scope, window: str, at_least: int) -> str:
+    """Share of session identifiers with a single call (0 to 1), where there are enough of them."""
+    lines = _calls(at, equal(c.IDENTIFIER_SOURCE, "session"), IDENTIFIED)
+    each = count(lines, window, f"{BY}, {USER}")
+    return f"count by ({BY}) ({each} == 1) / (count by ({BY}) ({each}) >= {at_least})"
+
+
+def retried_blocks(at: Scope, window: str) -> str:
+    """Enforcement blocks of one code for one identifier: a retry turns one prompt into several strikes."""
+    lines = _calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY)
+    return count(lines, window, f"{BY}, {USER}, {names.field(c.BLOCK_CODE)}")
+
+
+def blocked_identifiers(at: Scope, window: str) -> str:
+    """Calls answered with `identifier_blocked`, by identifier."""
+    lines = _calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), streams=SAFETY)
+    return count(lines, window, f"{BY}, {USER}")
+
+
+def notices_received(at: Scope, window: str, *types: str) -> str:
+    """Notices of these types, by type, identifier and case."""
+    lines = at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), streams=SAFETY)
+    fields = ", ".join(names.field(name) for name in (c.NOTICE_TYPE, c.NOTICE_ID, c.USER_HASH))
+    return count(lines, window, f"{BY}, {fields}")
+
+
+# --- one identifier ----------------------------------------------------------------------------------------
+
+
+def calls_of(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
+    """Calls of the chosen identifier."""
+    return _whole(_calls(at, CHOSEN, *matches, streams=streams))
+
+
+def flagged_of(at: Scope) -> str:
+    """Flagged calls of the chosen identifier, either direction."""
+    either = " or ".join(str(_flagged(direction)) for direction in c.DIRECTIONS)
+    return f"sum(count_over_time({_calls(at, CHOSEN, streams=SAFETY)} | {either} [{AUTO}]))"
+
+
+def calls_of_by(at: Scope, attribute: str) -> str:
+    """Calls of the chosen identifier by one attribute."""
+    return count(_calls(at, CHOSEN), AUTO, names.field(attribute))
+
+
+def categories_of(at: Scope, direction: c.Direction) -> str:
+    """Flagged categories of the chosen identifier."""
+    lines = _calls(at, CHOSEN, present(c.FLAGGED_CATEGORIES[direction]), streams=SAFETY)
+    return count(lines, AUTO, names.field(c.FLAGGED_CATEGORIES[direction]))
+
+
+def highest_score_of(at: Scope, direction: c.Direction) -> str:
+    """Highest moderation score of the chosen identifier (0 to 1)."""
+    score = c.MAX_SCORE[direction]
+    lines = _calls(at, CHOSEN, present(score))
+    return f'max(max_over_time({lines} | unwrap {names.field(score)} | __error__="" [{AUTO}]))'
+
+
+def seen_of(at: Scope, which: str) -> str:
+    """When the chosen identifier's first (``min``) or last (``max``) call was, in Unix milliseconds."""
+    clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at'
+    return f'{which}({which}_over_time({_calls(at, CHOSEN)} {clock} | __error__="" [{AUTO}])) * 1000'
+
+
+def first_output_of(at: Scope) -> str:
+    """Median seconds to first output of the chosen identifier, by model."""
+    return _first_output(at, AUTO, MODEL, CHOSEN)
+
+
+def linked_with(at: Scope) -> str:
+    """Identifiers that belong to the same person: the session's and, once known, the user's."""
+    linked = names.field(c.IDENTIFIER_LINKED)
+    lines = _calls(at, present(c.IDENTIFIER_LINKED))
+    return count(f'{lines} | {linked}="$identifier" or {CHOSEN}', AUTO, f"{USER}, {linked}")
+
+
+def lines_of(at: Scope, *matches: Match) -> str:
+    """The chosen identifier's calls as lines, newest first."""
+    return _calls(at, CHOSEN, *matches)
+
+
+def refs_of(at: Scope) -> str:
+    """The chosen identifier's calls that were not simply completed, with what support asks for."""
+    return _calls(at, CHOSEN, streams=SAFETY)
+
+
+def notices_of(at: Scope) -> str:
+    """Notices that name the chosen identifier."""
+    return at.events(c.NOTICE_EVENT, CHOSEN, streams=SAFETY)
+
+
+def decisions_of(at: Scope) -> str:
+    """Decisions about the chosen identifier: the audit trail."""
+    selector = ", ".join([*at.lines, f'{names.STREAM}="{DECISION}"'])
+    return f"{{{selector}}} | {Match(c.EVENT_NAME, '=', c.DECISION_EVENT)} | {CHOSEN}"
+
+
+def reports_of(at: Scope) -> str:
+    """User reports about answers given to the chosen identifier."""
+    return at.events(c.USER_REPORT_EVENT, Match(c.REPORTED_HASH, "=", "$identifier"), streams=SAFETY)
