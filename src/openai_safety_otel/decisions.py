@@ -1,10 +1,183 @@
-"""Decisions about an end user: what each action does to the suspension list, and the event that tells it."""
+"""Decisions about an end user: recorded first, then on the suspension list, then told."""
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Final, cast, get_args
+
 from openai_safety_otel import conventions as c
-from openai_safety_otel.journal.entries import Decision
+from openai_safety_otel.conventions import DecisionAction
+from openai_safety_otel.identifier import looks_raw
+from openai_safety_otel.journal import Decision, Journal
 from openai_safety_otel.record import AttributeValue, SafetyEvent
+from openai_safety_otel.suspensions import Action, Entry, Holders, Source, Unreadable
+
+HOUR: Final = 3600.0
+DAY: Final = 24 * HOUR
+# How long each action lasts unless told otherwise, and at most; None: no end.
+LASTS: Final[dict[DecisionAction, tuple[float | None, float | None]]] = {
+    "watch": (7 * DAY, 30 * DAY),
+    "filter": (None, None),
+    "suspend": (72 * HOUR, None),
+    "revoke": (None, None),
+    "clear": (None, None),
+}
+_ENDLESS: Final = ("revoke", "clear")
+ACTIONS: Final[tuple[DecisionAction, ...]] = get_args(DecisionAction)
+WRITE_SECONDS: Final = 10.0  # how long to try where another writer holds the list
+HELD_SECONDS: Final = 4.0  # how long to wait for running processes to hold the new list
+_DURATION: Final = re.compile(r"([1-9][0-9]*)\s*([smhdw])")
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+class DecisionError(ValueError):
+    """The decision cannot be made; one line says why."""
+
+
+def new_decision(
+    identifier: str,
+    action: DecisionAction,
+    *,
+    by: str,
+    why: str,
+    until: str | None = None,
+    now: float | None = None,
+) -> Decision:
+    """A decision, checked: somebody made it, for a reason, about an identifier, with an end that fits.
+
+    Raises:
+        DecisionError: one of these is missing or makes no sense.
+    """
+    now = time.time() if now is None else now
+    if not by.strip() or not why.strip():
+        raise DecisionError("a decision needs --by WHO and --why TEXT")
+    identifier = identifier.strip()
+    if not identifier or looks_raw(identifier):
+        raise DecisionError(
+            "that looks like a user, not like an identifier; find his with: openai-safety identifier USER"
+        )
+    return Decision(
+        identifier=identifier,
+        action=action,
+        by=by.strip(),
+        why=why.strip(),
+        at=now,
+        until=_end(action, until, now),
+    )
+
+
+def _end(action: DecisionAction, until: str | None, now: float) -> float | None:
+    default, longest = LASTS[action]
+    if until is None:
+        return None if default is None else now + default
+    if action in _ENDLESS:
+        raise DecisionError(f"{action} has no --until; use suspend for a while")
+    end = parse_until(until, now)
+    if end <= now:
+        raise DecisionError("--until is in the past")
+    if longest is not None and end > now + longest:
+        raise DecisionError(f"{action} lasts {longest / DAY:.0f} days at most")
+    return end
+
+
+def parse_until(text: str, now: float) -> float:
+    """Unix seconds of ``72h``, ``7d``, a date or a date with time (UTC unless it names a zone).
+
+    Raises:
+        DecisionError: it is none of these.
+    """
+    if found := _DURATION.fullmatch(text.strip().lower()):
+        return now + int(found[1]) * _UNITS[found[2]]
+    try:
+        # Python 3.10 knows no "Z".
+        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
+    except ValueError:
+        raise DecisionError("--until takes 72h, 7d, 2027-01-31 or 2027-01-31T12:00+01:00") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.timestamp()
+
+
+def listed(decision: Decision) -> Entry | None:
+    """The list's entry for a decision; None takes the identifier off the list."""
+    if decision.action not in get_args(Action):
+        return None
+    return Entry(cast("Action", decision.action), decision.until, decision.by, decision.why, decision.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of a decision. ``version`` is the list's, None where there is no list."""
+
+    decision: Decision
+    before: Entry | None
+    version: int | None
+    holders: Holders
+
+
+def apply(
+    decision: Decision,
+    journal: Journal,
+    source: Source | None,
+    tell: Callable[[SafetyEvent], None],
+    *,
+    wait: float = HELD_SECONDS,
+) -> Applied:
+    """Record the decision durably, put it on the list, tell it, and see who holds the new list.
+
+    Raises:
+        DecisionError: the action needs a list and there is none; nothing was recorded.
+        JournalError: it could not be recorded; nothing was done.
+        Unreadable: it is recorded, but the list could not be written: doing it again is safe.
+    """
+    if source is None and listed(decision) is not None:
+        raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: without a list no process would know of it")
+    before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
+    journal.append_decision(decision)
+    version = _write(source, decision) if source else None
+    tell(decision_event(decision))
+    holders = _held(source, version, wait) if source and version is not None else Holders()
+    return Applied(decision, before, version, holders)
+
+
+def _write(source: Source, decision: Decision) -> int:
+    deadline = time.monotonic() + WRITE_SECONDS
+    while True:
+        try:
+            return source.write({decision.identifier: listed(decision)})
+        except Unreadable as error:
+            if error.reason != "busy" or time.monotonic() > deadline:
+                raise
+
+
+def _held(source: Source, version: int, wait: float) -> Holders:
+    """Who holds the list: as soon as all do, or when the wait is over."""
+    deadline = time.monotonic() + wait
+    while True:
+        holders = source.holders(version)
+        if holders.holding >= holders.running or time.monotonic() > deadline:
+            return holders
+        time.sleep(0.1)
+
+
+def in_force(decisions: list[Decision], now: float | None = None) -> dict[str, Decision]:
+    """The last decision about each identifier, if it still counts: not cleared, not over."""
+    now = time.time() if now is None else now
+    last = {one.identifier: one for one in decisions if one.action in ACTIONS}
+    return {
+        name: one
+        for name, one in last.items()
+        if one.action != "clear" and (one.until is None or one.until > now)
+    }
+
+
+def decided(decisions: list[Decision]) -> set[str]:
+    """Identifiers about which anything was ever decided, `clear` included."""
+    return {one.identifier for one in decisions if one.action in ACTIONS}
 
 
 def decision_event(decision: Decision) -> SafetyEvent:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from openai_safety_otel.decisions import decision_event
+from openai_safety_otel.journal.entries import Decision
 from openai_safety_otel.record import Identity, Outcome, SafetyEvent
 from openai_safety_otel.settings import OnError, Settings
 from openai_safety_otel.suspensions import Entry, open_source
@@ -108,7 +110,10 @@ class Guard:
     def seen(self, identity: Identity, outcome: Outcome) -> None:
         """Note how a call ended; an automatic entry is made on the background thread, never here."""
         if self._auto is not None and identity.value is not None and self._auto.concerns(outcome):
-            self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._emit))
+            self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._tell))
+
+    def _tell(self, decision: Decision) -> None:
+        self._emit(decision_event(decision))
 
     def age(self) -> float:
         """Seconds since the list was last read successfully; since the start, where it never was."""

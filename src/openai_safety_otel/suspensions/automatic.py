@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openai_safety_otel.decisions import decision_event
 from openai_safety_otel.journal.entries import Decision
-from openai_safety_otel.record import Outcome, SafetyEvent
+from openai_safety_otel.record import Outcome
 from openai_safety_otel.suspensions.entry import Entry
 from openai_safety_otel.suspensions.source import Source
 
@@ -60,7 +59,7 @@ class AutoEntry:
     identifier: str
     outcome: Outcome
     at: float
-    emit: Callable[[SafetyEvent], None]
+    tell: Callable[[Decision], None]
 
     def __call__(self, source: Source) -> None:
         """Suspend the end user if the rule says so and nothing stronger is decided already."""
@@ -79,7 +78,7 @@ class AutoEntry:
             at=found.at,
             until=found.until,
         )
-        self.emit(decision_event(decision))
+        self.tell(decision)
 
     def _entry(self, source: Source) -> Entry | None:
         rule, now = self.rule, time.time()

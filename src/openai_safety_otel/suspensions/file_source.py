@@ -13,7 +13,7 @@ from pathlib import Path
 
 from openai_safety_otel.suspensions import document
 from openai_safety_otel.suspensions.entry import Entry, Row, strongest
-from openai_safety_otel.suspensions.lock import file_lock
+from openai_safety_otel.suspensions.lock import BusyError, file_lock
 from openai_safety_otel.suspensions.source import Holders, Unreadable, Update
 
 # A process that was not heard of for so many seconds is taken for ended: three missed heartbeats.
@@ -187,5 +187,7 @@ def _replace(path: Path, pieces: Iterable[bytes]) -> None:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except BusyError as error:
+        raise Unreadable("busy", f"{path}: {error}") from None
     except OSError as error:
         raise Unreadable("unreachable", f"{path}: {error.strerror or type(error).__name__}") from None
