@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,3 +108,56 @@ def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
 
     yield start
     instrumentor.uninstrument()
+
+
+# --- a real redis-server ---
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real redis-server of our own, with an append-only file."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing = "redis-server is not installed: apt-get install redis-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    port = free_port()
+    folder = tmp_path_factory.mktemp("redis")
+    options = f"--port {port} --bind 127.0.0.1 --dir {folder} --appendonly yes --appendfsync always"
+    server = subprocess.Popen([program, *options.split(), "--save", ""], stdout=subprocess.DEVNULL)
+    try:
+        _await_port(port, server)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The server's URL, emptied for this test."""
+    redis = pytest.importorskip("redis")
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(500):
+        if server.poll() is not None:
+            pytest.fail(f"redis-server ended with {server.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return
+    pytest.fail("redis-server does not answer")

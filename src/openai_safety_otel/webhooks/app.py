@@ -94,7 +94,7 @@ def case_reader(settings: Settings) -> CaseReader | None:
     """
     key = settings.case_api_key or environment("OPENAI_API_KEY")
     if not key:
-        _log.warning("no key to read safety cases (OPENAI_SAFETY_CASE_API_KEY): notices stay without details")
+        _log.warning("no key to read safety cases (OPENAI_SAFETY_CASE_API_KEY): notices lack details")
         return None
     return CaseReader(openai.AsyncOpenAI(api_key=key))
 
