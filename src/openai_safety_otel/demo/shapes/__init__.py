@@ -1,0 +1,1 @@
+"""The shape each API gives to what the stub provider does: one function per endpoint."""
