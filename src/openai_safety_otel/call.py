@@ -9,11 +9,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from openai_safety_otel.evidence import Collector
+from openai_safety_otel.extract.encoding import decoder
 from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.extract.error import read_error
 from openai_safety_otel.extract.response import read_headers, read_response
 from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import Seen, fold
+from openai_safety_otel.gate import Gate
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.outcome import classify
 from openai_safety_otel.record import CallRecord, End
@@ -43,6 +46,7 @@ class Pass:
     """A call that is not ours to record: everything goes straight through."""
 
     __slots__ = ("args", "kwargs")
+    gate = None
 
     def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.args = args
@@ -53,9 +57,6 @@ class Pass:
 
     def __exit__(self, *error: object) -> None:
         return None
-
-    def admit(self) -> None:
-        """Nothing is refused."""
 
     def seen(self, result: Any) -> Any:
         """Nothing is read."""
@@ -68,21 +69,21 @@ class Call:
     __slots__ = (
         "_body",
         "_clock",
-        "_exhausted",
+        "_content",
+        "_decode",
         "_last",
         "_open",
         "_previous",
-        "_refusal",
+        "_tapped",
         "args",
         "claimed",
         "ended",
         "endpoint",
         "evidence",
+        "gate",
         "kwargs",
         "reading",
         "record",
-        "request",
-        "response",
         "trail",
     )
 
@@ -93,15 +94,15 @@ class Call:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
         self.trail: Trail | None = None
-        self.request: Any = None
-        self.response: Any = None
-        self.evidence: Any = None
+        self.gate: Gate | None = None
+        self.evidence: Collector | None = None
         self.reading = False
         self.claimed = False
-        self._refusal: BaseException | None = None
         self._body: BodyReader | None = None
+        self._content = b""
+        self._decode: Callable[[bytes], bytes] | None = None
+        self._tapped = False
         self._open = [True]
-        self._exhausted = False
         self._previous: Call | None = None
         record.started_ns = time.time_ns()
         # Durations come from a clock that never goes backwards.
@@ -127,15 +128,6 @@ class Call:
         if error is not None:
             self.failed(error)
 
-    def refuse(self, error: BaseException) -> None:
-        """Make `admit` raise: this end user is suspended here."""
-        self._refusal = error
-
-    def admit(self) -> None:
-        """Raise what a local suspension decided, before any network traffic."""
-        if self._refusal is not None:
-            raise self._refusal
-
     def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
         record = self.record
@@ -144,26 +136,31 @@ class Call:
         if self.trail is not None:
             self.trail.look()
         raw = response.request.headers.get(_RAW_HEADER)
+        if not stream and raw is None:
+            return
+        self._body = BodyReader(response.headers)
         if stream or raw == "stream":
-            self._body = BodyReader(response.headers)
-            if tap(response, self):
-                self.response = response
-        elif raw is not None:
-            self.response = response.content
+            # A response that was read into memory beforehand (a scripted transport) has no bytes to tap.
+            in_memory = raw == "stream" and response.is_closed
+            self._tapped = not in_memory and tap(response, self)
+            self._decode = decoder(response.headers.get("content-encoding"))
+        if not self._tapped and response.is_closed:
+            self._content = response.content
 
     def seen(self, result: Any) -> Any:
         """The call returned: read a plain result; leave a streamed one open."""
+        if self._tapped:
+            return result
         with harmless("response"):
-            if self._body is not None and self.response is not None:
-                self.response = None  # the tap holds us now; we must not hold it
-            elif isinstance(self.response, bytes):
-                reader = BodyReader({"content-type": "application/json"})
-                reader.feed(self.record, self.response)
-                reader.finish(self.record)
-                self.finish("returned")
+            if self._body is not None:
+                self._body.feed(self.record, self._content)
+                self._finish_body()
+                self._content = b""
             else:
                 read_response(self.record, result)
-                self.finish("returned")
+                if self.evidence is not None:
+                    self.evidence.result(result)
+        self.finish("returned")
         return result
 
     # -- what a stream tells -------------------------------------------------------------------------------
@@ -190,7 +187,8 @@ class Call:
             self._last = now = time.perf_counter_ns()
             self.record.chunks += 1
             if self._body is not None:
-                self._mark(self._body.feed(self.record, data), now)
+                plain = data if self._decode is None else self._decode(data)
+                self._mark(self._body.feed(self.record, plain), now)
 
     def _mark(self, seen: Seen, now: int) -> None:
         record = self.record

@@ -31,7 +31,8 @@ class Hooks:
     ) -> Any:
         """Around ``OpenAI.request``."""
         with self._observe(wrapped, client, args, kwargs) as call:
-            call.admit()
+            if call.gate is not None:
+                call.gate.hold()
             return call.seen(wrapped(*call.args, **call.kwargs))
 
     async def async_request(
@@ -39,7 +40,8 @@ class Hooks:
     ) -> Any:
         """Around ``AsyncOpenAI.request``."""
         with self._observe(wrapped, client, args, kwargs) as call:
-            call.admit()
+            if call.gate is not None:
+                await call.gate.hold_async()
             return call.seen(await wrapped(*call.args, **call.kwargs))
 
     def process_response(

@@ -94,7 +94,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _uninstrument(self, **kwargs: Any) -> None:
         observer, self.observer = self.observer, None
         if observer is not None:
-            observer.active = False
+            observer.close()
         self._unwrap()
         self.state = "removed"
 
@@ -150,6 +150,9 @@ def _build(
     tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
     signals = Signals(tracer, metrics, sink, settings.span)
     observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late)
+    guard = observer.guard
+    if guard is not None:
+        metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
     observer.listeners.append(silence.Warner(settings, tracer_provider, meter_provider, logger_provider))
     return observer
 

@@ -11,18 +11,21 @@ from typing import Any
 from openai_safety_otel import conventions as c
 from openai_safety_otel.call import Call, Pass
 from openai_safety_otel.deliver import Delivery, body_of, host_of
+from openai_safety_otel.evidence import Evidence
 from openai_safety_otel.extract.endpoints import Endpoint, find
 from openai_safety_otel.extract.request import read_request
+from openai_safety_otel.filtering import Filter, running
+from openai_safety_otel.gate import gate_for
+from openai_safety_otel.guard import Guard
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.identifier import Hasher, shown_identity
-from openai_safety_otel.outcome import classify
+from openai_safety_otel.outcome import classify, pending
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
 from openai_safety_otel.streams import observed
 
 _MAX_SEEN = 10_000
-_PENDING = frozenset({"queued", "in_progress", "processing"})
 Listener = Callable[[CallRecord, Outcome], None]
 
 
@@ -49,6 +52,9 @@ class Observer:
         self.signals = signals
         self.delivery = Delivery(settings, hasher)
         self.listeners: list[Listener] = []
+        self.guard = Guard.from_settings(settings, dropped=signals.metrics.dropped, emit=signals.sink.emit)
+        self.filter = Filter.from_settings(settings, dropped=signals.metrics.dropped)
+        self.evidence = Evidence(settings.evidence)
         self.hasher = hasher
         self._late_peer = late_peer
         self._open: dict[int, Call] = {}
@@ -62,7 +68,7 @@ class Observer:
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
     ) -> Call | Pass:
         """A call to record, or one that passes straight through."""
-        if self.active:
+        if self.active and not running():
             with harmless("request"):
                 call = self._begin(client, args, kwargs, peer_inside=peer_inside)
                 if call is not None:
@@ -84,7 +90,7 @@ class Observer:
         )
         call = Call(record, endpoint, self._ended)
         sent = self._prepare(record, endpoint, client, options)
-        call.request = body_of(sent) if self.settings.evidence != "off" else None
+        self._admit(call, client, body_of(sent))
         call.args, call.kwargs = _with_options(args, kwargs, options, sent)
         self._watch_stream(call)
         call.trail = self.signals.trail(
@@ -92,6 +98,13 @@ class Observer:
         )
         self._register(call)
         return call
+
+    def _admit(self, call: Call, client: Any, body: Any) -> None:
+        """What was decided about this end user here, and whether the call's texts may become evidence."""
+        watched = False
+        if self.guard is not None:
+            call.gate, watched = gate_for(self.guard, self.filter, call.endpoint, call.record, client, body)
+        call.evidence = self.evidence.collector(body, watched=watched)
 
     def _prepare(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
         """Fill in who, where and what is asked; the options to send."""
@@ -140,8 +153,29 @@ class Observer:
             outcome = classify(record)
             counted = self._count(record, call.endpoint)
             self.signals.finish(record, outcome, call.trail, counted=counted)
+            if counted:
+                self._follow_up(call, outcome)
             for listener in self.listeners:
                 listener(record, outcome)
+
+    def _follow_up(self, call: Call, outcome: Outcome) -> None:
+        record = call.record
+        if self.guard is not None:
+            self.guard.seen(record.identity, outcome)
+        if call.endpoint.operation == "create_client_secret" and outcome.name == "completed":
+            self.signals.metrics.client_secret()
+        if call.evidence is not None:
+            ids = call.trail.ids if call.trail is not None else (0, 0, 0)
+            event = self.evidence.event(record, outcome, call.evidence, ids)
+            if event is not None:
+                self.signals.sink.emit(event)
+
+    def close(self) -> None:
+        """Stop observing: end what is open, stop following the suspension list."""
+        self.active = False
+        self.close_open()
+        if self.guard is not None:
+            self.guard.close()
 
     def identifier_of(self, response_id: str) -> str | None:
         """Whose answer this was, if it is among the last ten thousand of this process."""
@@ -154,11 +188,11 @@ class Observer:
 
     def _count(self, record: CallRecord, endpoint: Endpoint) -> bool:
         """Whether this outcome is news: a fetched response counts once, by its id, when it has ended."""
-        pending = record.status in _PENDING
-        known = pending or (record.response_id or "") in self._counted
+        early = pending(record)
+        known = early or (record.response_id or "") in self._counted
         if endpoint.once and known and record.end == "returned":
             return False
-        if record.response_id and not pending:
+        if record.response_id and not early:
             self._counted[record.response_id] = record.identity.value
             while len(self._counted) > _MAX_SEEN:
                 self._counted.popitem(last=False)

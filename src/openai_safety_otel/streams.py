@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import types
 from collections.abc import AsyncIterator, Iterator
@@ -76,9 +77,10 @@ def _subclass(alias: Any) -> Any:
     base = get_origin(alias) or alias
     if not inspect.isclass(base) or not hasattr(base, "__stream__"):
         return alias
-    reader = _async_reader(base) if hasattr(base, "__aiter__") else _sync_reader(base)
+    is_async = hasattr(base, "__aiter__")
     names = {
-        "__stream__": reader,
+        "__stream__": _async_reader(base) if is_async else _sync_reader(base),
+        "close": _async_close(base) if is_async else _sync_close(base),
         "__module__": base.__module__,
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
@@ -121,6 +123,35 @@ def _async_reader(base: Any) -> Any:
 
     read.__name__ = "__stream__"
     return read
+
+
+def _sync_close(base: Any) -> Any:
+    # A response that was already read into memory tells nobody of its closing.
+    @functools.wraps(base.close)
+    def close(self: Any) -> None:
+        try:
+            base.close(self)
+        finally:
+            _closed(self)
+
+    return close
+
+
+def _async_close(base: Any) -> Any:
+    @functools.wraps(base.close)
+    async def close(self: Any) -> None:
+        try:
+            await base.close(self)
+        finally:
+            _closed(self)
+
+    return close
+
+
+def _closed(stream: Any) -> None:
+    call = _claim(stream)
+    if call is not None and not call.reading:
+        call.closed()
 
 
 def _claim(stream: Any) -> Listener | None:
