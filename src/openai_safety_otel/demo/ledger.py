@@ -60,6 +60,11 @@ class Entry:
             act.block_source,
         )
 
+    def forget_answer(self) -> None:
+        """The answer never arrived whole: nobody can know what it said."""
+        self.input_flagged = self.output_flagged = self.input_tokens = self.output_tokens = None
+        self.finish_reasons = ()
+
     def unblock(self) -> None:
         """This request itself went through: the outcome is told by a later one."""
         self.outcome = "completed"

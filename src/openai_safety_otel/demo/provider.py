@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +29,7 @@ from openai_safety_otel.demo.routes import NONE, Endpoint, find
 from openai_safety_otel.demo.scenarios import IDENTIFIER, Act, act_for, error, settle
 from openai_safety_otel.demo.shapes.common import Scene
 from openai_safety_otel.demo.state import Fault, State
-from openai_safety_otel.demo.wire import Answer, Call, json_answer, parse_body
+from openai_safety_otel.demo.wire import Answer, Call, event_stream, json_answer, parse_body
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -165,7 +166,7 @@ class Provider:
             identifiers=found,
             identifier=found.get(place),
             identifier_place=place,
-            model=call.model if call.body else None,
+            model=call.asked_model,
             attempt=call.attempt,
             digest=call.digest,
             request_id=self.state.new_id("req"),
@@ -251,8 +252,7 @@ def _error_answer(status: int, fault: Any) -> Answer:
 def _played(scene: Scene, endpoint: Endpoint) -> Answer:
     act = scene.act
     if act.garbage is not None:
-        status = act.status if act.way == "http" else 200
-        return Answer(status, content_type=act.garbage_type, body=act.garbage)
+        return _garbage(scene)
     if act.way == "http" and endpoint.ways is not NONE:
         answer = _error_answer(act.status, act.error)
     else:
@@ -262,12 +262,19 @@ def _played(scene: Scene, endpoint: Endpoint) -> Answer:
     if answer.frames is None:
         answer.delay = act.hold
     elif act.drop:
-        answer.frames = _first(answer.frames, act.after)
+        answer.frames = list(islice(answer.frames, act.after))
+    if act.drop:
+        scene.entry.forget_answer()
     return answer
 
 
-def _first(frames: Any, many: int) -> Any:
-    return (frame for _, frame in zip(range(many), frames, strict=False))
+def _garbage(scene: Scene) -> Answer:
+    act, content = scene.act, scene.act.garbage or b""
+    if act.way == "http":
+        return Answer(act.status, content_type=act.garbage_type, body=content)
+    if scene.call.stream:
+        return event_stream([b"data: " + content + b"\n\n"] if content else [])
+    return Answer(content_type=act.garbage_type, body=content)
 
 
 async def _read(receive: Receive) -> bytes:

@@ -64,10 +64,16 @@ class Call:
 
     @property
     def model(self) -> str:
+        """The model that answers: the one asked for, or a default."""
+        return self.asked_model or "gpt-5"
+
+    @property
+    def asked_model(self) -> str | None:
         """The model asked for, also where it sits deeper or in an Azure deployment's path."""
         inner = self.body.get("session") or self.body.get("agent")
         deeper = inner.get("model") if isinstance(inner, dict) else None
-        return str(self.body.get("model") or deeper or self.params.get("deployment") or "gpt-5")
+        asked = self.body.get("model") or deeper or self.params.get("deployment")
+        return None if asked is None else str(asked)
 
     @property
     def stream(self) -> bool:

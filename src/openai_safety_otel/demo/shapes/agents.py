@@ -20,6 +20,7 @@ def create(scene: Scene) -> Answer:
     scene.entry.response_id = session_id
     if scene.call.stream:
         return event_stream(_events(scene, session_id, created=True))
+    scene.entry.unblock()
     return json_answer(_session(scene, session_id, "in_progress"))
 
 
@@ -30,6 +31,7 @@ def send(scene: Scene) -> Answer:
     scene.state.objects[session_id] = {"act": scene.act, "model": scene.call.model}
     if scene.call.stream:
         return event_stream(_events(scene, session_id, created=False))
+    scene.entry.unblock()
     return json_answer({"object": "agent.session.events", "session_id": session_id})
 
 
