@@ -145,13 +145,21 @@ def apply(
 
 
 def _write(source: Source, decision: Decision) -> int:
+    """The list's new version; tried again for a while where another writer holds the list."""
     deadline = time.monotonic() + WRITE_SECONDS
-    while True:
-        try:
-            return source.write({decision.identifier: listed(decision)})
-        except Unreadable as error:
-            if error.reason != "busy" or time.monotonic() > deadline:
-                raise
+    change = {decision.identifier: listed(decision)}
+    while (version := _written(source, change, last=time.monotonic() > deadline)) is None:
+        time.sleep(0.05)
+    return version
+
+
+def _written(source: Source, change: dict[str, Entry | None], *, last: bool) -> int | None:
+    try:
+        return source.write(change)
+    except Unreadable as error:
+        if error.reason == "busy" and not last:
+            return None
+        raise
 
 
 def _held(source: Source, version: int, wait: float) -> Holders:

@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from openai_safety_otel.suspensions import document
@@ -169,14 +169,18 @@ def _counts(path: Path, since: float) -> dict[str, list[float]]:
 def _replace(path: Path, pieces: Iterable[bytes]) -> None:
     """Write beside it, flush to the disk, then take its place: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o640
+    before = path.stat() if path.exists() else None
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as out:
             out.writelines(pieces)
             out.flush()
             os.fsync(out.fileno())
-        Path(name).chmod(mode)
+        Path(name).chmod(before.st_mode & 0o777 if before else 0o644)
+        if before and hasattr(os, "chown"):
+            # The app may read it under another user than the operator who decides.
+            with suppress(PermissionError):
+                os.chown(name, before.st_uid, before.st_gid)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
