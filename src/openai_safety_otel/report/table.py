@@ -1,0 +1,128 @@
+"""A report as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from rich.console import Group as Stack
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from openai_safety_otel.report.activity import Activity, Report, Rung
+
+_COLOURS = {
+    Rung.BLOCKED: "bold red",
+    Rung.HELD: "magenta",
+    Rung.ENFORCEMENT: "red",
+    Rung.FLAGGED: "yellow",
+    Rung.DECIDED: "cyan",
+    Rung.QUIET: "dim",
+}
+_STAGES = {
+    "quiet": "green",
+    "warned": "yellow",
+    "day": "bold red",
+    "overdue": "bold red",
+    "deactivated": "bold red",
+}
+
+
+def render(report: Report, *, top: int) -> RenderableType:
+    """The report for a terminal: the organisation's ladder, the ``top`` riskiest lines, the rule."""
+    table = _identifiers(report, top) if report.by == "identifier" else _groups(report)
+    return Stack(_headline(report), table, *_footer(report, top))
+
+
+def _headline(report: Report) -> Text:
+    totals, ladder = report.totals, report.organisation
+    coverage = "no call counts" if totals.coverage is None else f"{totals.coverage:.1%}"
+    line = Text("Organisation: ")
+    line.append(ladder.text, _STAGES[ladder.stage])
+    line.append(
+        f"   {totals.calls:,} calls, {totals.identifiers:,} identifiers, {totals.flagged:,} flagged, "
+        f"{totals.outcomes.get('refused', 0):,} refused, {sum(totals.blocked.values()):,} blocked, "
+        f"identifier coverage {coverage}"
+    )
+    return line
+
+
+def _identifiers(report: Report, top: int) -> Table:
+    table = Table(header_style="bold", expand=False)
+    for name in ("identifier", "ladder"):
+        table.add_column(name, overflow="fold")
+    for name in ("calls", "flagged", "refused"):
+        table.add_column(name, justify="right")
+    for name in ("blocked", "highest score", "APIs", "models", "last seen", "notices", "suspended"):
+        table.add_column(name, overflow="fold")
+    for one in report.activities[:top]:
+        table.add_row(*_line(one))
+    return table
+
+
+def _line(one: Activity) -> tuple[RenderableType, ...]:
+    top = one.top_score
+    return (
+        _text(f"{one.identifier[:16]}…" if len(one.identifier) > 20 else one.identifier or "(none)"),  # noqa: PLR2004
+        Text(_clean(one.ladder.text), _COLOURS[one.ladder.rung]),
+        f"{one.calls:,}",
+        f"{one.flagged:,}",
+        f"{one.refused:,}",
+        _text(counts(one.blocked)),
+        _text(f"{top[0]} {top[1]:.2f}" if top else ""),
+        _text(", ".join(one.apis)),
+        _text(", ".join(one.models)),
+        _when(one.last_seen),
+        f"{len(one.notices)}" if one.notices else "",
+        "yes" if one.suspended else "",
+    )
+
+
+def _groups(report: Report) -> Table:
+    table = Table(header_style="bold")
+    table.add_column(report.by, overflow="fold")
+    for name in ("calls", "identifiers", "flagged", "refused", "failed"):
+        table.add_column(name, justify="right")
+    for name in ("blocked", "highest score", "last seen"):
+        table.add_column(name, overflow="fold")
+    for group in report.groups:
+        highest = "" if group.highest_score is None else f"{group.highest_score:.2f}"
+        numbers = (group.calls, group.identifiers, group.flagged, group.refused, group.failed)
+        table.add_row(
+            _text(group.key or "(none)"),
+            *(f"{number:,}" for number in numbers),
+            _text(counts(group.blocked)),
+            highest,
+            _when(group.last_seen),
+        )
+    return table
+
+
+def _footer(report: Report, top: int) -> Iterator[Text]:
+    if report.by == "identifier":
+        left = len(report.activities) - top
+        if left > 0:
+            yield Text(f"… and {left:,} more (--top, or --format json)", "dim")
+        yield Text(report.rule, "dim")
+
+
+def counts(found: dict[str, int]) -> str:
+    """Counts by name, the largest first."""
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} {count:,}" for name, count in ordered)
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%m-%d %H:%M")
+
+
+def _text(value: str) -> Text:
+    # Text, not markup, and no control characters: fields hold what strangers sent.
+    return Text(_clean(value))
+
+
+def _clean(value: str) -> str:
+    return "".join(char if char.isprintable() else "�" for char in value)
