@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_ITEMS = 1024
+_PLAIN: Any = object()
 _INT64 = 2**63
 
 
@@ -15,7 +16,12 @@ def get(thing: object, name: str) -> Any:
     try:
         if isinstance(thing, dict):
             return thing.get(name)
-        return getattr(thing, name, None)
+        extra = getattr(thing, "__pydantic_extra__", _PLAIN)
+        if extra is _PLAIN:
+            return getattr(thing, name, None)
+        # A model of the SDK: a member it lacks would be looked for at length, raised and caught.
+        members = thing.__dict__
+        return members[name] if name in members else extra.get(name) if extra else None
     except Exception:  # noqa: BLE001 - an object of the app's may raise anything when touched
         return None
 
@@ -48,8 +54,8 @@ def items(thing: object, name: str) -> list[Any]:
 
 def pairs(thing: object) -> list[tuple[str, Any]]:
     """Names and values of a mapping, or of a model's undeclared members."""
-    found = thing if isinstance(thing, dict) else get(thing, "model_extra")
     try:
+        found: Any = thing if isinstance(thing, dict) else getattr(thing, "__pydantic_extra__", None)
         return [(name, value) for name, value in found.items() if isinstance(name, str)]
     except Exception:  # noqa: BLE001 - None, or a mapping that raises
         return []

@@ -99,7 +99,7 @@ def _fold_choice(record: CallRecord, choice: object) -> bool:
         _fold_reason(record, choice, reason)
     if text(delta, "refusal"):
         record.refused = True
-    filters = get(choice, "content_filter_results") if isinstance(choice, dict) else _extra(choice)
+    filters = get(choice, "content_filter_results")
     if filters is not None:
         read_filter(record, filters, "output")
     if record.output_begun:
@@ -107,14 +107,6 @@ def _fold_choice(record: CallRecord, choice: object) -> bool:
     if delta is None:
         return bool(text(choice, "text"))
     return any(_said(get(delta, member)) for member in _OUTPUT_MEMBERS)
-
-
-def _extra(choice: object) -> Any:
-    # An undeclared member of an SDK model; asking for it by name would raise and be caught for every chunk.
-    extra = get(choice, "model_extra")
-    if type(extra) is not dict:
-        return None
-    return get(extra, "content_filter_results") if extra else None
 
 
 def _said(value: object) -> bool:
