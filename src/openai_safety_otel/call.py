@@ -24,6 +24,7 @@ from openai_safety_otel.signals.trail import Trail
 from openai_safety_otel.streams import tap
 
 _RAW_HEADER = "x-stainless-raw-response"
+_RETRY_HEADER = "x-stainless-retry-count"
 _current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("openai_safety_call", default=None)
 
 
@@ -67,9 +68,9 @@ class Call:
     """Holds a record while its call runs; ``ended`` hears of the end once."""
 
     __slots__ = (
+        "_answer",
         "_body",
         "_clock",
-        "_content",
         "_decode",
         "_last",
         "_open",
@@ -99,7 +100,7 @@ class Call:
         self.reading = False
         self.claimed = False
         self._body: BodyReader | None = None
-        self._content = b""
+        self._answer: Any = None
         self._decode: Callable[[bytes], bytes] | None = None
         self._tapped = False
         self._open = [True]
@@ -136,16 +137,21 @@ class Call:
         if self.trail is not None:
             self.trail.look()
         raw = response.request.headers.get(_RAW_HEADER)
-        if not stream and raw is None:
-            return
-        self._body = BodyReader(response.headers)
         if stream or raw == "stream":
             # A response that was read into memory beforehand (a scripted transport) has no bytes to tap.
             in_memory = raw == "stream" and response.is_closed
             self._tapped = not in_memory and tap(response, self)
             self._decode = decoder(response.headers.get("content-encoding"))
-        if not self._tapped and response.is_closed:
-            self._content = response.content
+        if self._tapped or raw is not None:
+            self._body = BodyReader(response.headers)
+        if not self._tapped:
+            self._answer = response
+
+    def refused(self, response: Any) -> None:
+        """An error status is here; the last moment at which another instrumentation's span is current."""
+        read_headers(self.record, response.headers)
+        if self.trail is not None:
+            self.trail.look()
 
     def seen(self, result: Any) -> Any:
         """The call returned: read a plain result; leave a streamed one open."""
@@ -153,15 +159,21 @@ class Call:
             return result
         with harmless("response"):
             if self._body is not None:
-                self._body.feed(self.record, self._content)
-                self._finish_body()
-                self._content = b""
+                self._read_answer()
             else:
                 read_response(self.record, result)
                 if self.evidence is not None:
                     self.evidence.result(result)
         self.finish("returned")
         return result
+
+    def _read_answer(self) -> None:
+        """Read a whole body that is in memory and that nobody parsed for us."""
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.is_closed:
+            body = self._body or BodyReader(answer.headers)
+            body.feed(self.record, answer.content)
+            body.finish(self.record)
 
     # -- what a stream tells -------------------------------------------------------------------------------
 
@@ -224,7 +236,10 @@ class Call:
             elif isinstance(error, GeneratorExit):
                 self.closed()
             else:
+                # The SDK's own parsing may raise over an answer that has arrived (a content filter's finish).
+                self._read_answer()
                 read_error(self.record, error)
+                self.record.retries = _attempt(error) or self.record.retries
                 self._last = time.perf_counter_ns()
                 self.finish("raised")
 
@@ -250,3 +265,10 @@ class Call:
         if record.response_id is not None:
             _last_response.set(record.response_id)
         self.ended(self)
+
+
+def _attempt(error: BaseException) -> int:
+    """Which attempt of the SDK's own an error comes from, by the header it stamps on each request."""
+    headers = getattr(getattr(error, "request", None), "headers", None) or {}
+    count = headers.get(_RETRY_HEADER, "")
+    return int(count) if count.isdigit() else 0

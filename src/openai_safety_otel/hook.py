@@ -63,7 +63,7 @@ class Hooks:
     ) -> Any:
         """Around ``_make_status_error_from_response``: the last moment a peer's span is current."""
         call = current_call()
-        if call is not None and call.trail is not None:
-            with harmless("span"):
-                call.trail.look()
+        if call is not None:
+            with harmless("error"):
+                call.refused(args[0] if args else kwargs["response"])
         return wrapped(*args, **kwargs)
