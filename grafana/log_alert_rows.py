@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from grafana import log_queries as q
-from grafana.alert_rows import AT_LEAST, PLACE, Alert
+from grafana.alert_queries import AT_LEAST
+from grafana.alert_rows import PLACE, Alert
 from grafana.scope import ALERT, DRILL
 
 # Evaluated every 15 s, 75 s wide and 30 s back: every minute lies whole in one window, and events that took
@@ -31,7 +32,6 @@ NOTICES: Final = (
         "OpenAI sent a safety notice.",
         "Notice {{ $labels.openai_safety_notice_id }} ({{ $labels.openai_safety_notice_type }}) reached "
         + PLACE
-        + ""
         "{{ with $labels.user_hash }} about identifier {{ . }}{{ end }}.",
         "any notice of a block, warning or deactivation in 10 min, by case",
     ),
@@ -84,7 +84,7 @@ PEOPLE: Final = (
         + PLACE
         + " on {{ $labels.gen_ai_request_model }} take "
         '{{ $value | printf "%.1f" }} s (median) to their first output.',
-        "median time to first output over ≥ 5 streams in 1 h over 3 × the model's median and 5 s",
+        "median time to first output over ≥ 5 streams in 1 h over 3 times the model's median and 5 s",
     ),
     Alert(
         "ApiKeyBlockShareUnusual",
@@ -94,9 +94,8 @@ PEOPLE: Final = (
         "An API key has an unusual share of blocked calls.",
         "{{ $value | humanizePercentage }} of the calls of API key {{ $labels.openai_safety_api_key_id }} of "
         + PLACE
-        + ""
-        " were blocked by enforcement in the last hour, over three times the share of its other keys.",
-        "enforcement-blocked share of a key in 1 h over 3 × that of the service's other keys, at least 20",
+        + " were blocked by enforcement in the last hour, over three times the share of its other keys.",
+        "blocked share of a key in 1 h over 3 times that of the service's other keys, at least 20 blocks",
     ),
 )
 

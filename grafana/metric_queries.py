@@ -1,4 +1,4 @@
-"""PromQL, one function per question. ``at`` says for whom, ``window`` over how long (a duration or ``$__…``)."""
+"""PromQL, one function per question: ``at`` says for whom, ``window`` over how long."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ SERVICE: Final = "service_name"
 ENVIRONMENT: Final = "deployment_environment_name"
 BY: Final = f"{SERVICE}, {ENVIRONMENT}"
 
-# Loki's index label and its values, set in the collector from what an event says (collector-config/README.md).
+# Loki's index label, set in the collector from what an event says (collector-config/README.md).
 STREAM: Final = "openai_safety_stream"
 COMPLETED: Final = "completed"
 NOTABLE: Final = "notable"
@@ -21,7 +21,7 @@ DECISION: Final = "decision"
 # Fields that Loki itself adds to an entry received over OTLP.
 TRACE_ID: Final = "trace_id"
 
-# The collector's own metrics, as Prometheus spells them; tests/grafana checks them against the real collector.
+# The collector's own metrics, as Prometheus spells them; checked against the real collector.
 QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
 QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
 UPTIME: Final = "otelcol_process_uptime_seconds_total"

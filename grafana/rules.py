@@ -6,12 +6,13 @@ from typing import Any
 
 import yaml
 
-from grafana.alert_rows import METRIC_ALERTS, METRIC_GROUPS, RECORDS, Alert
+from grafana.alert_queries import RECORDS
+from grafana.alert_rows import METRIC_ALERTS, METRIC_GROUPS, Alert
 from grafana.log_alert_rows import LOG_ALERTS, LOG_GROUPS
 
 RUNBOOK = "https://github.com/openai-safety-otel/openai-safety-otel/blob/main/grafana/runbook.md"
 RECORD_GROUP = "openai-safety-records"
-_NOTE = "# Made by `python -m grafana.build` from grafana/alert_rows.py and grafana/log_alert_rows.py; edit those.\n"
+_NOTE = "# Made by `python -m grafana.build` from the alert rows beside it; edit those.\n"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -55,8 +56,9 @@ def prometheus_rules() -> str:
     """The rule file for Prometheus."""
     records = [{"record": record.name, "expr": record.expr} for record in RECORDS]
     groups: list[dict[str, Any]] = [{"name": RECORD_GROUP, "interval": "1m", "rules": records}]
-    for name, alerts in METRIC_GROUPS.items():
-        groups.append({"name": name, "interval": "1m", "rules": [_rule(alert) for alert in alerts]})
+    for name, (interval, alerts) in METRIC_GROUPS.items():
+        rules = [_rule(alert) for alert in alerts]
+        groups.append({"name": name, "interval": interval, "rules": rules})
     return _dump(groups)
 
 
@@ -76,11 +78,12 @@ def table() -> str:
         "# Alerts",
         "",
         "Made by `python -m grafana.build`. `openai-safety.rules.yaml` is for Prometheus or Mimir,",
-        "`loki.rules.yaml` for Loki's ruler. `notify` says what an alert is for: `page` wakes a person, `ticket`",
-        "waits for office hours, `none` proves that a drill came through. Route on it in Alertmanager.",
+        "`loki.rules.yaml` for Loki's ruler. `notify` says what an alert is for: `page` wakes a person,",
+        "`ticket` waits for office hours, `none` proves that a drill came through: route on it in",
+        "Alertmanager.",
         "",
-        "Every alert is by service and environment (those on the collector by its job) and leaves red-team and",
-        "drill traffic out. Relative alerts compare with the same service's own 7 days before.",
+        "Every alert is by service and environment (those on the collector by its job) and leaves red-team",
+        "and drill traffic out. Relative alerts compare with the same service's own 7 days before.",
         "",
         "| Alert | Source | Condition | Severity | Notify |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Selectors: which series and which log lines a query reads, checked against the contract as they are built."""
+"""Selectors: which series and lines a query reads, checked against the contract as they are built."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Scope:
     traffic: Match
 
     def select(self, metric: c.Metric, *matches: Match, part: str = "") -> str:
-        """A Prometheus selector of one metric (``part`` of a histogram); its labels must be the contract's."""
+        """A Prometheus selector of one metric (``part`` of a histogram); labels are the contract's."""
         conditions = [*matches, self.traffic] if c.TRAFFIC in metric.labels else list(matches)
         if wrong := [m.attribute for m in conditions if m.attribute not in metric.labels]:
             raise ValueError(f"{metric.name} has no label {', '.join(wrong)}")

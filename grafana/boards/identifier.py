@@ -21,7 +21,8 @@ _TO_TRACE = (
 _ABOUT = """\
 1. **Map** the identifier: `openai-safety whois $identifier --candidates FILE --by YOU --why CASE`
 2. **Pull the context**: `openai-safety investigate $identifier --out case.zip --by YOU --why CASE`
-3. **Decide**: `openai-safety decide $identifier --action watch|filter|suspend|revoke|clear --by YOU --why TEXT`
+3. **Decide**: `openai-safety decide $identifier --action suspend --by YOU --why TEXT`, or `watch`, `filter`,
+   `revoke`, `clear`
 4. **Never rotate**: a new identifier for the same person is evasion, whoever makes it.
 
 Evidence (masked text, if it is switched on) is in a data source of its own that these dashboards cannot read:
@@ -31,14 +32,30 @@ open [Explore](/explore) with *Safety evidence* and ask for `user_hash="$identif
 
 def _numbers() -> frame.Row:
     blocked = (equal(c.OUTCOME, "blocked"),)
-    enforced = (*blocked, q.ENFORCED)
+    # Only what is not simply completed is read from the small stream.
+    seldom = q.SAFETY
     counts = (
-        ("Calls", "All calls of this identifier in this range.", q.calls_of(HERE), p.PLAIN),
-        ("Enforcement blocks", "Stopped by OpenAI's enforcement.", q.calls_of(HERE, *enforced, streams=q.SAFETY), p.BAD_FROM_ONE),
-        ("Blocked", "Stopped for any reason, local ones included.", q.calls_of(HERE, *blocked, streams=q.SAFETY), p.PLAIN),
-        ("Refused", "The model refused.", q.calls_of(HERE, equal(c.OUTCOME, "refused"), streams=q.SAFETY), p.PLAIN),
+        ("Calls", "All its calls in this range.", q.calls_of(HERE), p.PLAIN),
+        (
+            "Enforcement blocks",
+            "Stopped by OpenAI's enforcement.",
+            q.calls_of(HERE, *blocked, q.ENFORCED, streams=seldom),
+            p.BAD_FROM_ONE,
+        ),
+        (
+            "Blocked",
+            "Stopped for any reason, local ones included.",
+            q.calls_of(HERE, *blocked, streams=seldom),
+            p.PLAIN,
+        ),
+        (
+            "Refused",
+            "The model refused.",
+            q.calls_of(HERE, equal(c.OUTCOME, "refused"), streams=seldom),
+            p.PLAIN,
+        ),
         ("Flagged", "Flagged by moderation, in or out.", q.flagged_of(HERE), p.PLAIN),
-    )  # fmt: skip
+    )
     numbers = [
         (p.number(title, about, events(query, instant=True), steps=steps, no_value="none"), 3)
         for title, about, query, steps in counts
@@ -171,7 +188,7 @@ def _lines() -> frame.Row:
             (
                 p.log_table(
                     "Calls that were not simply completed",
-                    "Blocked, refused, flagged and failed calls, with the ids OpenAI's support asks for. Click a trace.",
+                    "Blocked, refused, flagged and failed calls, with the ids OpenAI's support asks for.",
                     events(q.refs_of(HERE), max_lines=200),
                     columns,
                 ),
@@ -191,16 +208,14 @@ def _lines() -> frame.Row:
 
 
 def _case() -> frame.Row:
-    return (
-        "The case",
-        (
-            (p.lines("Notices", "OpenAI's notices that name this identifier.", events(q.notices_of(HERE), max_lines=50)), 6),
-            (p.lines("Decisions", "What was decided, by whom and why: the audit trail.", events(q.decisions_of(HERE), max_lines=50)), 6),
-            (p.lines("User reports", "Reports of the product's users about answers given to this identifier.", events(q.reports_of(HERE), max_lines=50)), 6),
-            (p.note("Next steps", "The runbook's four steps, for this identifier.", _ABOUT), 6),
-        ),
-        9,
-    )  # fmt: skip
+    rows = (
+        ("Notices", "OpenAI's notices that name this identifier.", q.notices_of(HERE)),
+        ("Decisions", "What was decided, by whom and why: the audit trail.", q.decisions_of(HERE)),
+        ("User reports", "Reports of the product's users about answers it was given.", q.reports_of(HERE)),
+    )
+    lines = [(p.lines(title, about, events(query, max_lines=50)), 6) for title, about, query in rows]
+    steps = p.note("Next steps", "The runbook's four steps, for this identifier.", _ABOUT)
+    return "The case", (*lines, (steps, 6)), 9
 
 
 def build() -> Any:

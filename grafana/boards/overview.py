@@ -17,7 +17,7 @@ _ABOUT = """\
 Counted here: calls made through the OpenAI SDK in processes that carry the instrumentation. **Not seen from
 here**, and never shown as 0:
 
-* browsers and phones that talk to OpenAI with a Realtime client secret (compare secrets issued with sessions seen);
+* browsers and phones that talk to OpenAI with a Realtime client secret (compare issued with seen);
 * Batch jobs (`openai-safety batch results` records their lines), the Playground, ChatGPT workspaces;
 * services in other languages, or without this package; other people's use of a leaked key.
 
@@ -34,7 +34,7 @@ def _ladder() -> frame.Row:
             (
                 p.number(
                     "Open notices",
-                    "Kinds of warning or deactivation notice now open. Without a webhook receiver nothing is known.",
+                    "Kinds of warning or deactivation now open. Without a webhook receiver nothing is known.",
                     metric(m.open_notices(HERE), instant=True),
                     steps=p.BAD_FROM_ONE,
                     no_value="no receiver reports",
@@ -115,7 +115,7 @@ def _blocks() -> frame.Row:
             (
                 p.lines(
                     "Notices",
-                    "What OpenAI sent by webhook or somebody entered from a mail. Open one for its case and reason.",
+                    "What OpenAI sent, or somebody entered from a mail. Open one for its case and reason.",
                     events(q.notices(HERE), max_lines=50),
                 ),
                 8,
@@ -149,8 +149,8 @@ def _coverage() -> frame.Row:
             (
                 p.listing(
                     "Calls without identifier",
-                    "By where the identifier came from and why it was not sent. Absent: nobody said who the user is; "
-                    "withheld: no key, or injection off.",
+                    "By where the identifier came from and why it was not sent. Absent: nobody said who the "
+                    "user is; withheld: no key, or injection off.",
                     metric(m.not_sent_by_cause(HERE, m.RANGE), as_table=True),
                     why,
                 ),
@@ -205,8 +205,8 @@ def _flags() -> frame.Row:
             (
                 p.listing(
                     "Possible holds (last hour)",
-                    "Identifiers whose streams wait over 5 s and three times as long as their model's usual: OpenAI "
-                    "may be checking them more closely. A guess, from at least 5 streams.",
+                    "Identifiers whose streams wait over 5 s and three times as long as their model's usual: "
+                    "OpenAI may be checking them more closely. A guess, from at least 5 streams.",
                     events(q.possible_holds(HERE, q.AUTO), instant=True),
                     waits,
                 ).time_from("1h"),
@@ -266,7 +266,7 @@ def _doors() -> frame.Row:
             (
                 p.bars(
                     "Calls by door",
-                    "Calls recorded at each API. A door without any series is not seen from here: that is not 0.",
+                    "Calls recorded at each API. A door without series is not seen from here: not 0.",
                     metric(m.calls_by_door(HERE), "{{openai_safety_api}}", instant=True),
                 ),
                 8,
@@ -274,7 +274,7 @@ def _doors() -> frame.Row:
             (
                 p.number(
                     "Realtime secrets issued",
-                    "Client secrets issued by instrumented servers: each lets a browser talk to OpenAI directly.",
+                    "Client secrets issued by our servers: each lets a browser talk to OpenAI directly.",
                     metric(m.secrets_issued(HERE), instant=True),
                     decimals=0,
                 ),

@@ -92,7 +92,7 @@ def _collector() -> frame.Row:
             (
                 p.graph(
                     "Refused and failed",
-                    "Items a second refused, not sent, or not queued. Nothing here: the collector never counted one.",
+                    "Items a second refused, not sent, or not queued. Nothing here: none was ever counted.",
                     *items(names.REFUSED),
                     *items(names.SEND_FAILED),
                     *items(names.ENQUEUE_FAILED),
@@ -150,7 +150,7 @@ def _arrivals() -> frame.Row:
             (
                 p.graph(
                     "Text calls without output limit",
-                    "Share of text calls that set no limit on the output. No alert: nearly all traffic sets none.",
+                    "Share of text calls that set no limit on the output. No alert: nearly all set none.",
                     events(q.output_limit_missing(HERE), "share"),
                     unit="percentunit",
                     most=1,
