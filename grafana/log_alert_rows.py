@@ -32,7 +32,7 @@ NOTICES: Final = (
         "OpenAI sent a safety notice.",
         "Notice {{ $labels.openai_safety_notice_id }} ({{ $labels.openai_safety_notice_type }}) reached "
         + PLACE
-        "{{ with $labels.user_hash }} about identifier {{ . }}{{ end }}.",
+        + "{{ with $labels.user_hash }} about identifier {{ . }}{{ end }}.",
         "any notice of a block, warning or deactivation in 10 min, by case",
     ),
     Alert(
