@@ -68,7 +68,7 @@ def observed(stream_cls: Any) -> Any:
     found = _classes.get(stream_cls)
     if found is None:
         found = _subclass(stream_cls)
-        if (get_origin(stream_cls) or stream_cls).__module__.startswith("openai."):
+        if (get_origin(stream_cls) or stream_cls).__module__.partition(".")[0] == "openai":
             _classes[stream_cls] = found
     return found
 
