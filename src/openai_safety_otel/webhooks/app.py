@@ -83,7 +83,7 @@ def webhook_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def shower(hasher: Hasher | None) -> Show:
-    """What telemetry may hold of an identifier from the provider: hashed like outgoing ones if it looks raw."""
+    """What telemetry may hold of an identifier from the provider: its hash if it looks raw."""
     return lambda value: shown_identity(value, hasher, "caller").value
 
 

@@ -58,6 +58,7 @@ class Receiver:
         measures: Measures | None = None,
         pace: Pace | None = None,
         body_seconds: float = BODY_SECONDS,
+        finish_seconds: float = FINISH_SECONDS,
     ) -> None:
         self._journal = journal
         self._verifier = verifier
@@ -65,6 +66,7 @@ class Receiver:
         self._pace = pace or Pace()
         self._measures = measures or Measures(journal)
         self._body_seconds = body_seconds
+        self._finish_seconds = finish_seconds
         self._follow_up: FollowUp | None = None
         self._worker: asyncio.Task[None] | None = None
 
@@ -96,8 +98,10 @@ class Receiver:
         if self._worker is not None and self._follow_up is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-            await self._follow_up.finish(FINISH_SECONDS)
+            await self._follow_up.finish(self._finish_seconds)
         self._worker = None
+        if self._means.cases is not None:
+            await self._means.cases.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -143,32 +147,39 @@ class Receiver:
         return await self._store(prepared(notice, self._means, self._pace, now), delivery)
 
     async def _store(self, notice: Notice, delivery: str) -> tuple[WebhookResult, Notice]:
-        new = await asyncio.to_thread(self._journal.add_notice, notice, delivery=delivery)
-        if not new:
-            await asyncio.to_thread(self._confirm, notice)
-        else:
+        new, work = await asyncio.to_thread(self._add, notice, delivery)
+        if new:
             self._measures.notice(notice)
-            if notice.traffic == "drill":
-                day = datetime.fromtimestamp(notice.received_at, timezone.utc).isoformat()
-                await asyncio.to_thread(self._journal.set_fact, LAST_DRILL, day)
-        self._start().wake()
+        if work:
+            self._start().wake()
         return ("accepted" if new else "duplicate"), notice
 
-    def _confirm(self, notice: Notice) -> None:
+    def _add(self, notice: Notice, delivery: str) -> tuple[bool, bool]:
+        """Whether the notice is new, and whether there is now something to do."""
+        if not self._journal.add_notice(notice, delivery=delivery):
+            return False, self._confirm(notice)
+        if notice.traffic == "drill":
+            day = datetime.fromtimestamp(notice.received_at, timezone.utc).isoformat()
+            self._journal.set_fact(LAST_DRILL, day)
+        return True, True
+
+    def _confirm(self, notice: Notice) -> bool:
         """A webhook that confirms what was entered by hand: its case is now read, nothing is told again."""
         stored = self._journal.notice(notice.key)
         if stored is None or stored.origin != "manual" or stored.look_up != "none":
-            return
+            return False
         wanted = {name: state for name, state in notice.pending.items() if name in {"look_up", "suspension"}}
-        if wanted:
-            self._journal.update_notice(
-                notice.key,
-                look_up=notice.look_up,
-                suspension=notice.suspension,
-                event_type=notice.event_type,
-                pending=stored.pending | wanted,
-                next_at=notice.next_at,
-            )
+        if not wanted:
+            return False
+        self._journal.update_notice(
+            notice.key,
+            look_up=notice.look_up,
+            suspension=notice.suspension,
+            event_type=notice.event_type,
+            pending=stored.pending | wanted,
+            next_at=notice.next_at,
+        )
+        return True
 
     async def _body(self, receive: Receive) -> bytes:
         try:
