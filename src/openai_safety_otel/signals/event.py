@@ -93,9 +93,9 @@ class EventSink:
                 ).emit
             )
         if settings.stdout_events:
-            from openai_safety_otel.signals.stdout import write_line  # noqa: PLC0415 - only where it is used
+            from openai_safety_otel.signals.stdout import StdoutEvents  # noqa: PLC0415 - only where it is used
 
-            others.append(write_line)
+            others.append(StdoutEvents(on_drop).emit)
         return cls(provider, tuple(others))
 
     @property
