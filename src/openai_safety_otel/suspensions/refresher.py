@@ -119,9 +119,10 @@ class Refresher:
         self._first.set()
         try:
             self._do_tasks(self._source)
-            self._heartbeat(self._source)
         except Unreadable as error:
             self._write_failed(error)
+        with contextlib.suppress(Unreadable):  # the next poll will tell
+            self._heartbeat(self._source)
 
     def _do_tasks(self, source: Source) -> None:
         while self._tasks:

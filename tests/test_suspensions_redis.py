@@ -1,0 +1,205 @@
+"""The suspension list in a real Redis: changes, losses, a server that is gone and one that is slow."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from openai_safety_otel.guard import Guard
+from openai_safety_otel.record import Identity
+from openai_safety_otel.suspensions import Entry, Holders, Unreadable, open_source
+from openai_safety_otel.suspensions import redis_source as r
+from openai_safety_otel.suspensions.refresher import Refresher
+from support.proxy import Proxy
+from support.waiting import until
+
+ENTRY = Entry("suspend", None, "ann", "case C-1", 5.0)
+Drops = list[tuple[str, str]]
+Follow = Callable[[str], tuple[Refresher, Drops]]
+
+
+@pytest.fixture
+def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
+    """Follow a list for one test, and what was counted meanwhile."""
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    running: list[Refresher] = []
+
+    def start(url: str) -> tuple[Refresher, Drops]:
+        drops: Drops = []
+        follower = Refresher(lambda: open_source(url), lambda *what: drops.append(what))
+        running.append(follower)
+        follower.start(wait=10)
+        return follower, drops
+
+    yield start
+    for follower in running:
+        follower.close()
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[Proxy]:
+    port = urlsplit(redis_url).port
+    assert port is not None
+    with Proxy(port) as between:
+        yield between
+
+
+def through(proxy: Proxy) -> str:
+    return f"redis://127.0.0.1:{proxy.port}/0"
+
+
+def test_changes_reach_every_follower(redis_url: str, follow: Follow) -> None:
+    """Two followers see an entry set, changed and removed."""
+    source = open_source(redis_url)
+    source.write({"a": ENTRY})
+    (one, drops), (other, _) = follow(redis_url), follow(redis_url)
+    seen = [(dict(one.rows), dict(other.rows))]
+    for change, count in (({"a": Entry("revoke"), "b": ENTRY}, 2), ({"a": None}, 1)):
+        version = source.write(change)
+        until(lambda version=version: one.version == other.version == version)  # type: ignore[misc]
+        assert count == len(one.rows)
+        seen.append((dict(one.rows), dict(other.rows)))
+    revoked = {"a": Entry("revoke").row(), "b": ENTRY.row()}
+    expected = [{"a": ENTRY.row()}, revoked, {"b": ENTRY.row()}]
+    assert ([(rows, rows) for rows in expected], []) == (seen, drops)
+
+
+def test_a_change_fetches_only_what_changed(redis_url: str, follow: Follow) -> None:
+    """After the first reading, a change in a list of 5,000 entries scans nothing."""
+    source = open_source(redis_url)
+    source.write({f"{n}": ENTRY for n in range(5000)})
+    follower, _ = follow(redis_url)
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        client.config_resetstat()
+        version = source.write({"7": Entry("revoke")})
+        until(lambda: follower.version == version)
+        commands = client.info("commandstats")
+    assert (5000, "revoke", False, 1) == (
+        len(follower.rows),
+        follower.rows["7"][0],
+        "cmdstat_hscan" in commands,
+        commands["cmdstat_hmget"]["calls"],
+    )
+
+
+def test_bad_entries_are_passed_over(redis_url: str, follow: Follow) -> None:
+    """An entry that another program damaged costs nobody else's."""
+    open_source(redis_url).write({"a": ENTRY})
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(r.ENTRIES, "b", "{")
+    follower, drops = follow(redis_url)
+    assert ({"a": ENTRY.row()}, [("suspensions", "bad_entry")]) == (follower.rows, drops)
+
+
+def test_lost_data_lift_nothing(redis_url: str, follow: Follow) -> None:
+    """A server that forgot everything: what is in memory stays in force, and new decisions are added."""
+    source = open_source(redis_url)
+    for _ in range(3):
+        source.write({"a": ENTRY})
+    follower, drops = follow(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    until(lambda: drops)
+    after_loss = dict(follower.rows)
+    source.write({"b": ENTRY})
+    until(lambda: "b" in follower.rows)
+    both = {"a": ENTRY.row(), "b": ENTRY.row()}
+    assert ({"a": ENTRY.row()}, both, {("suspensions", "lost")}) == (after_loss, follower.rows, set(drops))
+
+
+def test_a_server_that_is_gone_is_counted_and_found_again(
+    proxy: Proxy, redis_url: str, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While Redis is gone the last list stays, one line is logged; when it is back, changes are read."""
+    caplog.set_level(logging.WARNING)
+    source = open_source(redis_url)
+    source.write({"a": ENTRY})
+    follower, drops = follow(through(proxy))
+    proxy.gone()
+    until(lambda: len(drops) > 3)
+    kept, logged = dict(follower.rows), len(caplog.records)
+    source.write({"b": ENTRY})
+    proxy.back()
+    until(lambda: "b" in follower.rows)
+    assert ({"a": ENTRY.row()}, 1, {("suspensions", "unreachable")}, {"a", "b"}) == (
+        kept,
+        logged,
+        set(drops),
+        set(follower.rows),
+    )
+
+
+def test_a_slow_server_never_holds_up_a_call(
+    proxy: Proxy, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Redis answers nothing, a thousand checks go by within its timeout, and it is counted."""
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    open_source(redis_url).write({"a": ENTRY})
+    drops: Drops = []
+    follower = Refresher(lambda: open_source(through(proxy)), lambda *what: drops.append(what))
+    guard = Guard(follower)
+    follower.start(wait=10)
+    try:
+        proxy.stall()
+        until(lambda: drops)
+        refused = 0
+        begun = time.monotonic()
+        while time.monotonic() - begun < r.TIMEOUT_SECONDS / 4:
+            refused += guard.check(Identity(value="a")) == ENTRY
+            assert guard.check(Identity(value="nobody")) is None
+        age = guard.age()
+        proxy.back()
+        until(lambda: guard.age() < age)
+        assert (True, {("suspensions", "slow")}, True) == (refused > 1000, set(drops), guard.age() < age)
+    finally:
+        guard.close()
+
+
+def test_holders_are_counted_while_they_run(redis_url: str, follow: Follow) -> None:
+    """Two followers hold a new list; after one has closed there is one; a silent one is swept away."""
+    source = open_source(redis_url)
+    first, _ = follow(redis_url)
+    second, _ = follow(redis_url)
+    version = source.write({"a": ENTRY})
+    both = until(lambda: (found := source.holders(version)) == Holders(2, 2) and found)
+    first.close()
+    one = source.holders(version)
+    second.close()
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(r.HOLDERS, "dead", f"{version} 1000000000.0")
+    assert (Holders(2, 2), Holders(1, 1), Holders(0, 0)) == (both, one, source.holders(version))
+
+
+def test_blocks_are_counted_for_the_fleet(redis_url: str) -> None:
+    """Two processes count together, within the window only."""
+    one, other = open_source(redis_url), open_source(redis_url)
+    counts = [
+        one.count_block("a", now=100.0, window=10.0),
+        other.count_block("a", now=105.0, window=10.0),
+        other.count_block("b", now=105.0, window=10.0),
+        one.count_block("a", now=112.0, window=10.0),
+    ]
+    assert [1, 2, 1, 2] == counts
+
+
+def test_entries_and_look_up_show_what_counts(redis_url: str) -> None:
+    """Expired entries are not shown."""
+    source = open_source(redis_url)
+    source.write({"a": ENTRY, "old": Entry("suspend", 1.0)})
+    assert ({"a": ENTRY}, {"a": ENTRY}, {}) == (
+        source.entries(),
+        source.look_up(["a", "old", "none"]),
+        source.look_up([]),
+    )
+
+
+def test_a_wrong_url_is_one_line() -> None:
+    """A URL that is none is a readable error without the password."""
+    with pytest.raises(Unreadable) as caught:
+        open_source("redis://u:hidden@host:notaport/0")
+    assert ("unreachable", False) == (caught.value.reason, "hidden" in str(caught.value))
