@@ -93,7 +93,7 @@ def test_connection_dropped(client: openai.OpenAI, telemetry: Telemetry) -> None
 
 
 def test_error_in_mid_stream(client: openai.OpenAI, telemetry: Telemetry, provider: Provider) -> None:
-    """A policy's error frame after output began is a block of the output; the SDK's exception is unchanged."""
+    """A policy's error frame after output began is a block of the output; the exception is the SDK's."""
     with pytest.raises(openai.APIError) as caught:
         list(client.responses.create(model="gpt-5", input="[[cyber-frame]]", stream=True))
     (event,) = telemetry.events
