@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from collections.abc import Iterator
@@ -26,13 +25,8 @@ from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import fold
 from openai_safety_otel.outcome import classify
 from openai_safety_otel.record import CallRecord
+from support.wire import answering
 
-# httpx or httpx2: whichever the installed SDK is built on.
-httpx: Any = importlib.import_module(
-    next(
-        base.__module__ for base in openai.DefaultHttpxClient.__mro__ if base.__module__.startswith("httpx")
-    )
-)
 Facts = dict[str, Any]
 Exchange = dict[str, Any]
 STREAMED: dict[str, Any] = {
@@ -188,14 +182,8 @@ def _from_bytes(exchange: Exchange) -> Facts:
 
 def _from_the_sdk(exchange: Exchange) -> Facts:
     record = _record(exchange)
-    headers = {"content-type": exchange["content_type"] or "application/json"}
-    transport = httpx.MockTransport(
-        lambda _: httpx.Response(exchange["status"], headers=headers, content=exchange["response"].encode())
-    )
-    with (
-        httpx.Client(transport=transport) as http,
-        openai.OpenAI(api_key="k", http_client=http, max_retries=0) as client,
-    ):
+    kind = exchange["content_type"] or "application/json"
+    with answering(exchange["response"], status=exchange["status"], content_type=kind) as client:
         try:
             result = _send(client, exchange, record)
         except openai.APIError as error:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from openai_safety_otel.conventions import FINISH_REASONS
 from openai_safety_otel.extract.shape import count, dig, get, items, pairs
-from openai_safety_otel.extract.words import safe_code
+from openai_safety_otel.extract.words import safe_code, safe_identifier
 from openai_safety_otel.record import CallRecord, ErrorFacts
 
 MAX_ERRORS: Final = 16
@@ -21,6 +21,7 @@ def read_error(record: CallRecord, error: BaseException) -> None:
     """Note what raised. The class's name is kept; of the message only what rules may look at."""
     name = type(error).__name__
     record.raised = safe_code(name)
+    record.provider_request_id = record.provider_request_id or safe_identifier(get(error, "request_id"))
     if name == _FILTERED:
         # A helper of the SDK turns a filtered answer into this; it says nothing more.
         add_finish(record, "content_filter")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 MAX_ITEMS = 1024
@@ -53,10 +54,10 @@ def items(thing: object, name: str) -> list[Any]:
 
 
 def pairs(thing: object) -> list[tuple[str, Any]]:
-    """Names and values of a mapping, or of a model's undeclared members."""
+    """The first names and values of a mapping, or of a model's undeclared members."""
     try:
         found: Any = thing if isinstance(thing, dict) else getattr(thing, "__pydantic_extra__", None)
-        return [(name, value) for name, value in found.items() if isinstance(name, str)]
+        return [(name, value) for name, value in islice(found.items(), MAX_ITEMS) if isinstance(name, str)]
     except Exception:  # noqa: BLE001 - None, or a mapping that raises
         return []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.error import add_error, facts_of
