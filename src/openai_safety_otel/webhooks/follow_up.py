@@ -122,8 +122,9 @@ class FollowUp:
         while True:
             self._wake.clear()
             await self._guarded(self._start_due)
+            seconds = await self._pause()
             try:
-                await asyncio.wait_for(self._wake.wait(), await self._pause())
+                await asyncio.wait_for(self._wake.wait(), seconds)
             except asyncio.TimeoutError:
                 continue
 
