@@ -1,0 +1,67 @@
+"""Looking somebody up is written down before the answer is shown: durably, then as an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openai_safety_otel.decisions import decision_event
+from openai_safety_otel.identifier import Hasher, shown_identity
+from openai_safety_otel.journal import Decision, JournalError, open_journal
+from openai_safety_otel.journal.entries import Action
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals.standalone import telling
+
+
+class AuditError(RuntimeError):
+    """It could not be written down, so it must not be done; the message is one line."""
+
+
+def audit(
+    settings: Settings,
+    identifier: str,
+    action: Action,
+    *,
+    by: str | None,
+    why: str | None,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Record that somebody looks a person up (``whois``, ``read``) or erases one (``erase``).
+
+    Args:
+        settings: where the journal is, and where events go.
+        identifier: in the form telemetry carries.
+        action: what is done.
+        by: who does it.
+        why: for which reason.
+        details: what only this action needs; never a raw user id.
+
+    Raises:
+        AuditError: nobody or no reason is given, or the journal cannot be written.
+    """
+    if not by or not by.strip() or not why or not why.strip():
+        raise AuditError("this reads an identity back and is audited: give --by WHO and --why TEXT")
+    entry = Decision(
+        identifier=identifier, action=action, by=by.strip(), why=why.strip(), details=details or {}
+    )
+    try:
+        journal = open_journal(settings.store)
+        try:
+            journal.append_decision(entry)
+        finally:
+            journal.close()
+    except JournalError as error:
+        raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
+    with telling(settings) as told:
+        told.sink.emit(decision_event(entry))
+
+
+def shown(identifier: str, hasher: Hasher | None) -> str:
+    """An identifier in the form telemetry carries: hashed where it looks like personal data.
+
+    Raises:
+        AuditError: it looks like personal data and there is no key to hash it with.
+    """
+    value = shown_identity(identifier, hasher, "caller").value
+    if not value:
+        raise AuditError("this looks like personal data, and without the HMAC key it cannot be looked up")
+    return value
