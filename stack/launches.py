@@ -47,6 +47,7 @@ def _collector(folder: Path, ports: Ports, options: Options) -> Command:
         "OTLP_GRPC_PORT": str(ports["grpc"]),
         "METRICS_PORT": str(ports["metrics"]),
         "HEALTH_PORT": str(ports["health"]),
+        "SCORES_PORT": str(ports["scores"]),
     }
     return [str(BIN / "otelcol"), *(f"--config={path}" for path in configs)], env
 
@@ -74,7 +75,7 @@ def _prometheus(folder: Path, ports: Ports, options: Options) -> Command:
     (folder / "targets").mkdir(exist_ok=True)
     targets = {**(options.get("targets") or {}), "alertmanager": options.get("alertmanagers") or []}
     for job, addresses in targets.items():
-        (folder / "targets" / f"{job}.json").write_text(json.dumps([{"targets": list(addresses)}]))
+        write_targets(folder, job, addresses)
     flags = (CONFIG / "prometheus.flags").read_text().split()
     return [
         str(BIN / "prometheus"),
@@ -120,6 +121,11 @@ def _copy_all(files: Iterable[Path], folder: Path) -> None:
         shutil.copyfile(path, folder / Path(path).name)
 
 
+def write_targets(folder: Path, job: str, addresses: Iterable[str]) -> None:
+    """Say where Prometheus finds a job's programs; a running one looks again within seconds."""
+    (folder / "targets" / f"{job}.json").write_text(json.dumps([{"targets": list(addresses)}]))
+
+
 def create_topic(broker: str, topic: str, partitions: int) -> None:
     """Create one Kafka topic and wait for it; ``broker`` is ``host:port``."""
     java = ["java", "-cp", f"{KAFKA_JARS}/*", "org.apache.kafka.tools.TopicCommand"]
@@ -128,7 +134,7 @@ def create_topic(broker: str, topic: str, partitions: int) -> None:
 
 
 LAUNCHES: dict[str, Launch] = {
-    "collector": Launch(("http", "grpc", "metrics", "health"), _collector, "/status", "health"),
+    "collector": Launch(("http", "grpc", "metrics", "health", "scores"), _collector, "/status", "health"),
     "loki": Launch(("http", "grpc"), _loki, "/ready"),
     "prometheus": Launch(("http",), _prometheus, "/-/ready"),
     "alertmanager": Launch(("http",), _alertmanager, "/-/ready"),

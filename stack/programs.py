@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from launches import BIN, LAUNCHES, Launch
+from stack.launches import BIN, LAUNCHES, Launch
 
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 20.0  # Loki and Prometheus write their heads to disk on the way out
