@@ -23,6 +23,8 @@ _CUT: Final = re.compile(rb'\}\s*,\s*(?="[09]{2}|"[fz]0)')
 _ANY_CUT: Final = re.compile(rb"\}\s*,")
 _LONGEST: Final = 256 * 1024  # bytes of a block where identifiers are not hashes
 _WRITE_LINES: Final = 500
+# One encoder for all entries; surrogates that JSON text can hold, and UTF-8 cannot, are escaped.
+_encode: Final = json.JSONEncoder().encode
 
 
 class MalformedError(ValueError):
@@ -129,7 +131,7 @@ def dump(
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in skipped.items()]
     separator = "\n"
     for identifier, row in rows.items():
-        lines.append(f"{json.dumps(identifier)}: {json.dumps(Entry(*row).fields(), ensure_ascii=False)}")
+        lines.append(f"{_encode(identifier)}: {_encode(Entry(*row).fields())}")
         if len(lines) >= _WRITE_LINES:
             yield (separator + ",\n".join(lines)).encode()
             lines, separator = [], ",\n"

@@ -1,0 +1,391 @@
+"""The guard: who is refused, from memory, before any network traffic."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from openai_safety_otel import EndUserSuspended, end_user
+from openai_safety_otel.guard import UNAVAILABLE, Guard, refusal
+from openai_safety_otel.identifier import EndUser, Hasher, identify
+from openai_safety_otel.record import Identity, Outcome, SafetyEvent
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions.automatic import AutoRule
+from openai_safety_otel.suspensions.entry import Row
+from openai_safety_otel.suspensions.refresher import Refresher
+from support.telemetry import KEY, Instrument, Telemetry
+from support.waiting import until
+
+SUSPENDED = Entry("suspend", None, "ann", "case C-1", 5.0)
+NOBODY = Identity(source="absent")
+Drops = list[tuple[str, str]]
+Events = list[SafetyEvent]
+Start = Callable[..., tuple[Guard, Drops, Events]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    return str(tmp_path / "suspensions.json")
+
+
+@pytest.fixture
+def start(place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """A guard following the list at ``place``, with what it counts and emits."""
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    guards: list[Guard] = []
+
+    def begin(**settings: Any) -> tuple[Guard, Drops, Events]:
+        drops: Drops = []
+        events: Events = []
+        guard = Guard.from_settings(
+            Settings(suspensions=settings.pop("place", place), **settings),
+            dropped=lambda *what: drops.append(what),
+            emit=events.append,
+        )
+        assert guard is not None
+        guards.append(guard)
+        return guard, drops, events
+
+    yield begin
+    for guard in guards:
+        guard.close()
+
+
+def test_no_list_no_guard() -> None:
+    """Without the setting there is no guard, and no thread."""
+    assert Guard.from_settings(Settings()) is None
+
+
+def test_every_form_of_a_person_is_found(place: str, start: Start) -> None:
+    """His identifier, his linked session's, and both under a retired key are the same person."""
+    old, new = Hasher(b"o" * 32), Hasher(b"n" * 32, (b"o" * 32,))
+    forms = {
+        "user": new.end_user("u1"),
+        "session": new.session("s1"),
+        "retired user": old.end_user("u1"),
+        "retired session": old.session("s1"),
+    }
+    person = identify(EndUser("u1", session="s1"), new)
+    stranger = identify(EndUser("u2", session="s2"), new)
+    found = {}
+    for name, form in forms.items():
+        source = open_source(place)
+        source.write({**dict.fromkeys(forms.values()), form: SUSPENDED})
+        guard, _, _ = start()
+        found[name] = (guard.check(person), guard.check(stranger), guard.check(NOBODY))
+    assert dict.fromkeys(forms, (SUSPENDED, None, None)) == found
+
+
+def test_the_strongest_active_entry_counts(place: str, start: Start) -> None:
+    """Of several entries the strongest that has not expired is returned."""
+    now = time.time()
+    watch, stale = Entry("watch", now + 1000), Entry("revoke", now - 1)
+    source = open_source(place)
+    source.write({"a": watch, "b": Entry("filter"), "c": stale})
+    guard, _, _ = start()
+    people = {
+        "watch and stale revoke": Identity(value="a", matches=("c",)),
+        "filter over watch": Identity(value="a", matches=("b", "c")),
+        "stale alone": Identity(value="c"),
+    }
+    found = {name: guard.check(person) for name, person in people.items()}
+    assert {
+        "watch and stale revoke": watch,
+        "filter over watch": Entry("filter"),
+        "stale alone": None,
+    } == found
+
+
+@pytest.mark.parametrize(("on_error", "answer", "counted"), [("open", None, 1), ("closed", UNAVAILABLE, 0)])
+def test_a_list_never_read(
+    tmp_path: Path, start: Start, on_error: str, answer: Entry | None, counted: int
+) -> None:
+    """Open passes and counts each unchecked call; closed refuses those with an identifier, only those."""
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    guard, drops, _ = start(place=str(folder), suspensions_on_error=on_error)
+    found = (guard.check(Identity(value="a")), guard.check(NOBODY))
+    assert ((answer, None), counted) == (found, drops.count(("suspension_check", "unreadable")))
+    assert ("suspensions", "unreachable") in drops
+
+
+def test_a_list_read_long_ago_counts_as_unreadable(
+    place: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed refuses once the last reading is too old, and a suspension known from then still counts."""
+    open_source(place).write({"a": SUSPENDED})
+    guard, _, _ = start(suspensions_on_error="closed")
+    before = guard.check(Identity(value="b"))
+    Path(place).write_text("{")
+    monkeypatch.setattr("openai_safety_otel.guard.UNREADABLE_SECONDS", 0.2)
+    until(lambda: guard.age() > 0.2)
+    assert (None, UNAVAILABLE, SUSPENDED) == (
+        before,
+        guard.check(Identity(value="b")),
+        guard.check(Identity(value="a")),
+    )
+
+
+def test_look_up_does_not_grow_with_the_list() -> None:
+    """A look-up among a million entries costs no more than a few times one among ten."""
+    row = SUSPENDED.row()
+    costs = []
+    for size in (10, 1_000_000):
+        follower = Refresher(lambda: open_source("unused"), lambda *_: None)
+        rows: dict[str, Row] = {f"{n:064x}": row for n in range(size)}
+        follower.rows, follower._read_at = rows, time.monotonic()
+        guard = Guard(follower)
+        people = [Identity(value=f"{n:064x}", matches=("x", "y")) for n in (3, size - 1, size + 1)]
+        expected = [SUSPENDED, SUSPENDED, None]
+        assert expected == [guard.check(person) for person in people]
+        check = [lambda p=person, g=guard: g.check(p) for person in people]
+        costs.append(min(timeit.repeat(lambda c=check: [f() for f in c], number=300, repeat=7)))  # type: ignore[misc]
+    assert costs[1] < 5 * costs[0]
+
+
+# --- the automatic entry -----------------------------------------------------------------------------------
+
+USAGE = Outcome("blocked", "usage_policy", "input", "invalid_prompt")
+REFUSED_THERE = Outcome("blocked", "identifier_blocked", "request", "identifier_blocked")
+
+
+def _settled(guard: Guard) -> None:
+    """Wait until what was asked of the background thread is done."""
+    done: list[bool] = []
+    guard._refresher.ask(lambda _: done.append(True))
+    until(lambda: done)
+
+
+def test_the_providers_block_suspends_without_end(place: str, start: Start) -> None:
+    """`provider`: identifier_blocked puts the end user on the list, once, and says so in one event."""
+    guard, drops, events = start(auto_suspend="provider")
+    person = Identity(value="a")
+    for outcome in (USAGE, REFUSED_THERE, REFUSED_THERE):
+        guard.seen(person, outcome)
+    _settled(guard)
+    entry = guard.check(person)
+    assert entry is not None
+    told = [dict(event.attributes) for event in events]
+    expected = {
+        "user.hash": "a",
+        "openai_safety.decision.action": "suspend",
+        "openai_safety.decision.by": "openai-safety (automatic)",
+        "openai_safety.decision.why": "the provider answered identifier_blocked",
+    }
+    assert (("suspend", None), [expected], []) == ((entry.action, entry.until), told, drops)
+    assert entry == open_source(place).entries()["a"]
+
+
+def test_too_many_enforcement_blocks_suspend(start: Start) -> None:
+    """`3/60`: the third enforcement block suspends; filters, refusals, failures and our own do not count."""
+    guard, _, _ = start(auto_suspend="3/60")
+    person = Identity(value="a")
+    others = [
+        Outcome("blocked", "content_filter", "output"),
+        Outcome("blocked", "suspended_locally", "request"),
+        Outcome("refused"),
+        Outcome("failed", error_type="server_error"),
+    ]
+    seen = []
+    for outcome in (USAGE, *others, USAGE, *others, USAGE):
+        guard.seen(person, outcome)
+        _settled(guard)
+        entry = guard.check(person)
+        seen.append(entry.why if entry else None)
+    assert [*[None] * 10, "3 enforcement blocks in 60 s"] == seen
+
+
+def test_drills_and_red_teams_suspend_nobody(start: Start) -> None:
+    """Blocks that were provoked on purpose make no entry."""
+    guard, _, events = start(auto_suspend="provider,1/60", traffic="redteam")
+    guard.seen(Identity(value="a"), REFUSED_THERE)
+    _settled(guard)
+    assert (None, []) == (guard.check(Identity(value="a")), events)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("off", None),
+        ("provider", AutoRule(True)),
+        ("5/3600", AutoRule(False, 5, 3600.0)),
+        ("provider, 5/3600", AutoRule(True, 5, 3600.0)),
+        ("0/60", None),
+        ("always", None),
+    ],
+)
+def test_the_automatic_rule_is_read(text: str, rule: AutoRule | None) -> None:
+    """The setting's forms; a wrong one is `off`."""
+    assert rule == AutoRule.parse(text)
+
+
+def test_too_many_waiting_blocks_are_counted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the background thread cannot keep up with is dropped and counted, never waited for."""
+    guard, drops, _ = start(auto_suspend="provider")
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.MAX_TASKS", 0)
+    guard.seen(Identity(value="a"), REFUSED_THERE)
+    assert [("suspensions", "queue_full")] == drops
+
+
+# --- processes ---------------------------------------------------------------------------------------------
+
+FORK = """
+import os, sys, time
+from openai_safety_otel.guard import Guard
+from openai_safety_otel.record import Identity
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.suspensions import Entry, open_source
+place = sys.argv[1]
+guard = Guard.from_settings(Settings(suspensions=place))
+reading, writing = os.pipe()
+if os.fork() == 0:
+    end = time.monotonic() + 15
+    while guard.check(Identity(value="a")) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    entry = guard.check(Identity(value="a"))
+    os.write(writing, f"{entry.why if entry else None} {open_source(place).holders(1).running}".encode())
+    os._exit(0)
+open_source(place).write({"a": Entry("suspend", None, "ann", "after-the-fork")})
+print(os.read(reading, 100).decode())
+os.wait()
+"""
+
+
+def test_a_forked_worker_goes_on_following(place: str) -> None:
+    """A child of a pre-forking server learns of a later suspension, and counts as running."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, place],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "after-the-fork 2" == done.stdout.strip()
+
+
+def test_importing_us_imports_no_openai() -> None:
+    """The guard is there without openai; asking for the exception is what imports it."""
+    script = (
+        "import sys\nimport openai_safety_otel.guard\nbefore = 'openai' in sys.modules\n"
+        "from openai_safety_otel import EndUserSuspended\nprint(before, 'openai' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "False True" == done.stdout.strip()
+
+
+# --- the exception -----------------------------------------------------------------------------------------
+
+
+def test_the_exception_is_one_of_the_sdks() -> None:
+    """It has everything a handler for the SDK's status errors reads, and neither identifier nor reason."""
+    error = refusal(Entry("suspend", 77.0, "ann", "case C-1"), url="http://127.0.0.1/v1/")
+    body = {
+        "message": "This end user is suspended by the operator of this application.",
+        "type": "permission_denied",
+        "param": None,
+        "code": "end_user_suspended",
+    }
+    assert issubclass(EndUserSuspended, openai.PermissionDeniedError)
+    assert isinstance(error, EndUserSuspended)
+    assert (403, "end_user_suspended", "permission_denied", None, None, body, 77.0, body["message"]) == (
+        error.status_code,
+        error.code,
+        error.type,
+        error.param,
+        error.request_id,
+        error.body,
+        error.until,
+        str(error),
+    )
+    assert ({"error": body}, 403, "http://127.0.0.1/v1/") == (
+        error.response.json(),
+        error.response.status_code,
+        str(error.request.url),
+    )
+
+
+@pytest.mark.parametrize(
+    "again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy], ids=["pickle", "copy"]
+)
+def test_the_exception_travels(again: Callable[[EndUserSuspended], EndUserSuspended]) -> None:
+    """A task queue can carry it to another process."""
+    error = refusal(Entry("suspend", 77.0))
+    other = again(error)
+    assert (type(error), error.code, error.until, str(error), str(error.request.url)) == (
+        type(other),
+        other.code,
+        other.until,
+        str(other),
+        str(other.request.url),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "filtered", "code"),
+    [
+        (SUSPENDED, False, "end_user_suspended"),
+        (Entry("filter"), True, "end_user_filtered"),
+        (UNAVAILABLE, False, "suspensions_unavailable"),
+    ],
+)
+def test_the_code_says_why(entry: Entry, filtered: bool, code: str) -> None:
+    """A handler can tell a suspension from a filter and from a list that cannot be read."""
+    assert code == refusal(entry, filtered=filtered).code
+
+
+# --- through the hook --------------------------------------------------------------------------------------
+
+ANSWER = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "gpt-x",
+    "status": "completed",
+    "output": [],
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+}
+
+
+async def test_a_suspended_user_reaches_no_network(
+    place: str, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """Sync and async, the suspended one is refused before a request is made; the others are served."""
+    open_source(place).write({Hasher(KEY).end_user("bad"): SUSPENDED})
+    instrument(suspensions=place)
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(200, json=ANSWER)
+
+    transport = httpx2.MockTransport(answer)
+    options: dict[str, Any] = {"api_key": "k", "base_url": "http://127.0.0.1:1/v1"}
+    with openai.OpenAI(http_client=httpx2.Client(transport=transport), **options) as client:
+        with end_user("bad"), pytest.raises(EndUserSuspended):
+            client.responses.create(model="gpt-x", input="hello")
+        with end_user("good"):
+            client.responses.create(model="gpt-x", input="hello")
+    async with openai.AsyncOpenAI(http_client=httpx2.AsyncClient(transport=transport), **options) as later:
+        with end_user("bad"), pytest.raises(openai.PermissionDeniedError):
+            await later.responses.create(model="gpt-x", input="hello", stream=True)
+    outcomes = [
+        (event["openai_safety.outcome"], event.get("openai_safety.block.type")) for event in telemetry.events
+    ]
+    local = ("blocked", "suspended_locally")
+    assert (["http://127.0.0.1:1/v1/responses"], [local, ("completed", None), local]) == (asked, outcomes)
