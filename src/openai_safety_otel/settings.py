@@ -231,3 +231,9 @@ def _parsed_environment(name: str, parse: Callable[[Any], Any], text: str) -> di
 def environment(name: str, default: str | None = None) -> str | None:
     """Read one foreign variable (``OTEL_*``, ``OPENAI_*``): the only other door to the environment."""
     return os.environ.get(name, default)
+
+
+def environment_of_child(without: tuple[str, ...], **extra: str) -> dict[str, str]:
+    """The environment for a process we start: ours without some beginnings, plus ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(without)}
+    return {**kept, **extra}

@@ -1,0 +1,187 @@
+"""The whole loop on one machine: provider, product, users, files, and whether the files tell the truth."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from openai_safety_otel.demo.check import Verdict, compare, count_calls
+from openai_safety_otel.demo.people import Person, people
+from openai_safety_otel.demo.product import Product, ProductError
+from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.demo.table import identifier_table
+from openai_safety_otel.report.activity import Report
+from openai_safety_otel.report.build import Known, Window, build_report
+from openai_safety_otel.store.files import open_files
+
+BLOCK_AFTER = 3
+_MARK = ".openai-safety-demo"
+_AT_ONCE = 6
+_ARRIVE_SECONDS = 20.0
+_SHOWN = 16
+
+
+class Stage:
+    """Where the demo keeps things: a folder it made itself, and a key that goes when it ends."""
+
+    def __init__(self, out: Path, secret: Path) -> None:
+        self.out = out
+        self.telemetry = out / "telemetry"
+        self.log = out / "app.log"
+        self.key_file = secret / "hmac.key"
+        self.suspensions = out / "suspensions.json"
+        self.store = out / "openai-safety.db"
+
+    def settings(self) -> dict[str, str]:
+        """What the operator sets for the app; the app itself is not changed."""
+        return {
+            "OPENAI_SAFETY_HMAC_KEY_FILE": str(self.key_file),
+            "OPENAI_SAFETY_USER_RESOLVER": "openai_safety_otel.demo.app:current_user",
+            "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
+            "OPENAI_SAFETY_MODERATION": "score",
+            "OPENAI_SAFETY_SUSPENSIONS": str(self.suspensions),
+            "OPENAI_SAFETY_STORE": str(self.store),
+        }
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Stage]:
+    """Make the folder anew and a key readable by nobody else; an interrupted run leaves neither behind.
+
+    Raises:
+        ProductError: the folder exists and is not one of ours.
+    """
+    out = out.resolve()
+    if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ProductError(f"{out} exists and was not made by the demo; give another folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    secret = Path(tempfile.mkdtemp(prefix="openai-safety-demo-"))
+    stage = Stage(out, secret)
+    try:
+        stage.telemetry.mkdir(parents=True)
+        (out / _MARK).touch()
+        stage.key_file.touch(mode=0o600)
+        stage.key_file.write_text(secrets.token_hex(32))
+        yield stage
+    except BaseException as error:
+        if not isinstance(error, ProductError):  # that one points at the log
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(secret, ignore_errors=True)
+
+
+def run(out: Path, console: Console | None = None) -> int:
+    """Run the demo; 0 if the files and the provider's ledger agree, 1 if not, 130 if interrupted."""
+    console = console or Console()
+    with _ended_in_good_order():
+        try:
+            with staged(out) as stage, Provider(block_after=BLOCK_AFTER) as provider:
+                return _play(stage, provider, console)
+        except KeyboardInterrupt:
+            console.print("interrupted; nothing is left behind")
+            return 130
+        except ProductError as error:
+            console.print(str(error), style="red", highlight=False, markup=False)
+            return 1
+
+
+def _play(stage: Stage, provider: Provider, console: Console) -> int:
+    crowd = people()
+    _say_settings(stage, provider, console)
+    with Product(provider.url, stage.telemetry, stage.log, stage.settings()) as product:
+        _drive(crowd, product, console)
+        _await_events(stage, len(provider.ledger.calls()))
+    verdict, report = _read(stage, provider)
+    console.print(identifier_table(report))
+    _say_verdict(verdict, console)
+    _say_next(stage, console)
+    return 1 if verdict.differences else 0
+
+
+def _drive(crowd: list[Person], product: Product, console: Console) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
+        task = bar.add_task(f"{len(crowd)} users", total=sum(len(person.turns) for person in crowd))
+
+        def take_turns(person: Person) -> None:
+            for route, text in person.turns:
+                product.ask(person.name, route, text)
+                bar.advance(task)
+
+        waiting = [pool.submit(take_turns, person) for person in crowd]
+        try:
+            for one in waiting:
+                one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            product.stop()  # what still waits for an answer gets none
+            raise
+
+
+def _await_events(stage: Stage, calls: int) -> None:
+    until = time.monotonic() + _ARRIVE_SECONDS
+    while time.monotonic() < until:
+        with open_files([stage.telemetry], keep_copies=False) as events:
+            if count_calls(events) >= calls:
+                return
+        time.sleep(0.2)
+
+
+def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
+    now = time.time()
+    with open_files([stage.telemetry], keep_copies=False) as events:
+        verdict = compare(provider.ledger.calls(), events)
+        report = build_report(events, Window(now - 86_400, now + 60, "production"), Known())
+    return verdict, report
+
+
+def _say_settings(stage: Stage, provider: Provider, console: Console) -> None:
+    console.print("[bold]openai-safety-otel[/]: an unchanged FastAPI app under opentelemetry-instrument")
+    console.print(f"  provider stub  {provider.url}", highlight=False)
+    console.print(f"  telemetry      {stage.telemetry} (OTLP JSON, otel-files.yaml)", highlight=False)
+    for name, value in stage.settings().items():
+        console.print(f"  {name}={value}", style="dim", highlight=False)
+
+
+def _say_verdict(verdict: Verdict, console: Console) -> None:
+    if not verdict.differences:
+        console.print(f"[green]✓[/] {verdict.calls} calls: the files say what the provider did")
+        return
+    console.print(f"[red]✗[/] {len(verdict.differences)} differences in {verdict.calls} calls:")
+    for difference in verdict.differences[:_SHOWN]:
+        console.print(f"  {difference}", highlight=False, markup=False)
+
+
+def _say_next(stage: Stage, console: Console) -> None:
+    console.print("\n[bold]Next[/]")
+    console.print(f"  openai-safety report --files {stage.telemetry}", highlight=False)
+    console.print("  your own app:", highlight=False)
+    console.print("    pip install 'openai-safety-otel[otlp]'", highlight=False, markup=False)
+    console.print("    export OPENAI_SAFETY_HMAC_KEY_FILE=… OPENAI_SAFETY_USER_RESOLVER=module:function")
+    console.print("    opentelemetry-instrument python app.py", highlight=False)
+
+
+@contextmanager
+def _ended_in_good_order() -> Iterator[None]:
+    """A SIGTERM ends the demo as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
