@@ -125,13 +125,12 @@ def possible_holds(at: Scope, window: str) -> str:
     """
     group = f"{BY}, {MODEL}"
     streams = _calls(at, present(c.TIME_TO_FIRST_OUTPUT), IDENTIFIED)
+    waits = _first_output(at, window, f"{group}, {USER}", IDENTIFIED)
+    # No parenthesis may follow group_left: Loki's ruler prints the expression anew and drops the empty one.
     return (
-        f"(\n"
-        f"  ({_first_output(at, window, f'{group}, {USER}', IDENTIFIED)} > 5)\n"
-        f"  > on ({group}) group_left ()\n"
-        f"  (3 * {_first_output(at, window, group)})\n"
-        f")\n"
-        f"and ({count(streams, window, f'{group}, {USER}')} >= 5)"
+        f"({waits} > 5)\n"
+        f"and ({count(streams, window, f'{group}, {USER}')} >= 5)\n"
+        f"and (({waits} / 3) > on ({group}) group_left () {_first_output(at, window, group)})"
     )
 
 

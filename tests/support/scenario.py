@@ -1,0 +1,270 @@
+"""A deterministic hour of a product's life, and the ledger of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
+from support.fleet import Destination, Process
+
+MINUTE = 60_000_000_000
+MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o")
+SCORES = dict.fromkeys(c.CATEGORIES, 0.003)
+ENFORCED: tuple[c.BlockType, ...] = ("cyber_policy", "usage_policy")
+SINGLE_SESSIONS = 12
+SESSIONS = 24
+KEYS = ("key-a", "key-b")
+
+
+def hashed(name: str) -> str:
+    """The identifier of a person of the scenario."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+@dataclass
+class Ledger:
+    """What was done for whom: counts by identifier, as the provider would keep them."""
+
+    by_user: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    totals: Counter[str] = field(default_factory=Counter)
+
+    def write(self, record: CallRecord, outcome: Outcome) -> None:
+        """Count one call."""
+        facts = ["calls", outcome.name]
+        if outcome.block_class == "enforcement":
+            facts.append("enforcement")
+        if any(leg.flagged for leg in record.moderation.legs.values()):
+            facts.append("flagged")
+        self.totals.update(facts)
+        if record.identity.value:
+            self.by_user[record.identity.value].update(facts)
+
+
+class Scenario:
+    """Processes of two services, a webhook receiver and a red team; ``play`` sends it all."""
+
+    def __init__(self, to: Destination, now_ns: int, ordinary: int = 600) -> None:
+        self._now = now_ns
+        self._dice = random.Random(20261121)
+        self._ordinary = ordinary
+        self._number = 0
+        self.ledger = Ledger()
+        self.chat = Process(to, "chat", "chat-1")
+        self.search = Process(to, "search", "search-1")
+        self.receiver = Process(to, "safety-webhooks", "receiver-1")
+        self.redteam = Process(to, "chat", "redteam-1", "redteam")
+        self.processes = (self.chat, self.search, self.receiver, self.redteam)
+
+    def play(self) -> Ledger:
+        """Zeros first, then the calls in two parts: a counter needs two samples to have grown."""
+        self._gauges()
+        self._flush()
+        self._people()
+        self._flush()
+        self._trouble()
+        self._case()
+        self._flush()
+        return self.ledger
+
+    def close(self) -> None:
+        """End the processes' threads."""
+        for process in self.processes:
+            process.close()
+
+    def _flush(self) -> None:
+        for process in self.processes:
+            process.flush()
+
+    # --- calls ---
+
+    def _call(self, process: Process, who: Identity, outcome: Outcome, **facts: object) -> None:
+        minutes_ago = facts.pop("minutes_ago", self._dice.uniform(4, 50))
+        assert isinstance(minutes_ago, (int, float))
+        self._number += 1
+        ended = self._now - int(minutes_ago * MINUTE) - self._number
+        given: dict[str, object] = {
+            "api": "responses",
+            "endpoint": "responses.create",
+            "operation": "chat",
+            "request_model": MODELS[0],
+            "delivery": "sent" if who.value else "none",
+            "api_key_id": KEYS[0],
+            "provider_request_id": f"req_{self._number}",
+            "response_id": f"resp_{self._number}",
+            **facts,
+        }
+        record = CallRecord(identity=who, started_ns=ended - MINUTE // 60, ended_ns=ended, **given)  # type: ignore[arg-type]
+        record.standard = {
+            c.OPERATION_NAME: record.operation,
+            c.PROVIDER_NAME: "openai",
+            c.REQUEST_MODEL: record.request_model or "",
+            c.RESPONSE_ID: record.response_id or "",
+        }
+        if self._number % 10 == 0:
+            record.standard[c.MAX_TOKENS] = 500
+        process.call(record, outcome)
+        if process.traffic == "production":
+            self.ledger.write(record, outcome)
+
+    def _people(self) -> None:
+        """Ordinary use: users, sessions, somebody nobody knows; embeddings that take no identifier."""
+        users = [Identity(hashed(f"user-{n}"), "end_user", "k1") for n in range(40)]
+        for at in range(self._ordinary):
+            process = self.chat if at % 5 else self.search
+            facts: dict[str, object] = {
+                "api": ("responses", "chat")[at % 2],
+                "request_model": MODELS[at % 3],
+                "api_key_id": KEYS[at % 2],
+                "moderation": scored(self._dice.uniform(0, 0.4)),
+            }
+            if at % 4 == 0:
+                facts |= {"streaming": True, "time_to_first_output": self._dice.uniform(0.3, 1.5)}
+            self._call(process, users[at % len(users)], Outcome("completed"), **facts)
+        for n in range(SESSIONS):
+            session = Identity(hashed(f"session-{n}"), "session", "k1")
+            for _ in range(1 if n < SINGLE_SESSIONS else 3):
+                self._call(self.chat, session, Outcome("completed"))
+        self._unidentified(users[0])
+        signed_in = Identity(hashed("user-0"), "end_user", "k1", linked=hashed("session-20"))
+        self._call(self.chat, signed_in, Outcome("completed"))
+
+    def _unidentified(self, user: Identity) -> None:
+        """Nobody known, a caller's own raw value without key, an API that takes no identifier."""
+        for _ in range(5):
+            self._call(self.chat, Identity(), Outcome("completed"))
+            caller = Identity(hashed("caller"), "caller", raw_suspected=True)
+            no_key = {"delivery": "withheld", "problems": ["raw_suspected"]}
+            self._call(self.search, caller, Outcome("completed"), **no_key)
+            vector = {"api": "embeddings", "operation": "embeddings", "delivery": "not_accepted"}
+            self._call(self.search, user, Outcome("completed"), **vector)
+
+    def _trouble(self) -> None:
+        """Refusals, flags, blocks; a held user; a bad API key; a retry loop; the red team."""
+        for n in range(8):
+            who = Identity(hashed(f"user-{n}"), "end_user", "k1")
+            self._call(self.chat, who, Outcome("refused"))
+            flagged = scored(0.8, flagged=("harassment",) if n % 2 else ("hate", "violence"))
+            self._call(self.chat, who, Outcome("completed"), moderation=flagged, api="chat")
+            self._call(
+                self.search,
+                who,
+                Outcome("blocked", "content_filter", "output", "content_filter", "content_filter"),
+            )
+            failed = Moderation("omni-moderation-latest", "score", {"input": Leg(error="server_error")})
+            self._call(self.chat, who, Outcome("completed"), moderation=failed)
+        for n in range(30):
+            who = Identity(hashed(f"rogue-{n % 6}"), "end_user", "k1")
+            kind = ENFORCED[n % 2]
+            self._call(self.chat, who, Outcome("blocked", kind, "request", kind, kind), api_key_id=KEYS[1])
+        for _ in range(6):
+            held = {"streaming": True, "time_to_first_output": 9.0}
+            self._call(self.chat, Identity(hashed("held"), "end_user", "k1"), Outcome("completed"), **held)
+        self._unidentified(Identity(hashed("user-1"), "end_user", "k1"))
+        retried = Identity(hashed("retrier"), "end_user", "k1")
+        for seconds in (40, 55, 70):
+            bio = Outcome("blocked", "bio_policy", "request", "bio_policy", "bio_policy")
+            self._call(self.chat, retried, bio, minutes_ago=seconds / 60)
+        self._history_of("gone")
+        gone = Outcome("blocked", "identifier_blocked", "request", "identifier_blocked", "identifier_blocked")
+        for minutes in (1.0, 2.0):
+            self._call(self.chat, Identity(hashed("gone"), "end_user", "k1"), gone, minutes_ago=minutes)
+        for n in range(25):
+            tester = Identity(hashed(f"tester-{n % 3}"), "end_user", "k1")
+            self._call(
+                self.redteam,
+                tester,
+                Outcome("blocked", "cyber_policy", "request", "cyber_policy", "cyber_policy"),
+            )
+
+    def _history_of(self, name: str) -> None:
+        """What a person did before he was blocked: a little of everything, first as a guest."""
+        who = Identity(hashed(name), "end_user", "k1", linked=hashed(f"{name}-guest"))
+        self._call(self.chat, Identity(hashed(f"{name}-guest"), "session", "k1"), Outcome("completed"))
+        slow = {"streaming": True, "time_to_first_output": 2.0, "request_model": MODELS[2]}
+        self._call(self.chat, who, Outcome("completed"), **slow)
+        self._call(self.chat, who, Outcome("refused"))
+        both = scored(0.93, flagged=("illicit", "violence"))
+        both.legs["output"] = Leg(flagged=True, categories=("illicit",), scores={**SCORES, "illicit": 0.7})
+        self._call(self.chat, who, Outcome("completed"), moderation=both, api="chat")
+        for _ in range(3):
+            kind = "usage_policy"
+            self._call(self.chat, who, Outcome("blocked", "usage_policy", "request", kind, kind))
+
+    # --- notices, decisions, gauges ---
+
+    def _case(self) -> None:
+        """OpenAI's notices, a decision, a user's report, counters of what went wrong."""
+        gone, ago = hashed("gone"), self._now - MINUTE
+        receiver = self.receiver
+        for kind, case in (("warning", "case_1"), ("identifier_blocked", "evt_2"), ("alert", "alert_3")):
+            self._notice(kind, case, "production", gone)
+            receiver.metrics.counter(c.NOTICES).add(1, {c.NOTICE_TYPE: kind, c.TRAFFIC: "production"})
+        self._notice("warning", "case_drill", "drill", gone)
+        receiver.metrics.counter(c.NOTICES).add(1, {c.NOTICE_TYPE: "warning", c.TRAFFIC: "drill"})
+        for result in ("accepted", "bad_signature"):
+            receiver.metrics.counter(c.WEBHOOKS).add(2, {c.RESULT: result})
+        decided: dict[str, str | bool | int | float | tuple[str, ...]] = {
+            c.USER_HASH: gone,
+            c.DECISION_ACTION: "suspend",
+            c.DECISION_BY: "ada",
+            c.DECISION_WHY: "case_1",
+        }
+        self.chat.event(SafetyEvent(c.DECISION_EVENT, ago, decided, "suspend decided by ada"), "decision")
+        reported: dict[str, str | bool | int | float | tuple[str, ...]] = {
+            c.REPORT_REASON: "harmful",
+            c.REPORTED_HASH: gone,
+            c.USER_HASH: hashed("user-1"),
+            c.TRAFFIC: "production",
+        }
+        self.chat.event(SafetyEvent(c.USER_REPORT_EVENT, ago, reported, "answer reported: harmful"))
+        self.chat.metrics.dropped("event", "queue_full", 3)
+        self.chat.metrics.client_secret()
+        self.chat.metrics.session("realtime")
+
+    def _notice(self, kind: str, case: str, traffic: str, who: str) -> None:
+        about: dict[str, str | bool | int | float | tuple[str, ...]] = {
+            c.NOTICE_TYPE: kind,
+            c.NOTICE_ID: case,
+            c.NOTICE_STATUS: "open",
+            c.USER_HASH: who,
+            c.TRAFFIC: traffic,
+        }
+        self.receiver.event(
+            SafetyEvent(c.NOTICE_EVENT, self._now - MINUTE, about, f"{kind}: {case}", "ERROR")
+        )
+
+    def _gauges(self) -> None:
+        for process in (self.chat, self.search):
+            for key in ("k1", "k2"):
+                about = {
+                    c.VERSION: "0.1.0",
+                    c.SDK_VERSION: "3.52.0",
+                    c.IDENTIFIER_KEY_ID: key,
+                    c.HOOK_STATE: "installed",
+                }
+                process.meter.create_gauge(c.INFO.name, c.INFO.unit).set(1, about)
+            process.metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(1.5, {})])
+            process.metrics.client_secret()
+            process.metrics.session("live")
+            process.metrics.dropped("event", "queue_full", 0)
+            for reason in ("raw_suspected", "no_key"):
+                process.metrics.counter(c.PROBLEMS).add(0, {c.REASON: reason})
+        deadline = self._now / 1e9 + 20 * 3600
+        at = [(deadline, {c.NOTICE_TYPE: "warning", c.TRAFFIC: "production"})]
+        self.receiver.metrics.gauge(c.DEADLINE, lambda: at)
+        for result in ("accepted", "bad_signature"):
+            self.receiver.metrics.counter(c.WEBHOOKS).add(0, {c.RESULT: result})
+
+
+def scored(highest: float, flagged: tuple[str, ...] = ()) -> Moderation:
+    """Both legs of an inline check."""
+    scores = {**SCORES, "harassment": highest, "violence": highest / 2}
+    legs = {
+        "input": Leg(flagged=bool(flagged), categories=flagged, scores=scores),
+        "output": Leg(flagged=False, scores=SCORES),
+    }
+    return Moderation("omni-moderation-latest", "score", legs)  # type: ignore[arg-type]
