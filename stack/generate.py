@@ -268,26 +268,31 @@ def _shape_spans() -> str:
     raw = [
         one.replace("log.attributes", "span.attributes") for one in _identifiers() if c.REPORTED_HASH not in one
     ]
-    statements = [
-        'set(scope.version, "")',
-        f'replace_pattern(scope.name, {_ottl(SHAPES[1][0])}, "****")',
-        'set(span.status.message, "")',
-        'set(span.trace_state, "")',
-        "set(span.links, span.links)",
-        *_masked("scope.name"),
-        *_masked("span.name"),
-        f'replace_pattern(span.name, {_ottl(SHAPES[1][0])}, "****")',
-        *raw,
-        *_masked("spanevent.name"),
-        f'replace_pattern(spanevent.name, {_ottl(SHAPES[1][0])}, "****")',
-    ]
+    sentence = SHAPES[1][0]
+    groups = {
+        "scope": ['set(scope.version, "")', *_names_masked("scope.name", sentence)],
+        "span": [
+            'set(span.status.message, "")',
+            'set(span.trace_state, "")',
+            "set(span.links, span.links)",
+            *_names_masked("span.name", sentence),
+            *raw,
+        ],
+        "spanevent": _names_masked("spanevent.name", sentence),
+    }
+    # One group a context: statements of several contexts in one group run only where the innermost exists.
     lines = [
         "error_mode: ignore # one odd span must not hold up the others",
         "# Exception messages and links' attributes can hold content: setting links to themselves empties them.",
         "trace_statements:",
-        *(f"  - {_quoted(one)}" for one in statements),
     ]
+    for context, statements in groups.items():
+        lines += [f"  - context: {context}", "    statements:", *(f"      - {_quoted(one)}" for one in statements)]
     return HEADER + "\n".join(lines) + "\n"
+
+
+def _names_masked(path: str, sentence: str) -> list[str]:
+    return [*_masked(path), f'replace_pattern({path}, {_ottl(sentence)}, "****")']
 
 
 def _span_filter(condition: str) -> str:
