@@ -12,6 +12,7 @@ Action = Literal["watch", "filter", "suspend", "revoke"]
 ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 _STRENGTH: Final = {action: rank for rank, action in enumerate(ACTIONS)}
 
+_FAR: Final = 1e12  # seconds: beyond any year; neither infinite nor no number is below it
 # An entry as the in-memory index keeps it: a plain tuple of atoms, which the garbage collector stops
 # visiting, so that a list of a million entries costs no collection pauses. Fields in the order of ``Entry``.
 Row = tuple[Action, float | None, str, str, float]
@@ -73,4 +74,4 @@ def _is_action(value: Any) -> TypeGuard[Action]:
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FAR
