@@ -48,7 +48,7 @@ class Product:
     def __enter__(self) -> Product:
         command = [
             *(sys.executable, "-m", "openai_safety_otel.demo.leash"),
-            _instrument(),
+            program("opentelemetry-instrument"),
             *(sys.executable, "-m", "uvicorn", "openai_safety_otel.demo.app:app"),
             *("--host", "127.0.0.1", "--port", "0", "--no-access-log"),
         ]
@@ -106,10 +106,13 @@ class Product:
             process.wait()
 
 
-def _instrument() -> str:
-    """The ``opentelemetry-instrument`` of this installation."""
-    beside = shutil.which("opentelemetry-instrument", path=str(Path(sys.executable).parent))
-    found = beside or shutil.which("opentelemetry-instrument")
+def program(name: str) -> str:
+    """A program of this installation, beside the running Python or on the path.
+
+    Raises:
+        ProductError: it is not installed.
+    """
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        raise ProductError("opentelemetry-instrument is missing: pip install 'openai-safety-otel[otlp]'")
+        raise ProductError(f"{name} is missing: pip install 'openai-safety-otel[otlp,cli,report]'")
     return found

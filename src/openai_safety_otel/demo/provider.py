@@ -314,8 +314,15 @@ async def _wait(seconds: float, server: uvicorn.Server) -> None:
         await asyncio.sleep(min(left, _SLICE))
 
 
+def serve(*, port: int = 0, replay: str | Path | None = None, block_after: int = 3) -> None:
+    """Run the stub in the foreground until it is interrupted; its address is printed first."""
+    provider = Provider(block_after=block_after, replay=replay, port=port)
+    print(provider.url, flush=True)
+    provider.serve()
+
+
 def main() -> None:
-    """Run the stub in the foreground."""
+    """Run the stub as its own command line says."""
     parser = argparse.ArgumentParser(description="loopback stand-in for the provider")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--replay", help="folder of recorded exchanges to serve")
@@ -323,9 +330,7 @@ def main() -> None:
         "--block-after", type=int, default=3, help="enforcement blocks that end an identifier"
     )
     options = parser.parse_args()
-    provider = Provider(block_after=options.block_after, replay=options.replay, port=options.port)
-    print(provider.url, flush=True)
-    provider.serve()
+    serve(port=options.port, replay=options.replay, block_after=options.block_after)
 
 
 if __name__ == "__main__":

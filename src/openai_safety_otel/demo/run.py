@@ -21,8 +21,10 @@ from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.demo.table import identifier_table
+from openai_safety_otel.demo.walk import Walk
 from openai_safety_otel.report.activity import Report
 from openai_safety_otel.report.build import Known, Window, build_report
+from openai_safety_otel.settings import environment_of_child
 from openai_safety_otel.store.files import open_files
 
 BLOCK_AFTER = 3
@@ -42,14 +44,26 @@ class Stage:
         self.key_file = secret / "hmac.key"
         self.suspensions = out / "suspensions.json"
         self.store = out / "openai-safety.db"
+        self.users = out / "users.txt"
+        self.page = out / "report.html"
 
     def settings(self) -> dict[str, str]:
         """What the operator sets for the app; the app itself is not changed."""
         return {
-            "OPENAI_SAFETY_HMAC_KEY_FILE": str(self.key_file),
+            **self._shared(),
             "OPENAI_SAFETY_USER_RESOLVER": "openai_safety_otel.demo.app:current_user",
             "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
             "OPENAI_SAFETY_MODERATION": "score",
+        }
+
+    def operator(self) -> dict[str, str]:
+        """The environment of the operator's commands: they read, and add to, the same files."""
+        mine = {"OPENAI_SAFETY_FILE_DIR": str(self.telemetry), "OTEL_SERVICE_NAME": "operator"}
+        return environment_of_child(("OTEL_", "OPENAI_"), **self._shared(), **mine)
+
+    def _shared(self) -> dict[str, str]:
+        return {
+            "OPENAI_SAFETY_HMAC_KEY_FILE": str(self.key_file),
             "OPENAI_SAFETY_SUSPENSIONS": str(self.suspensions),
             "OPENAI_SAFETY_STORE": str(self.store),
         }
@@ -103,11 +117,17 @@ def _play(stage: Stage, provider: Provider, console: Console) -> int:
     with Product(provider.url, stage.telemetry, stage.log, stage.settings()) as product:
         _drive(crowd, product, console)
         _await_events(stage, len(provider.ledger.calls()))
-    verdict, report = _read(stage, provider)
-    console.print(identifier_table(report))
-    _say_verdict(verdict, console)
+        verdict, report = _read(stage, provider)
+        console.print(identifier_table(report))
+        _say_verdict(verdict, console)
+        stage.users.write_text("".join(f"{person.name}\n" for person in crowd), encoding="utf-8")
+        walk = Walk(stage.operator(), str(stage.users), product, provider, console)
+        problems = walk.go(report.activities[0].identifier)
+    walk.page(str(stage.page))
+    for problem in problems:
+        console.print(f"[red]✗[/] {problem}")
     _say_next(stage, console)
-    return 1 if verdict.differences else 0
+    return 1 if verdict.differences or problems else 0
 
 
 def _drive(crowd: list[Person], product: Product, console: Console) -> None:
@@ -169,7 +189,10 @@ def _say_next(stage: Stage, console: Console) -> None:
     console.print(f"  openai-safety report --files {stage.telemetry}", highlight=False)
     console.print("  your own app:", highlight=False)
     console.print("    pip install 'openai-safety-otel[otlp]'", highlight=False, markup=False)
-    console.print("    export OPENAI_SAFETY_HMAC_KEY_FILE=… OPENAI_SAFETY_USER_RESOLVER=module:function")
+    console.print(
+        "    export OPENAI_SAFETY_HMAC_KEY_FILE=hmac.key   # head -c 32 /dev/urandom | base64 > hmac.key"
+    )
+    console.print("    export OPENAI_SAFETY_USER_RESOLVER=module:function   # answers who is logged in")
     console.print("    opentelemetry-instrument python app.py", highlight=False)
 
 

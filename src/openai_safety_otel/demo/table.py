@@ -15,13 +15,17 @@ def shortened(identifier: str) -> str:
 
 
 def identifier_table(report: Report) -> Table:
-    """Calls, flags, refusals and blocks of every identifier, the riskiest first."""
+    """Calls, flags, refusals and blocks of each identifier that had any, the riskiest first."""
     table = Table("identifier", title="What the files say, riskiest first", title_justify="left")
     for name in ("calls", "flagged", "refused"):
         table.add_column(name, justify="right")
     table.add_column("blocked by type")
+    quiet = [one for one in report.activities if _is_quiet(one)]
     for one in report.activities:
-        table.add_row(*_cells(one), style=None if _is_quiet(one) else "bold")
+        if not _is_quiet(one):
+            table.add_row(*_cells(one))
+    if quiet:
+        table.add_row(f"{len(quiet)} others", str(sum(one.calls for one in quiet)), "", "", "", style="dim")
     return table
 
 
