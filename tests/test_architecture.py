@@ -20,7 +20,7 @@ LEVELS = (
     {"deliver", "store", "evidence", "filtering", "guard", "peers", "silence"},
     {"gate", "report"},
     {"call"},
-    {"observer"},
+    {"observer", "arrival"},
     {"hook", "sockets"},
     {"instrumentor", "webhooks"},
     {"public", "logs", "middleware", "testing", "page", "investigation", "batch", "doctor"},

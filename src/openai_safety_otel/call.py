@@ -131,40 +131,63 @@ class Call:
 
     def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
-        record = self.record
-        read_headers(record, response.headers)
-        record.retries = retries
-        if self.trail is not None:
-            self.trail.look()
-        raw = response.request.headers.get(_RAW_HEADER)
-        if stream or raw == "stream":
-            # A response that was read into memory beforehand (a scripted transport) has no bytes to tap.
-            in_memory = raw == "stream" and response.is_closed
-            self._tapped = not in_memory and tap(response, self)
-            self._decode = decoder(response.headers.get("content-encoding"))
-        if self._tapped or raw is not None:
-            self._body = BodyReader(response.headers)
-        if not self._tapped:
-            self._answer = response
+        with harmless("response"):
+            record = self.record
+            read_headers(record, response.headers)
+            record.retries = retries
+            if self.trail is not None:
+                self.trail.look()
+            raw = response.request.headers.get(_RAW_HEADER)
+            if stream or raw == "stream":
+                # A response read into memory beforehand (a scripted transport) has no bytes to tap.
+                in_memory = raw == "stream" and response.is_closed
+                self._tapped = not in_memory and tap(response, self)
+                self._decode = decoder(response.headers.get("content-encoding"))
+            if self._tapped or raw is not None:
+                self._body = BodyReader(response.headers)
+            if not self._tapped:
+                self._answer = response
 
-    def refused(self, response: Any) -> None:
-        """An error status is here; the last moment at which another instrumentation's span is current."""
-        read_headers(self.record, response.headers)
-        if self.trail is not None:
-            self.trail.look()
-
-    def seen(self, result: Any) -> Any:
-        """The call returned: read a plain result; leave a streamed one open."""
+    def parsed(self, result: Any) -> None:
+        """The SDK parsed the response: read a plain result while another's span may still be open."""
         if self._tapped:
-            return result
+            return
         with harmless("response"):
             if self._body is not None:
                 self._read_answer()
             else:
+                self._answer = None
                 read_response(self.record, result)
                 if self.evidence is not None:
                     self.evidence.result(result)
-        self.finish("returned")
+            self._settle()
+
+    def misread(self, error: BaseException) -> None:
+        """The SDK's own parsing raised over an answer that has arrived (a content filter's finish)."""
+        with harmless("response"):
+            self._read_answer()
+            read_error(self.record, error)
+            self._settle()
+
+    def refused(self, response: Any, error: Any) -> None:
+        """An error status is here; the last moment at which another instrumentation's span is current."""
+        with harmless("error"):
+            read_headers(self.record, response.headers)
+            read_error(self.record, error)
+            if self.trail is not None:
+                self.trail.look()
+            self._settle(raised=True)
+
+    def _settle(self, *, raised: bool = False) -> None:
+        """Write what is known to another instrumentation's span: it may end right after this."""
+        if self.trail is not None and self.trail.foreign:
+            self.record.end = "raised" if raised else "returned"
+            self.trail.settle(classify(self.record))
+
+    def seen(self, result: Any) -> Any:
+        """The call returned: a streamed one stays open."""
+        if not self._tapped:
+            self.finish("returned")
         return result
 
     def _read_answer(self) -> None:
@@ -213,9 +236,8 @@ class Call:
                 record.time_to_first_output = elapsed
         if seen & Seen.TERMINAL:
             record.complete = True
-        if record.complete and self.trail is not None and not self.trail.owned:
-            # Another instrumentation may end its span as soon as the caller has this chunk.
-            self.trail.settle(classify(record))
+        if record.complete:
+            self._settle()
 
     def drained(self) -> None:
         """The end of the stream was reached."""
@@ -236,8 +258,6 @@ class Call:
             elif isinstance(error, GeneratorExit):
                 self.closed()
             else:
-                # The SDK's own parsing may raise over an answer that has arrived (a content filter's finish).
-                self._read_answer()
                 read_error(self.record, error)
                 self.record.retries = _attempt(error) or self.record.retries
                 self._last = time.perf_counter_ns()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
+from openai_safety_otel.arrival import Arrival
 from openai_safety_otel.call import current_call
-from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
 
 
@@ -23,8 +24,9 @@ class Hooks:
         self._originals = originals
 
     def _observe(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        peer = getattr(wrapped, "__func__", None) not in self._originals
-        return self.observer.observe(client, args, kwargs, peer_inside=peer)
+        # Another instrumentation's wrapper passes attributes through: only a plain method is the SDK's own.
+        plain = type(wrapped) is MethodType and wrapped.__func__ in self._originals
+        return self.observer.observe(client, args, kwargs, peer_inside=not plain)
 
     def request(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -47,23 +49,23 @@ class Hooks:
     def process_response(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Around both clients' ``_process_response``: inside every other wrapper, whatever the load order."""
-        call = current_call()
-        if call is not None:
-            with harmless("response"):
-                call.arrived(
-                    kwargs["response"],
-                    stream=bool(kwargs.get("stream")),
-                    retries=int(kwargs.get("retries_taken") or 0),
-                )
-        return wrapped(*args, **kwargs)
+        """Around ``SyncAPIClient._process_response``: inside every other wrapper, whatever the load order."""
+        with Arrival(current_call(), kwargs) as arrival:
+            return arrival.parsed(wrapped(*args, **kwargs))
+
+    async def async_process_response(
+        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``AsyncAPIClient._process_response``."""
+        with Arrival(current_call(), kwargs) as arrival:
+            return arrival.parsed(await wrapped(*args, **kwargs))
 
     def status_error(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Around ``_make_status_error_from_response``: the last moment a peer's span is current."""
+        error = wrapped(*args, **kwargs)
         call = current_call()
         if call is not None:
-            with harmless("error"):
-                call.refused(args[0] if args else kwargs["response"])
-        return wrapped(*args, **kwargs)
+            call.refused(args[0] if args else kwargs["response"], error)
+        return error

@@ -24,6 +24,7 @@ from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
 from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.sockets import DOORS, Door, SocketHooks, hooks_of
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _TARGETS = (
     ("openai", "OpenAI", "request", "request"),
     ("openai", "AsyncOpenAI", "request", "async_request"),
     ("openai._base_client", "SyncAPIClient", "_process_response", "process_response"),
-    ("openai._base_client", "AsyncAPIClient", "_process_response", "process_response"),
+    ("openai._base_client", "AsyncAPIClient", "_process_response", "async_process_response"),
     ("openai._base_client", "BaseClient", "_make_status_error_from_response", "status_error"),
 )
 
@@ -47,6 +48,10 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     observer: Observer | None = None
     state: str = "removed"
+    # Of each socket door: waiting (the SDK loads it when it is first used), installed, or failed.
+    doors: dict[str, str]
+    # Methods of the doors that this SDK version does not have, as `door.Class.method`.
+    absent: list[str]
     _installed: list[tuple[Any, str, Any, bool]]
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -61,12 +66,16 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         kwargs.pop("raise_exception_on_conflict", None)
         settings = Settings.resolve(**kwargs)
         self._installed = []
+        self.doors = {door.name: "waiting" for door in DOORS}
+        self.absent = []
         if not settings.enabled:
             return
         self.observer = _build(settings, lambda: self.state, **providers)
         self.state = "waiting"
         observer = self.observer
         wrapt.register_post_import_hook(lambda module: self._install(module, observer), "openai")
+        for door in DOORS:
+            self._await_door(door, observer)
 
     def _install(self, _module: Any, observer: Observer) -> None:
         if observer is not self.observer:
@@ -85,11 +94,37 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         originals = frozenset(vars(cls)["request"] for cls in (base.SyncAPIClient, base.AsyncAPIClient))
         hooks = Hooks(observer, originals)
         for module, cls, attribute, wrapper in _TARGETS:
-            owner = getattr(importlib.import_module(module), cls)
-            own = attribute in owner.__dict__
-            before = owner.__dict__.get(attribute)
-            wrapt.wrap_function_wrapper(owner, attribute, getattr(hooks, wrapper))
-            self._installed.append((owner, attribute, before, own))
+            self._put(getattr(importlib.import_module(module), cls), attribute, getattr(hooks, wrapper))
+
+    def _put(self, owner: Any, attribute: str, wrapper: Any) -> None:
+        own = attribute in owner.__dict__
+        before = owner.__dict__.get(attribute)
+        wrapt.wrap_function_wrapper(owner, attribute, wrapper)
+        self._installed.append((owner, attribute, before, own))
+
+    def _await_door(self, door: Door, observer: Observer) -> None:
+        """The SDK loads a resource when it is first used: not before, or every start would pay for it."""
+
+        def install(module: Any) -> None:
+            if observer is not self.observer:
+                return
+            try:
+                self._wrap_door(door, module, SocketHooks(observer, door))
+            except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
+                self.doors[door.name] = "failed"
+                _log.error("openai-safety-otel does not see %s.connect: %s", door.name, type(error).__name__)
+            else:
+                self.doors[door.name] = "installed"
+
+        wrapt.register_post_import_hook(install, door.module)
+
+    def _wrap_door(self, door: Door, module: Any, hooks: SocketHooks) -> None:
+        for owner_name, attribute, wrapper in hooks_of(door):
+            owner = getattr(module, owner_name, None)
+            if callable(getattr(owner, attribute, None)):
+                self._put(owner, attribute, getattr(hooks, wrapper))
+            else:
+                self.absent.append(f"{door.name}.{owner_name}.{attribute}")
 
     def _uninstrument(self, **kwargs: Any) -> None:
         observer, self.observer = self.observer, None
@@ -113,7 +148,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 def _is_ours(wrapper: Any) -> bool:
     inner = getattr(wrapper, "_self_wrapper", None)
-    return isinstance(getattr(inner, "__self__", None), Hooks)
+    return isinstance(getattr(inner, "__self__", None), (Hooks, SocketHooks))
 
 
 def _build(

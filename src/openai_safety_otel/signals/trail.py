@@ -50,6 +50,11 @@ class Trail:
         """Whether the span is ours."""
         return self._owned
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the span is another instrumentation's."""
+        return self.span is not None and not self._owned
+
     def look(self) -> None:
         """Take the model-call span that is current, if there is one and none was taken yet."""
         if self.span is None and self._mode in {"auto", "enrich"}:

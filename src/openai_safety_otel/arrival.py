@@ -1,0 +1,43 @@
+"""The inner point: a response has arrived and the SDK parses it, while another's span is still current."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from openai_safety_otel.call import Call
+
+
+class Arrival:
+    """Around the SDK's parsing of one response; does nothing where no recorded call is running.
+
+    Args:
+        call: the running call.
+        kwargs: the arguments of ``_process_response``.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call | None, kwargs: dict[str, Any]) -> None:
+        self._call = call
+        if call is not None:
+            call.arrived(
+                kwargs["response"],
+                stream=bool(kwargs.get("stream")),
+                retries=int(kwargs.get("retries_taken") or 0),
+            )
+
+    def __enter__(self) -> Arrival:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self._call is not None:
+            self._call.misread(error)
+
+    def parsed(self, result: Any) -> Any:
+        """What the SDK made of it."""
+        if self._call is not None:
+            self._call.parsed(result)
+        return result

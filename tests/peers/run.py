@@ -1,0 +1,47 @@
+"""Run the peers' checks in an environment of their own, kept under ``.cache`` while its pins hold."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PINS = (
+    "openai==3.52.0",
+    "opentelemetry-sdk==1.45.2",
+    "opentelemetry-instrumentation-genai-openai==1.3b0",
+    "openinference-instrumentation-openai==0.1.66",
+    "opentelemetry-instrumentation-openai==0.62.4",
+    "logfire>=5,<6",
+    "pytest>=8.3",
+    "pytest-asyncio>=0.25",
+    "pytest-timeout>=2.3",
+    "fastapi>=0.115",
+    "uvicorn>=0.30",
+)
+
+
+def environment(folder: Path, pins: tuple[str, ...]) -> Path:
+    """The interpreter of a virtual environment with these pins and this checkout; made when they changed."""
+    python = folder / "bin" / "python"
+    stamp = folder / ".pins"
+    wanted = hashlib.sha256("\n".join((*pins, (ROOT / "pyproject.toml").read_text())).encode()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*install, "-e", str(ROOT), *pins], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def main() -> int:
+    """Build the environment and run the checks; the exit code is pytest's."""
+    python = environment(ROOT / ".cache" / "peers", PINS)
+    checks = Path(__file__).parent / "check_peers.py"
+    return subprocess.run([str(python), "-m", "pytest", "-q", str(checks)], check=False, cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
