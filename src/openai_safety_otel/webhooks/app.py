@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import openai
+from opentelemetry.metrics import MeterProvider
 
 from openai_safety_otel.conventions import NoticeType
 from openai_safety_otel.identifier import Hasher, shown_identity
@@ -15,6 +16,7 @@ from openai_safety_otel.settings import Settings, environment
 from openai_safety_otel.signals.event import EventSink, Sink
 from openai_safety_otel.webhooks.cases import CaseReader
 from openai_safety_otel.webhooks.follow_up import Means, Pace, Suspender
+from openai_safety_otel.webhooks.measures import Measures
 from openai_safety_otel.webhooks.notice import Show
 from openai_safety_otel.webhooks.notify import Notifier
 from openai_safety_otel.webhooks.receiver import Receiver
@@ -34,6 +36,7 @@ def create_app(
     suspender: Suspender | None = None,
     pace: Pace | None = None,
     flush: Callable[[], object] | None = None,
+    meters: MeterProvider | None = None,
 ) -> Receiver:
     """The ASGI app to serve or to mount; also a factory for ``uvicorn --factory``.
 
@@ -46,6 +49,7 @@ def create_app(
         suspender: default: the suspension list of the settings.
         pace: retries and patience.
         flush: called after each event, to hand it on before it is noted as sent.
+        meters: where measurements go; default: the running SDK's.
 
     Raises:
         ValueError: no usable webhook secret, notification URL or template.
@@ -70,7 +74,7 @@ def create_app(
         notifier=notifier,
         flush=flush,
     )
-    return Receiver(journal, verifier, means, pace=pace)
+    return Receiver(journal, verifier, means, measures=Measures(journal, meters), pace=pace)
 
 
 def webhook_secrets(settings: Settings) -> tuple[str, ...]:

@@ -12,16 +12,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from openai_safety_otel.conventions import NoticeType
 from openai_safety_otel.journal import Journal, JournalError, Notice
 from openai_safety_otel.signals.event import Sink
+from openai_safety_otel.webhooks import steps
 from openai_safety_otel.webhooks.cases import CaseReader, StepFailedError
 from openai_safety_otel.webhooks.events import notice_event
 from openai_safety_otel.webhooks.measures import Measures
-from openai_safety_otel.webhooks.notice import KINDS, Show, from_details
+from openai_safety_otel.webhooks.notice import Show, from_details
 from openai_safety_otel.webhooks.notify import Notifier
 
 _log = logging.getLogger(__name__)
@@ -73,24 +74,13 @@ class Means:
 
 
 def prepared(notice: Notice, means: Means, pace: Pace, now: float) -> Notice:
-    """The notice with the steps it needs; a drill reads no case and suspends nobody."""
-    real = notice.traffic == "production"
-    look_up = real and KINDS[notice.type].path is not None
-    suspends = real and means.suspender is not None and notice.type in means.suspend_on
-    pending: dict[str, list[float]] = {"emit": [0, now + pace.patience if look_up else now]}
-    if look_up:
-        pending["look_up"] = [0, now]
-    if suspends:
-        pending["suspension"] = [0, now]
-    if means.notifier is not None:
-        pending["outgoing"] = [0, now]
-    return replace(
+    """The notice with the steps it needs here."""
+    return steps.received(
         notice,
-        look_up="pending" if look_up else "none",
-        suspension="pending" if suspends else "off",
-        outgoing="pending" if means.notifier is not None else "off",
-        pending=pending,
-        next_at=now,
+        now,
+        patience=pace.patience,
+        suspends=means.suspender is not None and notice.type in means.suspend_on,
+        outgoing=means.notifier is not None,
     )
 
 
@@ -106,6 +96,7 @@ class FollowUp:
         self._rounds: set[asyncio.Task[None]] = set()
         # In this order: what a step needs is known when its turn comes.
         self._steps: dict[str, Callable[[Notice], Awaitable[dict[str, Any]]]] = {
+            "count": self._count,
             "look_up": self._look_up,
             "emit": self._emit,
             "suspension": self._suspend,
@@ -189,9 +180,9 @@ class FollowUp:
     async def _round(self, notice: Notice) -> None:
         """Every step that is ready, in order; then the time of the next one."""
         for name in self._steps:
-            if _ready(notice, name, time.time()):
+            if steps.is_ready(notice, name, time.time()):
                 notice = await self._tried(notice, name)
-        times = [at for name, (_, at) in notice.pending.items() if not _waits(notice, name)]
+        times = [at for name, (_, at) in notice.pending.items() if not steps.waits(notice, name)]
         await self._update(notice, {"next_at": min(times) if times else None})
 
     async def _tried(self, notice: Notice, name: str) -> Notice:
@@ -217,10 +208,11 @@ class FollowUp:
             changes["look_up_error"] = error.reason
         if tries >= self._pace.tries:
             del pending[name]
-            changes.update({name: "failed"} if name != "emit" else {})
+            changes.update({name: "failed"} if name in {"look_up", "suspension", "outgoing"} else {})
             self._measures.dropped(name, error.reason)
-        if name == "look_up" and "emit" in pending and (error.lasting or "look_up" not in pending):
-            pending["emit"] = [0, now]  # the event does not wait for what will not come soon
+        if name == "look_up" and (error.lasting or "look_up" not in pending):
+            pending = steps.emit_at_once(notice, pending, now)  # what will not come soon is not waited for
+            changes["pending"] = pending
         _log.warning("notice %s: %s failed (%s), try %d", notice.id, name, error.reason, tries)
         return await self._update(notice, changes)
 
@@ -230,16 +222,23 @@ class FollowUp:
 
     # --- the steps: each returns the fields that change, or raises StepFailedError
 
+    async def _count(self, notice: Notice) -> dict[str, Any]:
+        """Entered by hand: counted by a receiver, because a command's own counter would end with it."""
+        self._measures.notice(notice)
+        return {}
+
     async def _look_up(self, notice: Notice) -> dict[str, Any]:
         if self._means.cases is None:
             raise StepFailedError("no_key", lasting=True)
         details = from_details(await self._means.cases.read(notice), self._means.show)
-        pending = {name: state for name, state in notice.pending.items() if name != "look_up"}
-        if "emit" in pending:
-            pending["emit"] = [0, time.time()]
+        rest = {name: state for name, state in notice.pending.items() if name != "look_up"}
+        pending = steps.emit_at_once(notice, rest, time.time())
         return {**details, "look_up": "done", "look_up_error": None, "pending": pending}
 
     async def _emit(self, notice: Notice) -> dict[str, Any]:
+        now = await asyncio.to_thread(self._journal.notice, notice.key)
+        if now is not None and now.emitted:
+            return {}  # the command that entered it has sent it meanwhile
         self._means.sink.emit(notice_event(notice))
         if self._means.flush is not None:
             with contextlib.suppress(
@@ -261,15 +260,3 @@ class FollowUp:
             return {"outgoing": "off"}
         await asyncio.wait_for(asyncio.to_thread(self._means.notifier.send, notice), SEND_SECONDS)
         return {"outgoing": "done"}
-
-
-def _waits(notice: Notice, name: str) -> bool:
-    """Whether a step waits for another step instead of a time."""
-    if name == "suspension":
-        return notice.identifier is None and "look_up" in notice.pending
-    return name == "outgoing" and "emit" in notice.pending
-
-
-def _ready(notice: Notice, name: str, now: float) -> bool:
-    state = notice.pending.get(name)
-    return state is not None and state[1] <= now and not _waits(notice, name)

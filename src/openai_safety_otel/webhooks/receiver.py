@@ -161,14 +161,21 @@ class Receiver:
         if notice.traffic == "drill":
             day = datetime.fromtimestamp(notice.received_at, timezone.utc).isoformat()
             self._journal.set_fact(LAST_DRILL, day)
+            self._close_earlier_drills(notice)
         return True, True
+
+    def _close_earlier_drills(self, drill: Notice) -> None:
+        for earlier in self._journal.notices(open_only=True):
+            if earlier.traffic == "drill" and earlier.key != drill.key:
+                self._journal.close_notice(earlier.key, by="drill", why="a later drill", at=drill.received_at)
 
     def _confirm(self, notice: Notice) -> bool:
         """A webhook that confirms what was entered by hand: its case is now read, nothing is told again."""
         stored = self._journal.notice(notice.key)
-        if stored is None or stored.origin != "manual" or stored.look_up != "none":
+        if stored is None or stored.origin != "manual" or stored.event_type is not None:
             return False
-        wanted = {name: state for name, state in notice.pending.items() if name in {"look_up", "suspension"}}
+        steps = {"suspension"} if "look_up" in stored.pending else {"look_up", "suspension"}
+        wanted = {name: state for name, state in notice.pending.items() if name in steps}
         if not wanted:
             return False
         self._journal.update_notice(
