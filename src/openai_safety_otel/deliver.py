@@ -168,7 +168,7 @@ class Delivery:
 def host_of(client: Any, options: Any) -> tuple[str | None, int | None]:
     """Host and port that a call goes to: the client's base URL, unless the path is a whole URL."""
     url = str(getattr(options, "url", ""))
-    if url.startswith(("http://", "https://")):
+    if url.startswith(("http://", "https://", "ws://", "wss://")):
         parts = urlsplit(url)
         return parts.hostname, parts.port
     base = getattr(client, "base_url", None)
@@ -198,7 +198,9 @@ def caller_value(options: Any, client: Any, place: str | None) -> object:
             return found
         name = HEADER
     wanted = {name.lower(), HEADER.lower()}
-    for headers in (getattr(options, "headers", None), getattr(client, "_custom_headers", None)):
+    # Older SDKs leave the client's own headers out of a socket's handshake.
+    defaults = getattr(client, "_custom_headers", None) if getattr(options, "sends_defaults", True) else None
+    for headers in (getattr(options, "headers", None), defaults):
         if isinstance(headers, Mapping):
             for key, value in headers.items():
                 if isinstance(key, str) and key.lower() in wanted:

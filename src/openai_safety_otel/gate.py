@@ -40,17 +40,22 @@ class Gate:
         Raises:
             EndUserSuspended: the call must not leave the process.
         """
-        self._refuse()
+        self.refuse()
         if not self._ask.passes(self._client, self._texts):
             self._stop(filtered=True)
 
     async def hold_async(self) -> None:
         """The same for an async client."""
-        self._refuse()
+        self.refuse()
         if not await self._ask.passes_async(self._client, self._texts):
             self._stop(filtered=True)
 
-    def _refuse(self) -> None:
+    def refuse(self) -> None:
+        """Refuse a suspended end user; where nothing was said yet, there is nothing to ask a filter about.
+
+        Raises:
+            EndUserSuspended: nothing must leave the process.
+        """
         if self._entry.refuses:
             self._stop(filtered=False)
 

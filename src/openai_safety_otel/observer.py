@@ -89,7 +89,7 @@ class Observer:
             inference=endpoint.inference,
         )
         call = Call(record, endpoint, self._ended)
-        sent = self._prepare(record, endpoint, client, options)
+        sent = self.prepare(record, endpoint, client, options)
         self._admit(call, client, body_of(sent))
         call.args, call.kwargs = _with_options(args, kwargs, options, sent)
         self._watch_stream(call)
@@ -99,6 +99,31 @@ class Observer:
         self._register(call)
         return call
 
+    def begin(
+        self,
+        record: CallRecord,
+        endpoint: Endpoint,
+        client: Any,
+        body: Any = None,
+        *,
+        free: bool = False,
+        kind: type[Call] = Call,
+    ) -> Call:
+        """Open a call that does not pass the HTTP hook; whoever holds it tells how it ends.
+
+        ``free`` says that it was not asked for from here, so that nothing can be refused.
+        """
+        call = kind(record, endpoint, self._ended)
+        if not free:
+            self._admit(call, client, body or {})
+        call.trail = self.signals.trail(record, own_early=False)
+        self._register(call)
+        return call
+
+    def forget(self, call: Call) -> None:
+        """Let go of a call without a record: others tell of it."""
+        self._open.pop(id(call), None)
+
     def _admit(self, call: Call, client: Any, body: Any) -> None:
         """What was decided about this end user here, and whether the call's texts may become evidence."""
         watched = False
@@ -106,7 +131,7 @@ class Observer:
             call.gate, watched = gate_for(self.guard, self.filter, call.endpoint, call.record, client, body)
         call.evidence = self.evidence.collector(body, watched=watched)
 
-    def _prepare(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
+    def prepare(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
         """Fill in who, where and what is asked; the options to send."""
         record.host, port = host_of(client, options)
         record.traffic = self.settings.traffic
