@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from openai_safety_otel.conventions import FINISH_REASONS
-from openai_safety_otel.extract.shape import count, dig, get, items, pairs
+from openai_safety_otel.extract.shape import count, dig, get, is_mapping, is_text, items, pairs
 from openai_safety_otel.extract.words import safe_code, safe_identifier
 from openai_safety_otel.record import CallRecord, ErrorFacts
 
@@ -49,7 +49,7 @@ def _raised_facts(error: BaseException) -> ErrorFacts | None:
     body = get(error, "body")
     if body is None and status is None and get(error, "code") is None:
         return None  # a connection that failed, or an error of the app's own
-    source = body if isinstance(body, (dict, str)) else error
+    source = body if is_text(body) or is_mapping(body) else error
     return facts_of(source, status=status, message=get(error, "message"))
 
 
@@ -58,17 +58,16 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
 
     ``status`` and ``message`` stand in where the error itself has none.
     """
-    if isinstance(error, str):
+    if is_text(error):
         return ErrorFacts(status=_status(status), message=error[:MAX_MESSAGE])
     inner = get(error, "error")
-    if isinstance(inner, (dict, str)):
-        if isinstance(inner, str):  # xAI: {"code": prose, "error": text}
-            return ErrorFacts(
-                code=safe_code(get(error, "code")), status=_status(status), message=inner[:MAX_MESSAGE]
-            )
+    if is_text(inner):  # xAI: {"code": prose, "error": text}
+        code = safe_code(get(error, "code"))
+        return ErrorFacts(code=code, status=_status(status), message=inner[:MAX_MESSAGE])
+    if is_mapping(inner):
         error = inner
     said = get(error, "message")
-    text = said if isinstance(said, str) else message if isinstance(message, str) else ""
+    text = said if is_text(said) else message if is_text(message) else ""
     details = get(error, "moderation_details")
     kind = safe_code(get(error, "type"))
     return ErrorFacts(
@@ -87,7 +86,7 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
 
 
 def _present(value: object) -> bool:
-    return value is not None and value is not False and not (isinstance(value, str) and not value)
+    return value is not None and value is not False and not (is_text(value) and not value)
 
 
 def _status(value: object) -> int | None:

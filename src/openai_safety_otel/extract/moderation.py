@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from openai_safety_otel.conventions import CATEGORIES, DIRECTIONS, OTHER_CATEGORY, Direction
-from openai_safety_otel.extract.shape import dig, get, items, number, pairs, text
-from openai_safety_otel.extract.words import safe_code, safe_model
+from openai_safety_otel.extract.shape import dig, get, is_mapping, items, number, pairs, text
+from openai_safety_otel.extract.words import safe_code, safe_model, safe_word
 from openai_safety_otel.record import CallRecord, Leg
 
 # The standalone endpoint's models spell the names as attributes; everything else keeps the names themselves.
@@ -17,25 +17,19 @@ _MODES: Final = ("block", "score")
 
 def read_requested(record: CallRecord, asked: object) -> None:
     """What a request asks for; the images' word ``auto`` or ``low`` under the same name is not ours."""
-    if not isinstance(asked, dict):
+    if not is_mapping(asked):
         return
-    record.moderation.model = safe_model(asked.get("model")) or record.moderation.model
-    modes = {dig(asked, "policy", direction, "mode") for direction in DIRECTIONS if _is_policy(asked)}
-    words = {mode for mode in modes if isinstance(mode, str)}
-    known = next((mode for mode in _MODES if mode in words), None)
-    record.moderation.policy = known or next(iter(sorted(filter(None, map(safe_code, words)))), "none")
-
-
-def _is_policy(asked: dict[str, object]) -> bool:
-    return isinstance(asked.get("policy"), dict)
+    record.moderation.model = safe_model(get(asked, "model")) or record.moderation.model
+    policy = get(asked, "policy")
+    modes = [safe_word(dig(policy, direction, "mode")) for direction in DIRECTIONS]
+    known = next((mode for mode in _MODES if mode in modes), None)
+    record.moderation.policy = known or next(filter(None, modes), "none")
 
 
 def read_inline(record: CallRecord, moderation: object) -> None:
     """Both directions of an answer's ``moderation`` member; a missing one leaves no leg."""
     for direction in DIRECTIONS:
         side = get(moderation, direction)
-        if side is None or isinstance(side, (str, int, float)):
-            continue
         kind = text(side, "type")
         if kind == "error":
             record.moderation.legs[direction] = Leg(error=safe_code(get(side, "code")) or OTHER_CATEGORY)
@@ -50,25 +44,25 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
     flagged: dict[str, None] = {}
     unknown: set[str] = set()
     for result in results:
-        if isinstance(said := get(result, "flagged"), bool):
+        if type(said := get(result, "flagged")) is bool:
             leg.flagged = bool(leg.flagged) or said
-        verdicts, scores = get(result, "categories"), get(result, "category_scores")
-        for category, name in _FIELDS.items():
-            if _member(verdicts, category, name) is True:
-                flagged[category] = None
-            score = number(_member(scores, category, name))
+        verdicts, scores = _members(get(result, "categories")), _members(get(result, "category_scores"))
+        for category, verdict in verdicts.items():
+            if verdict is True:
+                flagged[category if category in _KNOWN else OTHER_CATEGORY] = None
+        for category in scores.keys() & _KNOWN:
+            score = number(scores[category])
             if score is not None and 0 <= score <= 1:
                 leg.scores[category] = max(score, leg.scores.get(category, 0.0))
-        others = [(name, value) for name, value in pairs(verdicts) if name not in _KNOWN]
-        unknown.update(name for name, _ in others)
-        unknown.update(name for name, _ in pairs(scores) if name not in _KNOWN)
-        if any(value is True for _, value in others):
-            flagged[OTHER_CATEGORY] = None
+        unknown |= (verdicts.keys() | scores.keys()) - _KNOWN
     leg.categories = tuple(flagged)
     leg.unknown_categories = len(unknown)
     if leg.flagged is not None or leg.scores:
         record.moderation.legs[direction] = leg
 
 
-def _member(thing: object, category: str, name: str) -> object:
-    return thing.get(category) if isinstance(thing, dict) else get(thing, name)
+def _members(thing: object) -> dict[str, object]:
+    found: dict[str, object] = dict(pairs(thing))
+    if not is_mapping(thing):
+        found.update((category, get(thing, name)) for category, name in _FIELDS.items())
+    return found

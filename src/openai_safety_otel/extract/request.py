@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.moderation import read_requested
-from openai_safety_otel.extract.shape import Reader, count, number, whole
-from openai_safety_otel.extract.words import safe_code, safe_identifier, safe_model
+from openai_safety_otel.extract.shape import Reader, count, get, is_mapping, number, whole
+from openai_safety_otel.extract.words import safe_identifier, safe_model, safe_word
 from openai_safety_otel.record import CallRecord
 
 _API_TYPES: Final = {"chat": "chat_completions", "responses": "responses"}
@@ -21,7 +21,7 @@ def _not_one(value: Any) -> int | None:
 
 
 def _not_auto(value: Any) -> str | None:
-    found = safe_code(value) if isinstance(value, str) else None
+    found = safe_word(value)
     return None if found == "auto" else found
 
 
@@ -29,17 +29,14 @@ def _only_true(value: Any) -> bool | None:
     return True if value is True else None
 
 
-def _word(value: Any) -> str | None:
-    return safe_code(value) if isinstance(value, str) else None
-
-
 def _words(value: Any) -> tuple[str, ...] | None:
-    found = _word(value)
+    found = safe_word(value)
     return (found,) if found else None
 
 
 def _format(value: Any) -> str | None:
-    return _FORMATS.get(value) if isinstance(value, str) else None
+    found = safe_word(value)
+    return _FORMATS.get(found) if found else None
 
 
 # Attribute, path in the body, how its value is checked. Of several rows for one attribute the last one wins.
@@ -57,8 +54,8 @@ _FIELDS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
     (c.PRESENCE_PENALTY, ("presence_penalty",), number),
     (c.SEED, ("seed",), whole),
     (c.CHOICE_COUNT, ("n",), _not_one),
-    (c.REASONING_LEVEL, ("reasoning_effort",), _word),
-    (c.REASONING_LEVEL, ("reasoning", "effort"), _word),
+    (c.REASONING_LEVEL, ("reasoning_effort",), safe_word),
+    (c.REASONING_LEVEL, ("reasoning", "effort"), safe_word),
     (c.REQUEST_SERVICE_TIER, ("service_tier",), _not_auto),
     (c.PREVIOUS_RESPONSE_ID, ("previous_response_id",), safe_identifier),
     (c.CONVERSATION_ID, ("conversation",), safe_identifier),
@@ -82,10 +79,10 @@ def read_request(record: CallRecord, json_data: object) -> None:
         standard[c.API_TYPE] = kind
     if output := _OUTPUTS.get(record.endpoint) or _OUTPUTS.get(record.api):
         standard[c.OUTPUT_TYPE] = output
-    if not isinstance(json_data, dict):
+    if not is_mapping(json_data):
         return
     for key, rows in _BY_KEY.items():
-        member = json_data.get(key)
+        member = get(json_data, key)
         if member is not None:
             for name, rest, check in rows:
                 found = check(_below(member, rest))
@@ -94,13 +91,11 @@ def read_request(record: CallRecord, json_data: object) -> None:
     model = standard.get(c.REQUEST_MODEL)
     record.request_model = model if isinstance(model, str) else None
     record.streaming = record.streaming or c.STREAM in standard
-    record.background = json_data.get("background") is True
-    read_requested(record, json_data.get("moderation"))
+    record.background = get(json_data, "background") is True
+    read_requested(record, get(json_data, "moderation"))
 
 
 def _below(member: Any, rest: tuple[str, ...]) -> Any:
     for name in rest:
-        if not isinstance(member, dict):
-            return None
-        member = member.get(name)
+        member = get(member, name) if is_mapping(member) else None
     return member

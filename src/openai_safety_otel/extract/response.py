@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.error import add_error, facts_of
 from openai_safety_otel.extract.moderation import read_inline, read_results
-from openai_safety_otel.extract.shape import Reader, count, dig, get, items, pairs, text
-from openai_safety_otel.extract.words import safe_code, safe_identifier, safe_model
+from openai_safety_otel.extract.shape import (
+    Reader,
+    count,
+    dig,
+    get,
+    is_list,
+    is_mapping,
+    is_text,
+    items,
+    pairs,
+    text,
+)
+from openai_safety_otel.extract.words import safe_identifier, safe_model, safe_word
 from openai_safety_otel.record import CallRecord
 
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id")
@@ -27,15 +38,12 @@ def read_headers(record: CallRecord, headers: Mapping[str, str]) -> None:
 # --- members that several APIs share --------------------------------------------------------------
 
 
-def _word(value: Any) -> str | None:
-    return safe_code(value) if isinstance(value, str) else None
-
-
+_NO_ERROR: Final = (type(None), bool, int, float)
 # Attribute, member, how its value is checked.
 _COMMON: Final[tuple[tuple[str, str, Reader], ...]] = (
     (c.RESPONSE_ID, "id", safe_identifier),
     (c.RESPONSE_MODEL, "model", safe_model),
-    (c.RESPONSE_SERVICE_TIER, "service_tier", _word),
+    (c.RESPONSE_SERVICE_TIER, "service_tier", safe_word),
     (c.SYSTEM_FINGERPRINT, "system_fingerprint", safe_identifier),
 )
 # Attribute, the names its parent goes by (the usage itself where empty), the names it goes by.
@@ -77,10 +85,10 @@ def read_usage(record: CallRecord, usage: object) -> None:
 
 def read_status(record: CallRecord, body: object) -> None:
     """Lifecycle status, why it is incomplete, and the error of a failed one."""
-    record.status = _word(get(body, "status")) or record.status
+    record.status = safe_word(get(body, "status")) or record.status
     if record.status and record.operation == _FETCH:
         record.standard[c.RESPONSE_STATUS] = record.status
-    reason = _word(dig(body, "incomplete_details", "reason"))
+    reason = safe_word(dig(body, "incomplete_details", "reason"))
     record.incomplete_reason = reason or record.incomplete_reason
     for member in ("error", "last_error"):
         read_failure(record, get(body, member))
@@ -88,9 +96,8 @@ def read_status(record: CallRecord, body: object) -> None:
 
 def read_failure(record: CallRecord, error: object) -> None:
     """An ``error`` member, wherever it stands; most are null."""
-    if error is None or isinstance(error, (bool, int, float)):
-        return
-    if not (isinstance(error, (str, dict)) and not error):
+    said = bool(error) if is_text(error) or is_mapping(error) else type(error) not in _NO_ERROR
+    if said:
         add_error(record.errors, facts_of(error))
 
 
@@ -127,7 +134,7 @@ def _chat(record: CallRecord, body: object) -> None:
     read_usage(record, get(body, "usage"))
     reasons = []
     for choice in items(body, "choices"):
-        reasons.append(_word(get(choice, "finish_reason")) or "error")
+        reasons.append(safe_word(get(choice, "finish_reason")) or "error")
         if reasons[-1] == "error":  # a gateway whose provider failed on the way
             read_failure(record, get(choice, "error"))
         record.refused = record.refused or bool(text(get(choice, "message"), "refusal"))
@@ -260,7 +267,7 @@ def read_response(record: CallRecord, body: object) -> None:
 
     An ``error`` member is read on every API: gateways answer 200 with nothing else in it.
     """
-    if body is None or isinstance(body, (str, bytes, int, float, list, tuple)):
+    if body is None or is_list(body) or type(body) in (str, bytes):
         return
     _READERS.get(record.api, _plain)(record, body)
     if record.api not in _STATEFUL:

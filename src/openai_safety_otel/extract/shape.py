@@ -5,17 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_ITEMS = 1024
 _PLAIN: Any = object()
 _INT64 = 2**63
 
 
+# By their true types: a proxy or a mock says that it is a text, and breaks whatever takes its word for it.
+
+
+def is_text(thing: object) -> TypeGuard[str]:
+    """Whether this is a text, an enum's or another subclass's included."""
+    return issubclass(type(thing), str)
+
+
+def is_mapping(thing: object) -> TypeGuard[dict[str, Any]]:
+    """Whether this is a dictionary."""
+    return issubclass(type(thing), dict)
+
+
+def is_list(thing: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether this is a list or a tuple."""
+    return issubclass(type(thing), (list, tuple))
+
+
 def get(thing: object, name: str) -> Any:
     """A member of a mapping or an object, or None. Never raises, whatever the object does."""
     try:
-        if isinstance(thing, dict):
+        if is_mapping(thing):
             return thing.get(name)
         extra = getattr(thing, "__pydantic_extra__", _PLAIN)
         if extra is _PLAIN:
@@ -45,7 +63,7 @@ def dig(thing: object, *path: str) -> Any:
 def items(thing: object, name: str) -> list[Any]:
     """The first items of a list member; empty where it is not one."""
     found = get(thing, name)
-    if not isinstance(found, (list, tuple)):
+    if not is_list(found):
         return []
     try:
         return list(found[:MAX_ITEMS])
@@ -56,8 +74,8 @@ def items(thing: object, name: str) -> list[Any]:
 def pairs(thing: object) -> list[tuple[str, Any]]:
     """The first names and values of a mapping, or of a model's undeclared members."""
     try:
-        found: Any = thing if isinstance(thing, dict) else getattr(thing, "__pydantic_extra__", None)
-        return [(name, value) for name, value in islice(found.items(), MAX_ITEMS) if isinstance(name, str)]
+        found: Any = thing if is_mapping(thing) else getattr(thing, "__pydantic_extra__", None)
+        return [(name, value) for name, value in islice(found.items(), MAX_ITEMS) if is_text(name)]
     except Exception:  # noqa: BLE001 - None, or a mapping that raises
         return []
 

@@ -20,8 +20,8 @@ from openai_safety_otel.extract.response import (
     read_status,
     read_usage,
 )
-from openai_safety_otel.extract.shape import get, items, text
-from openai_safety_otel.extract.words import safe_code
+from openai_safety_otel.extract.shape import get, is_text, items, text
+from openai_safety_otel.extract.words import safe_code, safe_word
 from openai_safety_otel.record import CallRecord
 
 
@@ -110,13 +110,13 @@ def _fold_choice(record: CallRecord, choice: object) -> bool:
 
 
 def _said(value: object) -> bool:
-    return bool(value) if isinstance(value, (str, list)) else value is not None
+    return bool(value) if type(value) in (str, list) else value is not None
 
 
 def _fold_reason(record: CallRecord, choice: object, reason: object) -> None:
     index = get(choice, "index")
     at = index if type(index) is int and 0 <= index < MAX_CHOICES else 0
-    found = safe_code(reason) if isinstance(reason, str) else None
+    found = safe_word(reason)
     if found:
         reasons = record.choice_reasons
         reasons[at] = found
@@ -209,7 +209,7 @@ def _item(record: CallRecord, event: object) -> Seen:
 def _error(record: CallRecord, event: object) -> Seen:
     """Nested (``{"error": {…}}``) or flat: the event is the error."""
     nested = get(event, "error")
-    error = event if nested is None or isinstance(nested, str) else nested
+    error = event if nested is None or is_text(nested) else nested
     add_error(record.errors, facts_of(error, status=get(event, "status")))
     return _TERMINAL
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from openai_safety_otel.conventions import OTHER
+from openai_safety_otel.extract.shape import is_text
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.:=+/-]{1,128}", re.ASCII)
@@ -17,19 +18,24 @@ def safe_code(code: object) -> str | None:
     return _scrubbed(_CODE, code)
 
 
+def safe_word(word: object) -> str | None:
+    """A value of an enum as it may be exported; None where it is no text."""
+    return _scrubbed(_CODE, word) if is_text(word) else None
+
+
 def safe_model(name: object) -> str | None:
     """A model's name as it may be exported; ``_OTHER`` for prose, None for nothing."""
-    return _scrubbed(_MODEL, name) if isinstance(name, str) else None
+    return _scrubbed(_MODEL, name) if is_text(name) else None
 
 
 def safe_identifier(value: object) -> str | None:
     """An id that others gave, or None: a scrubbed id would join nothing."""
-    found = _IDENTIFIER.fullmatch(value) if isinstance(value, str) else None
+    found = _IDENTIFIER.fullmatch(value) if is_text(value) else None
     return found.group() if found else None
 
 
 def _scrubbed(pattern: re.Pattern[str], value: object) -> str | None:
-    if isinstance(value, str):
+    if is_text(value):
         if not value:
             return None
         found = pattern.fullmatch(value)
