@@ -40,7 +40,7 @@ Examples:
 _KINDS = click.Choice(get_args(NoticeType))
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg] - generic in newer click only
+class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
     """A date or time in Unix seconds; UTC unless it says."""
 
     name = "WHEN"
@@ -214,7 +214,9 @@ def _print(found: Iterable[Notice]) -> None:
         reason = one.reason or one.category or ""
         row = (one.id, one.type, one.status, _when(one.received_at), end, one.identifier or "", reason, note)
         table.add_row(*row)
-    Console(file=sys.stdout, markup=False, soft_wrap=True).print(table)
+    # Into a file or a pipe, lines are not folded.
+    width = None if sys.stdout.isatty() else 240
+    Console(file=sys.stdout, markup=False, width=width).print(table)
 
 
 @notice.command(epilog='\b\nExample:\n  openai-safety notice close C-17 --by ann --why "answered"\n')

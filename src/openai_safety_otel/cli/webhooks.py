@@ -109,12 +109,16 @@ def _notes(journal: Journal, *, arrives: bool) -> list[str]:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket. With the protocol named, asyncio switches Nagle off: answers are not held back."""
+    listener = None
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(1024)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
 

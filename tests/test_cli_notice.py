@@ -1,0 +1,219 @@
+"""`openai-safety notice`: what came by mail is one notice with its webhook, told once, closed by somebody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.group import app
+from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.journal import Decision, Journal, open_journal
+
+KEY = "k" * 32
+DAY = 86_400
+RECEIVED = 1_795_132_800  # 2026-11-20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return str(tmp_path / "journal.db")
+
+
+@pytest.fixture
+def journal(store: str) -> Any:
+    opened = open_journal(store)
+    yield opened
+    opened.close()
+
+
+def run(store: str, *arguments: str, **environ: str) -> Result:
+    base = {"OPENAI_SAFETY_STORE": store, "OPENAI_SAFETY_HMAC_KEY": KEY, "OPENAI_SAFETY_FILE_DIR": ""}
+    return CliRunner().invoke(app, ["notice", *arguments], env={**base, **environ})
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """Name, severity and attributes of the events in the OTLP files of a folder."""
+    found = []
+    for path in sorted(folder.rglob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            for resource in json.loads(line)["resourceLogs"]:
+                for scope in resource["scopeLogs"]:
+                    for record in scope["logRecords"]:
+                        values = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
+                        found.append({"severity": record["severityText"], **values})
+    return found
+
+
+def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path: Path) -> None:
+    """One command: the notice is in the store, printed, and sent as the event a webhook would have sent."""
+    folder = tmp_path / "events"
+    result = run(
+        store, "C-17", "--identifier", "ab" * 32, "--received", "2026-11-20", "--json",
+        OPENAI_SAFETY_FILE_DIR=str(folder),
+    )  # fmt: skip
+    (stored,) = journal.notices()
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert printed == {
+        "id": "C-17", "type": "warning", "origin": "manual", "traffic": "production", "status": "open",
+        "received_at": RECEIVED, "recorded_at": stored.recorded_at, "deadline_at": RECEIVED + 7 * DAY,
+        "identifier": "ab" * 32, "reason": None, "category": None, "model": None, "request_id": None,
+        "response_id": None, "event_type": None, "closed_at": None, "closed_by": None, "closed_why": None,
+        "look_up": "pending", "look_up_error": None, "emitted": True, "suspension": "off", "outgoing": "off",
+        "new": True,
+    }  # fmt: skip
+    assert (stored.key, stored.emitted, stored.deadline_at) == ("warning:C-17", True, RECEIVED + 7 * DAY)
+    (event,) = events(folder)
+    assert event == {
+        "severity": "WARN",
+        c.EVENT_NAME: "openai_safety.notice",
+        c.NOTICE_TYPE: "warning",
+        c.NOTICE_ID: "C-17",
+        c.NOTICE_STATUS: "open",
+        c.NOTICE_ORIGIN: "manual",
+        c.NOTICE_RECEIVED: str(RECEIVED),
+        c.NOTICE_DEADLINE: str(RECEIVED + 7 * DAY),
+        c.USER_HASH: "ab" * 32,
+        c.TRAFFIC: "production",
+    }
+
+
+def test_entering_twice_is_one_notice_and_one_event(store: str, journal: Journal, tmp_path: Path) -> None:
+    """A second entry of the same case adds what it states and tells nothing again."""
+    folder = tmp_path / "events"
+    run(store, "C-17", "--received", "2026-11-20", OPENAI_SAFETY_FILE_DIR=str(folder))
+    second = run(
+        store, "C-17", "--identifier", "cd" * 32, "--received", "2026-11-20", "--deadline", "3d", "--json",
+        OPENAI_SAFETY_FILE_DIR=str(folder),
+    )  # fmt: skip
+    printed = json.loads(second.stdout)
+    assert (printed["new"], printed["identifier"], printed["deadline_at"]) == (
+        False,
+        "cd" * 32,
+        RECEIVED + 3 * DAY,
+    )
+    assert [one.identifier for one in journal.notices()] == ["cd" * 32]
+    assert len(events(folder)) == 1
+
+
+def test_a_user_named_in_the_mail_is_hashed(store: str, journal: Journal) -> None:
+    """An e-mail address given as the identifier is stored as its keyed hash only."""
+    result = run(store, "C-17", "--identifier", "anna@example.com")
+    assert result.exit_code == 0
+    assert [one.identifier for one in journal.notices()] == [
+        Hasher(KEY.encode()).end_user("anna@example.com")
+    ]
+    assert "anna" not in result.output
+
+
+def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
+    store: str, journal: Journal
+) -> None:
+    """Nowhere to send the event: said in one line, and the notice stays to be emitted."""
+    result = run(store, "C-17")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("C-17: warning, open, answer by ")
+    assert result.stderr.startswith("note: the event goes nowhere")
+    (stored,) = journal.notices()
+    assert (stored.emitted, sorted(stored.pending)) == (False, ["count", "emit", "look_up"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "message"),
+    [
+        (["C-17", "--received", "2199-01-01"], {}, "--received is in the future"),
+        (["C-17", "--received", "2026-11-20", "--deadline", "2026-11-19"], {}, "--deadline is before"),
+        (["C-17", "--received", "yesterday"], {}, "expected 2026-11-20 or"),
+        (["C-17", "--deadline", "0d"], {}, "expected 2026-11-20 or"),
+        (["C-17", "--type", "nice"], {}, "'nice' is not one of"),
+        (["my mail from OpenAI"], {}, "expected a case id"),
+        (["C-17", "--identifier", "a@b.example"], {"OPENAI_SAFETY_HMAC_KEY": ""}, "no HMAC key is set"),
+        (["C-17", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
+        (["close", "C-99", "--by", "ann", "--why", "x"], {}, "there is no notice C-99"),
+        (["close", "C-99", "--by", " ", "--why", "x"], {}, "closing needs --by WHO and --why TEXT"),
+        (["close", "C-99", "--why", "x"], {}, "Missing option '--by'"),
+        (["list", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    store: str, arguments: list[str], environ: dict[str, str], message: str
+) -> None:
+    """A mistake ends with an exit code, one line on standard error, and nothing on standard output."""
+    result = run(store, *arguments, **environ)
+    assert result.exit_code in {1, 2}
+    assert result.stdout == ""
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output
+
+
+def test_list_shows_open_notices_and_all(store: str, journal: Journal) -> None:
+    """Open ones by default, all on request, each as a line of JSON or a row."""
+    for case in ("C-1", "C-2"):
+        run(store, case, "--received", "2026-11-20")
+    run(store, "close", "C-1", "--by", "ann", "--why", "answered")
+    journal.update_notice("warning:C-2", look_up_error="http_403")
+    opened = [json.loads(line) for line in run(store, "list", "--json").stdout.splitlines()]
+    every = [json.loads(line) for line in run(store, "list", "--all", "--json").stdout.splitlines()]
+    assert [one["id"] for one in opened] == ["C-2"]
+    assert [(one["id"], one["status"]) for one in every] == [("C-1", "closed"), ("C-2", "open")]
+    table = run(store, "list")
+    assert "C-2" in table.stdout
+    assert "case not read: http_403" in table.stdout
+    assert table.stderr == "1 open notices\n"
+
+
+def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> None:
+    """Closing ends the notice, leaves a decision and sends its event; a second time is an error."""
+    folder = tmp_path / "events"
+    run(store, "C-17", "--identifier", "ab" * 32)
+    closing = ["close", "C-17", "--by", "ann", "--why", "answered", "--json"]
+    first = run(store, *closing, OPENAI_SAFETY_FILE_DIR=str(folder))
+    assert json.loads(first.stdout)["status"] == "closed"
+    assert journal.notices(open_only=True) == []
+    (decision,) = journal.decisions()
+    assert decision == Decision(
+        identifier="ab" * 32,
+        action="close",
+        by="ann",
+        why="answered",
+        at=decision.at,
+        id=decision.id,
+        details={"notice": "warning:C-17"},
+    )
+    (event,) = events(folder)
+    assert event == {
+        "severity": "INFO",
+        c.EVENT_NAME: "openai_safety.decision",
+        c.USER_HASH: "ab" * 32,
+        c.DECISION_ACTION: "close",
+        c.DECISION_BY: "ann",
+        c.DECISION_WHY: "answered",
+        c.NOTICE_ID: "C-17",
+        c.NOTICE_TYPE: "warning",
+        c.NOTICE_STATUS: "closed",
+    }
+    again = run(store, *closing)
+    assert (again.exit_code, again.stderr) == (1, "Error: C-17 is closed already\n")
+
+
+def test_a_case_with_two_open_notices_needs_a_type(store: str, journal: Journal) -> None:
+    """A warned and then deactivated case: closing asks which one, and closes only that."""
+    run(store, "C-17")
+    run(store, "C-17", "--type", "deactivation")
+    unclear = run(store, "close", "C-17", "--by", "ann", "--why", "x")
+    assert (unclear.exit_code, "choose one with --type" in unclear.stderr) == (1, True)
+    assert run(store, "close", "C-17", "--by", "ann", "--why", "x", "--type", "warning").exit_code == 0
+    assert [one.type for one in journal.notices(open_only=True)] == ["deactivation"]
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["close"], ["add"]])
+def test_help_has_examples(store: str, command: list[str]) -> None:
+    """Every help page ends with an example that can be copied."""
+    result = run(store, *command, "--help")
+    assert result.exit_code == 0
+    assert "openai-safety notice" in result.output.partition("Example")[2]
