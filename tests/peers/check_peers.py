@@ -65,7 +65,7 @@ def carried(span: list[Any]) -> str:
 @pytest.mark.parametrize("order", ["ours first", "peer first"])
 @pytest.mark.parametrize("peer", SCOPES)
 def test_one_span_of_theirs_and_one_event_of_ours(peer: str, order: str) -> None:
-    """Loaded before or after us: only the peer's spans, carrying what they can, one event, one count a call."""
+    """Loaded before or after us: the peer's spans alone, carrying what they can; one event each."""
     found = scenario(peer, order, "auto")
     for call, outcome in OUTCOMES.items():
         spans, events = found[call]["spans"], found[call]["events"]

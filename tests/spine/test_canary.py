@@ -9,11 +9,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
 from openai_safety_otel import end_user
+from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 
 CANARY = "kanarie"
@@ -72,22 +72,24 @@ CHAT: dict[str, Any] = {
 }
 
 
-def _answer(request: httpx2.Request) -> httpx2.Response:
+def _answer(request: Any) -> Any:
     headers = {"x-request-id": "req_1"}
     text = request.read().decode(errors="replace")
     if "provoke" in text:
-        return httpx2.Response(400, json=RAISED, headers=headers)
+        return http_library.Response(400, json=RAISED, headers=headers)
     if "drop" in text:
-        raise httpx2.ConnectError(_planted("connect error"))
+        raise http_library.ConnectError(_planted("connect error"))
     if "embeddings" in str(request.url):
-        vector = {"object": "embedding", "index": 0, "embedding": "AAAA"}
-        return httpx2.Response(200, json={"object": "list", "model": PROSE, "data": [vector]})
+        vector = {"object": "embedding", "index": 0, "embedding": "AAAAAA=="}
+        return http_library.Response(200, json={"object": "list", "model": PROSE, "data": [vector]})
     body = CHAT if "chat" in str(request.url) else RESPONSE
     if '"stream":true' in text.replace(" ", ""):
         event = {"type": "response.completed", "sequence_number": 0, "response": RESPONSE}
         frames = f"data: {json.dumps(event)}\n\ndata: {json.dumps(RAISED)}\n\n"
-        return httpx2.Response(200, text=frames, headers={**headers, "content-type": "text/event-stream"})
-    return httpx2.Response(200, json=body, headers=headers)
+        return http_library.Response(
+            200, text=frames, headers={**headers, "content-type": "text/event-stream"}
+        )
+    return http_library.Response(200, json=body, headers=headers)
 
 
 def _call(client: openai.OpenAI, **extra: Any) -> None:
@@ -122,7 +124,7 @@ def test_nothing_planted_comes_out(
 ) -> None:
     """Spans, events, metrics, event files, logs and standard streams hold no content, person or key."""
     instrument(file_dir=str(tmp_path), stdout_events=True, moderation="score", inject_hosts="+api.openai.com")
-    http = httpx2.Client(transport=httpx2.MockTransport(_answer))
+    http = http_library.Client(transport=http_library.MockTransport(_answer))
     buffer = io.StringIO()
     ours = logging.getLogger("openai_safety_otel")
     handler = logging.StreamHandler(buffer)
@@ -132,7 +134,7 @@ def test_nothing_planted_comes_out(
             _call(client)
             with end_user(_planted("person") + "@example.com", session=_planted("session")):
                 _call(client)
-                _call(client, safety_identifier=_planted("their identifier") + "@example.com")
+                _call(client, extra_body={"safety_identifier": _planted("theirs") + "@example.com"})
             with end_user(identifier=_planted("own scheme") + "@example.com"):
                 _call(client)
     finally:

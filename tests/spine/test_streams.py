@@ -13,8 +13,9 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel import end_user
+from openai_safety_otel import SafetyInstrumentor, end_user
 from openai_safety_otel.demo.provider import Provider
+from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 
 ASK = {"model": "gpt-5", "input": "hello"}
@@ -63,9 +64,12 @@ def test_with_exit(client: openai.OpenAI, telemetry: Telemetry) -> None:
 @pytest.mark.parametrize("api", ["responses", "chat"])
 def test_helper_left_early(client: openai.OpenAI, telemetry: Telemetry, api: str) -> None:
     """Leaving the SDK's stream helper early ends the record, once."""
-    manager: Any = (
-        client.responses.stream(**ASK) if api == "responses" else client.chat.completions.stream(**CHAT)
+    chat = (
+        client.chat.completions
+        if hasattr(client.chat.completions, "stream")
+        else client.beta.chat.completions
     )
+    manager: Any = client.responses.stream(**ASK) if api == "responses" else chat.stream(**CHAT)
     with manager as stream:
         next(iter(stream))
     assert ["abandoned"] == outcomes(telemetry)
@@ -82,10 +86,13 @@ def test_closed_after_the_terminal_chunk(client: openai.OpenAI, telemetry: Telem
 
 def test_connection_dropped(client: openai.OpenAI, telemetry: Telemetry) -> None:
     """A connection cut in mid-stream is a failure that keeps the response id it had seen."""
-    with pytest.raises(openai.APIConnectionError), end_user("u1"):
+    with (
+        pytest.raises((openai.APIConnectionError, http_library.RemoteProtocolError)) as caught,
+        end_user("u1"),
+    ):
         list(client.responses.create(model="gpt-5", input="[[drop]]", stream=True))
     (event,) = telemetry.events
-    assert ("failed", "APIConnectionError", True) == (
+    assert ("failed", type(caught.value).__name__, True) == (
         event["openai_safety.outcome"],
         event["error.type"],
         event["gen_ai.response.id"].startswith("resp_"),
@@ -171,13 +178,21 @@ async def test_closed_from_another_task(async_client: openai.AsyncOpenAI, teleme
 
 
 async def test_async_break_closes_the_connection_as_before(
-    async_client: openai.AsyncOpenAI, telemetry: Telemetry
+    async_client: openai.AsyncOpenAI, telemetry: Telemetry, instrument: Instrument
 ) -> None:
-    """Closing the SDK's iterator closes the response, observed or not."""
-    stream = await async_client.responses.create(**ASK, stream=True)
-    await anext(stream._iterator)
-    await stream._iterator.aclose()  # type: ignore[attr-defined]
-    assert [True, "abandoned"] == [stream.response.is_closed, *outcomes(telemetry)]
+    """Closing the SDK's iterator closes the response if, and only if, it does so unobserved."""
+
+    async def closed() -> bool:
+        stream = await async_client.responses.create(**ASK, stream=True)
+        iterator: Any = stream._iterator
+        await anext(iterator)
+        await iterator.aclose()
+        return stream.response.is_closed
+
+    observed = await closed()
+    assert ["abandoned"] == outcomes(telemetry)
+    SafetyInstrumentor().uninstrument()
+    assert observed == await closed()
 
 
 def test_collected_stream_ends_at_its_last_chunk(client: openai.OpenAI, telemetry: Telemetry) -> None:
