@@ -28,6 +28,7 @@ from openai_safety_otel.demo.replay import Recordings
 from openai_safety_otel.demo.routes import NONE, Endpoint, find
 from openai_safety_otel.demo.scenarios import IDENTIFIER, Act, act_for, error, settle
 from openai_safety_otel.demo.shapes.common import Scene
+from openai_safety_otel.demo.sockets import serve_socket
 from openai_safety_otel.demo.state import Fault, State
 from openai_safety_otel.demo.wire import Answer, Call, event_stream, json_answer, parse_body
 
@@ -135,6 +136,8 @@ class Provider:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
+        if scope["type"] == "websocket":
+            await serve_socket(self, scope, receive, send)
         if scope["type"] != "http":
             return
         raw = await _read(receive)
@@ -142,7 +145,7 @@ class Provider:
             await _send(self._show(scope["method"]), send, self._server, None)
             return
         call, endpoint = _parse(scope, raw)
-        entry = self._open(call, transport="http")
+        entry = self.open_entry(call, transport="http")
         answer = self.answer(call, endpoint, entry)
         entry.status = answer.status
         entry.streamed = answer.frames is not None
@@ -154,7 +157,8 @@ class Provider:
             self.ledger.clear()
         return json_answer(self.ledger.as_json())
 
-    def _open(self, call: Call, transport: str) -> Entry:
+    def open_entry(self, call: Call, transport: str) -> Entry:
+        """A new entry of the ledger for a request, or for a response on a socket."""
         found = call.identifiers()
         place = next(iter(found), "none")
         return self.ledger.open(
@@ -181,25 +185,27 @@ class Provider:
         if endpoint is None:
             entry.outcome = "failed"
             return _error_answer(404, error("unknown_url", f"Unknown URL: {call.method} {call.path}"))
-        act = settle(self._act(call, entry), endpoint.ways, stream=call.stream)
+        act = settle(self.act_of(call, entry), endpoint.ways, stream=call.stream)
         if missing := _missing_parameter(call):
             act = replace(Act(way="http", outcome="failed", error=missing), name=act.name)
         entry.adopt(act)
         self.state.count_block(entry.identifier, act)
         return _played(Scene(call, act, self.state, entry), endpoint)
 
-    def _act(self, call: Call, entry: Entry) -> Act:
-        if call.method == "POST" and self.state.is_blocked(entry.identifier):
+    def act_of(self, call: Call, entry: Entry) -> Act:
+        """What the provider does with this request: an ended identifier first, then the scenario."""
+        asks = call.method == "POST" or entry.transport == "socket"
+        if asks and self.state.is_blocked(entry.identifier):
             facts: dict[str, Any] = {"outcome": "blocked", "block_type": "identifier_blocked"}
             return Act(name="identifier", way="http", error=IDENTIFIER, block_source="request", **facts)
-        return act_for(call) if call.method == "POST" else Act()
+        return act_for(call) if asks else Act()
 
     def _inner(self, method: str, path: str, body: dict[str, Any]) -> tuple[Answer, str]:
         """Play one line of a batch."""
         endpoint, params = find(method, path)
         raw = json.dumps(body).encode()
         call = _call(endpoint, method, path, params, {}, {}, raw, body)
-        entry = self._open(call, transport="batch")
+        entry = self.open_entry(call, transport="batch")
         answer = self.answer(call, endpoint, entry)
         entry.status, entry.finished = answer.status, True
         return answer, entry.request_id

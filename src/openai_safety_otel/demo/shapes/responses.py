@@ -192,27 +192,32 @@ def _final(scene: Scene, response_id: str, output: list[dict[str, Any]]) -> dict
 
 
 def _frames(scene: Scene, response_id: str) -> Iterator[Frame]:
+    for event in events(scene, response_id):
+        yield event if isinstance(event, float) else sse(event, event["type"])
+
+
+def events(scene: Scene, response_id: str) -> Iterator[dict[str, Any] | float]:
+    """The events of one response, and pauses in seconds: the same over HTTP and over a socket."""
     numbers = count()
 
-    def frame(kind: str, **content: Any) -> bytes:
-        return sse({"type": kind, "sequence_number": next(numbers), **content}, kind)
+    def event(kind: str, **content: Any) -> dict[str, Any]:
+        return {"type": kind, "sequence_number": next(numbers), **content}
 
     begun = _object(scene, response_id, "in_progress", [])
-    yield frame("response.created", response=begun)
-    yield frame("response.in_progress", response=begun)
+    yield event("response.created", response=begun)
+    yield event("response.in_progress", response=begun)
     if scene.act.hold:
         yield scene.act.hold
     for kind, content in _deltas(scene):
-        yield frame(kind, **content)
+        yield event(kind, **content)
     if scene.act.way == "frame":
-        nested = {"type": "error", "error": scene.act.error, "status": None, "sequence_number": next(numbers)}
-        yield sse(nested, "error")
+        yield {"type": "error", "error": scene.act.error, "status": None, "sequence_number": next(numbers)}
     elif scene.act.way == "flat":
         fault = {name: scene.act.error.get(name) for name in ("code", "message", "param")}
-        yield frame("error", **fault)
+        yield event("error", **fault)
     else:
         final = _final(scene, response_id, _output(scene))
-        yield frame(f"response.{final['status']}", response=final)
+        yield event(f"response.{final['status']}", response=final)
 
 
 def _deltas(scene: Scene) -> Iterator[tuple[str, dict[str, Any]]]:
