@@ -1,3 +1,5 @@
-from openai_safety_otel.report.activity import Report
-def render_page(report: Report) -> str:
-    return ""
+"""A report as one HTML file that needs no network: readable, filterable, printable."""
+
+from openai_safety_otel.page.render import render_page
+
+__all__ = ["render_page"]

@@ -199,6 +199,17 @@ class CategoryDay:
     highest: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class DaySignals:
+    """One identifier's signals on one day."""
+
+    day: str
+    enforcement: int
+    filter: int
+    local: int
+    flagged: int
+
+
 @dataclass(slots=True)
 class Report:
     """A report: its window (Unix seconds), where it was read from, what was read past, and its lines."""
@@ -215,5 +226,6 @@ class Report:
     rule: str
     timeline: list[DayCount] = field(default_factory=list)
     categories: list[CategoryDay] = field(default_factory=list)
+    daily: dict[str, list[DaySignals]] = field(default_factory=dict)
     by: str = "identifier"
     groups: list[Group] = field(default_factory=list)

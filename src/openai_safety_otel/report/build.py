@@ -14,6 +14,7 @@ from openai_safety_otel.report.activity import (
     ApiState,
     CategoryDay,
     DayCount,
+    DaySignals,
     Decision,
     Group,
     Hold,
@@ -111,6 +112,7 @@ def build_report(
         rule=f"{ranking.RISK_RULE} {ladders.LADDER_RULE}",
         timeline=[DayCount(row["day"], row["kind"], row["n"]) for row in building.ask(queries.TIMELINE)],
         categories=_category_days(building),
+        daily=_daily(building),
         by=by,
         groups=_groups(building, by) if by != "identifier" else [],
     )
@@ -226,6 +228,14 @@ def _category_days(building: _Building) -> list[CategoryDay]:
         for category in c.CATEGORIES
         if row[category] is not None or row[f"{category} flagged"]
     ]
+
+
+def _daily(building: _Building) -> dict[str, list[DaySignals]]:
+    found: dict[str, list[DaySignals]] = {}
+    for row in building.ask(queries.DAILY):
+        identifier = row.pop("identifier")
+        found.setdefault(identifier, []).append(DaySignals(**row))
+    return found
 
 
 def _groups(building: _Building, by: str) -> list[Group]:

@@ -111,6 +111,15 @@ SELECT day, kind, count(*) AS n FROM (
 GROUP BY ALL ORDER BY day, kind
 """  # noqa: S608
 
+# For the drill-down: signals of each identifier that has any, by day.
+DAILY: Final = f"""
+SELECT identifier, day, count(*) FILTER (enforced) AS enforcement,
+  count(*) FILTER (openai_safety_block_class = 'filter') AS filter,
+  count(*) FILTER (openai_safety_block_class = 'local') AS local, count(*) FILTER (flagged) AS flagged
+FROM every_call WHERE {_IN_WINDOW} AND (flagged OR openai_safety_block_class IS NOT NULL)
+GROUP BY ALL ORDER BY identifier, day
+"""  # noqa: S608
+
 _BOTH = "list_concat({}, {})".format(
     *(f"coalesce(openai_safety_moderation_{direction}_categories, [])" for direction in c.DIRECTIONS)
 )

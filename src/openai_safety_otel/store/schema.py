@@ -78,7 +78,10 @@ def _cast(column: Column) -> str:
         return name
     if column.sql == "VARCHAR[]":
         return f"string_split({name}, '{LIST_SEPARATOR}') AS {name}"
-    return f"TRY_CAST({name} AS {column.sql}) AS {name}"
+    cast = f"TRY_CAST({name} AS {column.sql})"
+    if column.sql == "DOUBLE":  # "NaN" and "Infinity" are words of OTLP, and would win every max()
+        cast = f"CASE WHEN isfinite({cast}) THEN {cast} END"
+    return f"{cast} AS {name}"
 
 
 def copy_statement(source: str, target: str) -> str:

@@ -1,0 +1,50 @@
+"""What the page embeds, and the content security policy that allows exactly that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from markupsafe import Markup
+
+# SHA-256 of the vendored files as their packages ship them (see vendor/README.md).
+VENDORED: Final = {
+    "d3.min.js": "912111098ea99503a6f4967361d2bbdc9dbf58cf9c678c8e27e5b02d1a07f0c1",
+    "plot.umd.min.js": "4358086467740777dd788d6b27a95cebdbaefdd50c730a3060117073bd7134cb",
+}
+# The hash of the style element that this version of Plot puts into each drawing of class "plot".
+PLOT_STYLE: Final = "'sha256-+TfQir1nvDucAdvE6XUQBt4ayUjpAWkbw2kCdSfekHM='"
+
+
+@cache
+def text(name: str) -> str:
+    """An asset's text."""
+    return files(__package__).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
+
+
+def style() -> Markup:
+    """The page's own style."""
+    return Markup(text("page.css"))  # noqa: S704 - a file of this package
+
+
+def scripts() -> list[Markup]:
+    """The scripts in the order they run: the chart library, then the page's own."""
+    names = (*(f"vendor/{name}" for name in VENDORED), "page.js")
+    return [Markup(text(name)) for name in names]  # noqa: S704 - files of this package
+
+
+def policy() -> str:
+    """A content security policy: nothing from anywhere, but these scripts and these styles."""
+    allowed_scripts = " ".join(_hash(script) for script in scripts())
+    return (
+        f"default-src 'none'; script-src {allowed_scripts}; style-src {_hash(style())} {PLOT_STYLE}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
