@@ -21,17 +21,17 @@ DECISION: Final = "decision"
 # Fields that Loki itself adds to an entry received over OTLP.
 TRACE_ID: Final = "trace_id"
 
-# The collector's own metrics, as Prometheus spells them; checked against the real collector.
+# The collector's own metrics, as it serves them itself (no unit, no `_total`); checked against the real one.
 QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
 QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
-UPTIME: Final = "otelcol_process_uptime_seconds_total"
-MEMORY: Final = "otelcol_process_memory_rss_bytes"
+UPTIME: Final = "otelcol_process_uptime"
+MEMORY: Final = "otelcol_process_memory_rss"
 ITEMS: Final = ("log_records", "spans", "metric_points")
-ACCEPTED: Final = {item: f"otelcol_receiver_accepted_{item}_total" for item in ITEMS}
-REFUSED: Final = {item: f"otelcol_receiver_refused_{item}_total" for item in ITEMS}
-SENT: Final = {item: f"otelcol_exporter_sent_{item}_total" for item in ITEMS}
-SEND_FAILED: Final = {item: f"otelcol_exporter_send_failed_{item}_total" for item in ITEMS}
-ENQUEUE_FAILED: Final = {item: f"otelcol_exporter_enqueue_failed_{item}_total" for item in ITEMS}
+ACCEPTED: Final = {item: f"otelcol_receiver_accepted_{item}" for item in ITEMS}
+REFUSED: Final = {item: f"otelcol_receiver_refused_{item}" for item in ITEMS}
+SENT: Final = {item: f"otelcol_exporter_sent_{item}" for item in ITEMS}
+SEND_FAILED: Final = {item: f"otelcol_exporter_send_failed_{item}" for item in ITEMS}
+ENQUEUE_FAILED: Final = {item: f"otelcol_exporter_enqueue_failed_{item}" for item in ITEMS}
 COLLECTOR_METRICS: Final = frozenset(
     {QUEUE_SIZE, QUEUE_CAPACITY, UPTIME, MEMORY}
     | {name for table in (ACCEPTED, REFUSED, SENT, SEND_FAILED, ENQUEUE_FAILED) for name in table.values()}

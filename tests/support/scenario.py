@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openai_safety_otel import conventions as c
@@ -59,12 +60,16 @@ class Scenario:
         self.redteam = Process(to, "chat", "redteam-1", "redteam")
         self.processes = (self.chat, self.search, self.receiver, self.redteam)
 
-    def play(self) -> Ledger:
-        """Zeros first, then the calls in two parts: a counter needs two samples to have grown."""
+    def play(self, between: Callable[[], object] = lambda: None) -> Ledger:
+        """Zeros first, then the calls in two parts: a counter needs two samples to have grown.
+
+        ``between`` is called between the parts, to wait until the first has been scraped.
+        """
         self._gauges()
         self._flush()
         self._people()
         self._flush()
+        between()
         self._trouble()
         self._case()
         self._flush()
@@ -220,6 +225,7 @@ class Scenario:
             c.USER_HASH: hashed("user-1"),
             c.TRAFFIC: "production",
         }
+        self.ledger.totals["other events"] = 4  # three notices and this report; decisions carry no traffic
         self.chat.event(SafetyEvent(c.USER_REPORT_EVENT, ago, reported, "answer reported: harmful"))
         self.chat.metrics.dropped("event", "queue_full", 3)
         self.chat.metrics.client_secret()

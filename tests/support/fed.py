@@ -1,0 +1,120 @@
+"""The shipped programs with the shipped configuration, fed once with the scenario."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stack.programs import Running, prepare, running
+from support.fleet import Destination
+from support.panels import ROOT
+from support.scenario import Ledger, Scenario, hashed
+from support.stores import Store, get, loki, prometheus
+
+ALERTS = ROOT / "grafana" / "alerts"
+VARIABLES = {
+    "job": ".+",
+    "instance": ".+",
+    "service": ".+",
+    "environment": ".*",
+    "traffic": "production",
+    "category": ".+",
+    "identifier": hashed("gone"),
+}
+
+
+# Score distributions are scraped from the agent, which gathers them for five seconds.
+_SCORED = "count_over_time(max(openai_safety_moderation_score_count)[5m:1s])"
+SETTLED = 8
+
+
+def _scrapes(stores: Fed) -> float:
+    return stores.prometheus.number(_SCORED, time.time())
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Stores that hold the scenario, and what it did."""
+
+    loki: Store
+    prometheus: Store
+    alertmanager: str
+    ledger: Ledger
+    at: float
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What the Alertmanager has."""
+        found: list[dict[str, Any]] = get(f"{self.alertmanager}/api/v2/alerts")
+        return found
+
+
+def quicker(path: Path, folder: Path) -> Path:
+    """The shipped rules, evaluated every 2 s: only the pace differs, so that a test need not wait an hour."""
+    copy = folder / path.name
+    copy.write_text(re.sub(r"(?m)^( *interval): \w+$", r"\1: 2s", path.read_text()))
+    return copy
+
+
+def _brisk(folder: Path) -> Path:
+    """The shipped Prometheus configuration, scraping every second: only the pace differs."""
+    copy = folder / "prometheus.yaml"
+    shipped = (ROOT / "stack" / "config" / "prometheus.yaml").read_text()
+    copy.write_text(re.sub(r"scrape_interval: \w+", "scrape_interval: 1s", shipped))
+    return copy
+
+
+@contextlib.contextmanager
+def _programs(folder: Path) -> Iterator[tuple[Running, Running, Running, Running]]:
+    agent = prepare("collector")
+    own = [f"127.0.0.1:{agent.ports[port]}" for port in ("metrics", "scores")]
+    with contextlib.ExitStack() as stack:
+        alerts = stack.enter_context(running("alertmanager"))
+        log_rules = [quicker(ALERTS / "loki.rules.yaml", folder)]
+        logs = stack.enter_context(running("loki", rules=log_rules, alertmanager=alerts.url))
+        metrics = stack.enter_context(
+            running(
+                "prometheus",
+                config=_brisk(folder),
+                rules=[quicker(ALERTS / "openai-safety.rules.yaml", folder)],
+                alertmanagers=[alerts.url.removeprefix("http://")],
+                targets={"otelcol": own},
+            )
+        )
+        agent.env = {"LOKI_URL": logs.url, "PROMETHEUS_URL": metrics.url, "BULK_FLUSH": "200ms"}
+        stack.callback(agent.stop)
+        yield agent.start(), logs, metrics, alerts
+
+
+@contextlib.contextmanager
+def feed(folder: Path) -> Iterator[Fed]:
+    """Agent, Loki, Prometheus and Alertmanager with the shipped configuration, fed with the scenario."""
+    with _programs(folder) as (agent, logs, metrics, alerts):
+        to = Destination(agent.url, agent.url)
+        scenario = Scenario(to, time.time_ns())
+        stores = Fed(loki(logs.url), prometheus(metrics.url), alerts.url, scenario.ledger, 0)
+        scenario.play(between=lambda: eventually(lambda: _scrapes(stores) >= 2))
+        scenario.close()
+        ledger = scenario.ledger
+        everything = (
+            'sum(count_over_time({openai_safety_stream=~".+"} | openai_safety_traffic="production" [2h]))'
+        )
+        events = ledger.totals["calls"] + ledger.totals["other events"]
+        assert eventually(lambda: stores.loki.number(everything, time.time()) >= events)
+        before = _scrapes(stores)
+        assert eventually(lambda: _scrapes(stores) >= before + SETTLED)
+        yield replace(stores, at=time.time())
+
+
+def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether something becomes true within a bounded time."""
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.25)
+    return True
