@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,21 @@ def run(store: str, *arguments: str, **environ: str) -> Result:
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """Name, severity and attributes of the events in the OTLP files of a folder."""
+    """Severity and attributes of the events in the OTLP files of a folder, once the first is written."""
+    end = time.monotonic() + 10
+    while not (found := _read(folder)) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
     found = []
-    for path in sorted(folder.rglob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            for resource in json.loads(line)["resourceLogs"]:
-                for scope in resource["scopeLogs"]:
-                    for record in scope["logRecords"]:
-                        values = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
-                        found.append({"severity": record["severityText"], **values})
+    for line in "".join(path.read_text() for path in sorted(folder.rglob("*.jsonl"))).splitlines():
+        for resource in json.loads(line)["resourceLogs"]:
+            for scope in resource["scopeLogs"]:
+                for record in scope["logRecords"]:
+                    values = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
+                    found.append({"severity": record["severityText"], **values})
     return found
 
 

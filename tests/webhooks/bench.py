@@ -86,7 +86,7 @@ class CaseApi:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                outer.posted.append((self.path, body.decode()))
+                outer.posted.append((self.path, body.decode("utf-8", "replace")))
                 self._reply()
 
             def _reply(self) -> None:

@@ -107,6 +107,25 @@ def test_a_webhook_through_the_command(
     assert written.count('"openai_safety.decision"') >= 1
 
 
+def test_metrics_and_events_go_to_the_collector(start: Start, api: CaseApi) -> None:
+    """With an OTLP endpoint in the environment, counters, deadline and the notice's event arrive there."""
+    api.case((200, CASE))
+    for path in ("/v1/metrics", "/v1/logs"):
+        api.answers[path] = [(200, b"")]
+    served = start(OTEL_EXPORTER_OTLP_ENDPOINT=api.url, OPENAI_SAFETY_FILE_DIR="")
+    sender = Bench.__new__(Bench)
+    sender.port = int(served.url.rstrip("/").rpartition(":")[2])
+    sender.post(warning())
+    until(lambda: "/v1/logs" in [path for path, _ in api.posted])
+    assert served.stop() == (0, "")
+    logs = "".join(body for path, body in api.posted if path == "/v1/logs")
+    metrics = "".join(body for path, body in api.posted if path == "/v1/metrics")
+    assert ("openai_safety.notice" in logs, CASE["entity_identifier"] in logs) == (True, True)
+    names = ("openai_safety.webhooks", "openai_safety.notices", "openai_safety.notice.deadline")
+    assert [name in metrics for name in names] == [True, True, True]
+    assert CASE["entity_identifier"] not in metrics
+
+
 def test_drill_goes_through_a_running_receiver(
     start: Start, journal: Journal, environ: dict[str, str], api: CaseApi, tmp_path: Path
 ) -> None:

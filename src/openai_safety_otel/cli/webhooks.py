@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
+from contextlib import closing
 from typing import get_args
 
 import click
@@ -79,8 +81,7 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
     from openai_safety_otel.webhooks import create_app  # noqa: PLC0415
     from openai_safety_otel.webhooks.telemetry import measuring  # noqa: PLC0415
 
-    journal = open_journal(settings.store)
-    with telling(settings) as told, measuring() as meters:
+    with closing(open_journal(settings.store)) as journal, telling(settings) as told, measuring() as meters:
         app = create_app(
             settings, journal=journal, sink=told.sink, suspend_on=suspend_on or None, meters=meters
         )
@@ -91,8 +92,14 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
         )
+        # The server passes the signal on when it has stopped: its default would lose what waits to be sent.
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGINT, _leave)
         uvicorn.Server(config).run(sockets=[listener])
-    journal.close()
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _notes(journal: Journal, *, arrives: bool) -> list[str]:
@@ -145,8 +152,7 @@ def _drill(settings: Settings, kind: NoticeType, url: str, *, as_json: bool) -> 
 
 def _emitted(settings: Settings, notice: str) -> bool | None:
     """Whether the receiver sent the event; None if its store is not ours."""
-    journal = open_journal(settings.store)
-    try:
+    with closing(open_journal(settings.store)) as journal:
         deadline = time.monotonic() + TOLD_SECONDS
         while True:
             found = [one for one in journal.notices() if one.id == notice]
@@ -155,5 +161,3 @@ def _emitted(settings: Settings, notice: str) -> bool | None:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
-    finally:
-        journal.close()
