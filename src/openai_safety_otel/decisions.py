@@ -183,11 +183,6 @@ def in_force(decisions: list[Decision], now: float | None = None) -> dict[str, D
     }
 
 
-def decided(decisions: list[Decision]) -> set[str]:
-    """Identifiers about which anything was ever decided, `clear` included."""
-    return {one.identifier for one in decisions if one.action in ACTIONS}
-
-
 def decision_event(decision: Decision) -> SafetyEvent:
     """The `openai_safety.decision` event of a decision: the audit trail, without any content."""
     attributes: dict[str, AttributeValue] = {

@@ -31,12 +31,13 @@ from openai_safety_otel.journal import JournalError, open_journal
 from openai_safety_otel.keys import KeyProblemError, load_hasher, require_hasher
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.event import call_event
-from openai_safety_otel.signals.standalone import telling
+from openai_safety_otel.signals.standalone import Telling, telling
 from openai_safety_otel.suspensions import Unreadable, open_source
 from openai_safety_otel.suspensions.entry import strongest
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PIECE: Final = 1024 * 1024
+_TOGETHER: Final = 1000  # events on their way at a time: fewer than any queue between here and there holds
 
 
 @click.group()
@@ -97,8 +98,8 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
         asked = _asked(given)
         known = read_users(users.read_text(encoding="utf-8-sig")) if users else {}
         with telling(settings) as told, _reading(file) as lines:
-            for line in read_results(lines, settings, hasher, counts, asked=asked, users=known):
-                told.sink.emit(call_event(line.record, line.outcome, (0, 0, 0)))
+            read = read_results(lines, settings, hasher, counts, asked=asked, users=known)
+            for line in _emitted(read, told):
                 if as_json:
                     click.echo(json.dumps(_plain(line)))
         journal.set_fact(name, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
@@ -123,6 +124,15 @@ def _stop_for(refused: list[str]) -> None:
 def _stop_if_known(file: Path, before: str | None) -> None:
     if before:
         raise BatchError(f"{file} was recorded on {before}; --again counts it twice")
+
+
+def _emitted(lines: Iterator[Line], told: Telling) -> Iterator[Line]:
+    """Emit each line's event, never more of them at a time than the queues on their way can hold."""
+    for number, line in enumerate(lines, 1):
+        told.sink.emit(call_event(line.record, line.outcome, (0, 0, 0)))
+        if number % _TOGETHER == 0:
+            told.flush()
+        yield line
 
 
 def _say(counts: Results, *, arrives: bool) -> None:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from openai_safety_otel import conventions as c
 from openai_safety_otel.conventions import DecisionAction
 from openai_safety_otel.decisions import (
     ACTIONS,
@@ -25,6 +26,7 @@ from openai_safety_otel.decisions import (
 from openai_safety_otel.journal import Decision, Journal, JournalError, open_journal
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
+from openai_safety_otel.store.schema import column_name as _column
 from openai_safety_otel.suspensions import Entry, Source, Unreadable, open_source
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -35,6 +37,10 @@ _DONE = {
     "revoke": "revoked: his calls are refused before they leave, without end",
     "clear": "cleared: our own decision is lifted",
 }
+_BLOCKED = (
+    f"SELECT 1 FROM events WHERE {_column(c.USER_HASH)} = $who "  # noqa: S608 - names of our own contract
+    f"AND {_column(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1"
+)
 _HELP = """Decide about an end user, by his IDENTIFIER.
 
 \b
@@ -98,7 +104,7 @@ def _decide(
         journal = open_journal(settings.store)
         with telling(settings) as told:
             applied = apply(decision, journal, source, told.sink.emit)
-        notes = list(_notes(applied, journal))
+        notes = _notes(applied, journal, settings)
     except (DecisionError, JournalError) as error:
         raise click.ClickException(f"{error}; nothing was done") from None
     except Unreadable as error:
@@ -110,12 +116,14 @@ def _decide(
     _print(applied, notes, as_json=as_json)
 
 
-def _notes(applied: Applied, journal: Journal) -> list[str]:
+def _notes(applied: Applied, journal: Journal, settings: Settings) -> list[str]:
     """What the operator should know beside the result."""
     decision, notes = applied.decision, []
     if decision.action == "clear" and applied.before is None:
         notes.append("this identifier was not on our list")
-    if decision.action == "clear" and provider_blocked(decision.identifier, applied.before, journal):
+    if decision.action == "clear" and provider_blocked(
+        decision.identifier, applied.before, journal, settings
+    ):
         notes.append(
             "the provider has blocked this identifier for good: we cannot undo that, and giving the person "
             "a new identifier would be evasion"
@@ -125,12 +133,27 @@ def _notes(applied: Applied, journal: Journal) -> list[str]:
     return notes
 
 
-def provider_blocked(identifier: str, entry: Entry | None, journal: Journal) -> bool:
+def provider_blocked(identifier: str, entry: Entry | None, journal: Journal, settings: Settings) -> bool:
     """Whether the provider is known to have blocked this identifier: by a notice, or by an answer."""
     if any(n.type == "identifier_blocked" and n.identifier == identifier for n in journal.notices()):
         return True
     reasons = [entry.why if entry else "", *(one.why for one in journal.decisions(identifier))]
-    return any("identifier_blocked" in reason for reason in reasons)
+    return any("identifier_blocked" in reason for reason in reasons) or _seen_blocked(identifier, settings)
+
+
+def _seen_blocked(identifier: str, settings: Settings) -> bool:
+    """Whether an event says so; False where no events can be read (the operator is told)."""
+    if not (settings.file_dir or settings.loki_url):
+        return False
+    try:
+        from openai_safety_otel.cli.sources import Place, open_place  # noqa: PLC0415 - needs the report extra
+
+        place = Place("files" if settings.file_dir else "loki", (), None, copies=True)
+        with open_place(place, settings) as events:
+            return bool(events.rows(_BLOCKED, who=identifier))
+    except (ModuleNotFoundError, click.ClickException) as error:
+        click.echo(f"note: events could not be read: {error}", err=True)
+        return False
 
 
 def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import sys
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from openai_safety_otel import conventions as c
-from openai_safety_otel.decisions import DecisionError, decided, parse_until
-from openai_safety_otel.journal import JournalError, open_journal
+from openai_safety_otel.cli.sources import Place, open_place, parse_past, source_options, warn
+from openai_safety_otel.decisions import ACTIONS
+from openai_safety_otel.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.schema import column_name
-
-if TYPE_CHECKING:
-    from openai_safety_otel.store.events import Events
 
 _FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
 _SCORE: Final = ", ".join(f"coalesce({column_name(c.MAX_SCORE[d])}, 0)" for d in c.DIRECTIONS)
@@ -40,69 +38,83 @@ WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND {column_name(c.USER_HAS
       AND coalesce({column_name(c.TRAFFIC)}, 'production') = 'production'
       AND ({_CLASS} IN ('enforcement', 'filter') OR {_FLAGGED})
 GROUP BY 1
-ORDER BY blocked_by_provider DESC, enforcement_blocks DESC, flagged DESC, highest_score DESC, identifier
 """  # noqa: S608 - names of our own contract
 
 
 @click.command(
     epilog="\b\nExamples:\n  openai-safety queue\n  openai-safety queue --since 30d --files ./events --json\n"
 )
-@click.option(
-    "--since", default="7d", show_default=True, metavar="AGE", help="How far back to look: 24h, 7d."
-)
-@click.option(
-    "--files",
-    "paths",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Event files or folders; default: OPENAI_SAFETY_FILE_DIR.",
-)
+@click.option("--since", default="7d", show_default=True, help="A span (12h, 7d, 4w) or an ISO date (UTC).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def queue(since: str, paths: tuple[Path, ...], as_json: bool) -> None:
+@source_options
+def queue(
+    since: str, as_json: bool, files: tuple[Path, ...], source: str, loki_url: str | None, copies: bool
+) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
-    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. What was
-    decided once, `clear` included, stays out until something newer happens.
+    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. Whoever was
+    cleared, or whose decision has run out, comes back when something newer happens.
     """
-    settings = Settings.resolve()
+    settings, begin = Settings.resolve(), parse_past(since, time.time())
+    place = Place(source, files, loki_url, copies)
     try:
-        now = time.time()
-        age = parse_until(since, now) - now
         journal = open_journal(settings.store)
-        with _events(settings, paths) as events:
-            found = events.rows(_WAITING, since=int((now - age) * 1e9))
-        waiting = undecided(found, journal.decisions())
-    except (DecisionError, JournalError, LookupError) as error:
+        notices, decisions = journal.notices(), journal.decisions()
+    except JournalError as error:
         raise click.ClickException(str(error)) from None
+    with open_place(place, settings, since=begin) as events:
+        found = events.rows(_WAITING, since=int(begin * 1e9))
+    waiting = undecided(with_notices(found, notices, begin), decisions)
     _print(waiting, as_json=as_json)
 
 
-def undecided(found: list[dict[str, Any]], decisions: list[Any]) -> list[dict[str, Any]]:
-    """Those without a decision, and those cleared before something new happened."""
-    known = decided(decisions)
-    cleared = {one.identifier: one.at for one in decisions if one.action == "clear"}
-    last = {one.identifier: one.action for one in decisions if one.identifier in known}
-    return [
-        row
-        for row in found
-        if row["identifier"] not in known
-        or (last[row["identifier"]] == "clear" and row["last_seen"] > cleared[row["identifier"]])
-    ]
+def with_notices(
+    found: list[dict[str, Any]], notices: Iterable[Notice], begin: float
+) -> list[dict[str, Any]]:
+    """Add what the provider told by notice: whom it blocked, perhaps in an API that we saw nothing of."""
+    rows = {row["identifier"]: row for row in found}
+    for notice in notices:
+        recent = notice.received_at >= begin and notice.traffic == "production"
+        if notice.type == "identifier_blocked" and notice.identifier and recent:
+            row = rows.setdefault(notice.identifier, {"identifier": notice.identifier, **_NOTHING})
+            row["blocked_by_provider"] = True
+            row["last_seen"] = max(row["last_seen"], float(notice.received_at))
+    return sorted(rows.values(), key=_worst_first)
 
 
-def _events(settings: Settings, paths: tuple[Path, ...]) -> AbstractContextManager[Events]:
-    """Where events are read from: the one place to teach another source."""
-    chosen = paths or ((Path(settings.file_dir),) if settings.file_dir else ())
-    if not chosen:
-        raise DecisionError("say where the events are: --files PATH or OPENAI_SAFETY_FILE_DIR")
-    try:
-        from openai_safety_otel.store.files import open_files  # noqa: PLC0415 - needs the report extra
-    except ModuleNotFoundError as error:
-        raise DecisionError(f"needs {error.name}: pip install 'openai-safety-otel[report]'") from None
-    return open_files(chosen)
+_NOTHING: Final[dict[str, Any]] = {
+    "enforcement_blocks": 0,
+    "filter_blocks": 0,
+    "flagged": 0,
+    "blocked_by_provider": False,
+    "highest_score": 0.0,
+    "last_seen": 0.0,
+}
+
+
+def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
+    worse = (row["blocked_by_provider"], row["enforcement_blocks"], row["flagged"], row["highest_score"])
+    return (*(-value for value in worse), row["identifier"])
+
+
+def undecided(found: list[dict[str, Any]], decisions: list[Decision]) -> list[dict[str, Any]]:
+    """Those without a decision, and those whose decision had ended before the newest thing happened."""
+    ends: dict[str, float | None] = {}
+    for one in decisions:
+        if one.action in ACTIONS:
+            ends[one.identifier] = one.at if one.action == "clear" else one.until
+    return [row for row in found if not _settled(row, ends)]
+
+
+def _settled(row: dict[str, Any], ends: dict[str, float | None]) -> bool:
+    if row["identifier"] not in ends:
+        return False
+    end = ends[row["identifier"]]
+    return end is None or bool(row["last_seen"] <= end)
 
 
 def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
+    warn(f"{len(waiting)} waiting for a decision")
     if as_json:
         for row in waiting:
             click.echo(json.dumps(row))
@@ -121,4 +133,3 @@ def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
             datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
         )
     Console(file=sys.stdout, markup=False, soft_wrap=True).print(table)
-    click.echo(f"{len(waiting)} waiting for a decision", err=True)

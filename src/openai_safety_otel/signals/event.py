@@ -111,6 +111,14 @@ class EventSink:
             with harmless("event file"):
                 write(event)
 
+    def flush(self) -> None:
+        """Wait, for a bounded time, until files and standard output have what was emitted so far."""
+        for write in self._others:
+            flush = getattr(getattr(write, "__self__", None), "flush", None)
+            if flush is not None:
+                with harmless("event file"):
+                    flush()
+
     def _logger(self, scope: str) -> Logger:
         logger = self._loggers.get(scope)
         if logger is None:

@@ -24,6 +24,17 @@ class Telling:
 
     sink: EventSink
     arrives: bool
+    provider: Any
+
+    def flush(self) -> None:
+        """Wait until what was emitted so far has left, `EXIT_SECONDS` at most for each destination.
+
+        A command that emits more than a few thousand events calls it now and then: queues are bounded, and
+        drop what does not fit.
+        """
+        self.sink.flush()
+        if hasattr(self.provider, "force_flush"):
+            _within(EXIT_SECONDS, self.provider.force_flush)
 
 
 @contextmanager
@@ -35,12 +46,11 @@ def telling(settings: Settings) -> Iterator[Telling]:
     running = hasattr(get_logger_provider(), "force_flush")
     own = None if running else _own_provider()
     sink = EventSink.from_settings(settings, own)
+    told = Telling(sink, running or own is not None or sink.elsewhere, own or get_logger_provider())
     try:
-        yield Telling(sink, running or own is not None or sink.elsewhere)
+        yield told
     finally:
-        provider = own or get_logger_provider()
-        if hasattr(provider, "force_flush"):
-            _within(EXIT_SECONDS, provider.force_flush)
+        told.flush()
         if own is not None:
             _within(EXIT_SECONDS, own.shutdown)
 

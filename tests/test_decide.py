@@ -1,0 +1,365 @@
+"""decide, suspend, decisions, queue: recorded first, then listed, then told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.group import app
+from openai_safety_otel.decisions import DecisionError, apply, in_force, new_decision, parse_until
+from openai_safety_otel.guard import Guard
+from openai_safety_otel.journal import Decision, Notice, open_journal
+from openai_safety_otel.record import Identity, SafetyEvent
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals.event import EventSink
+from openai_safety_otel.suspensions import Entry, Unreadable, open_source
+
+NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
+WHO = "a" * 64
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, with a list, a store and event files of its own."""
+    for name, value in (("SUSPENSIONS", "list.json"), ("STORE", "store.db"), ("FILE_DIR", "events")):
+        monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(place / value))
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+
+    def invoke(*words: str, without: str = "") -> Result:
+        if without:
+            monkeypatch.delenv(f"OPENAI_SAFETY_{without}")
+        return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+    return invoke
+
+
+def journal(place: Path) -> list[Decision]:
+    return open_journal(str(place / "store.db")).decisions()
+
+
+def signed(*words: str) -> tuple[str, ...]:
+    return (*words, "--by", "ann", "--why", "case C-1")
+
+
+def emitted(place: Path, name: str) -> list[dict[str, Any]]:
+    """Attributes of the events of a name in the event files."""
+    found = []
+    for path in sorted((place / "events").rglob("*.jsonl*")):
+        for line in path.read_text().splitlines():
+            for resource in json.loads(line).get("resourceLogs", []):
+                for scope in resource["scopeLogs"]:
+                    for record in scope["logRecords"]:
+                        pairs = {p["key"]: next(iter(p["value"].values())) for p in record["attributes"]}
+                        if record.get("eventName") == name:
+                            found.append(pairs)
+    return found
+
+
+@pytest.mark.parametrize("action", ["watch", "filter", "suspend", "revoke"])
+def test_a_decision_is_recorded_listed_and_told(place: Path, run: Run, action: str) -> None:
+    """One command: a line of the audit trail, an entry of the list, an event; all say the same."""
+    before = time.time()
+    result = run("decide", *signed(WHO, "--action", action), "--json")
+    printed = json.loads(result.stdout)
+    (recorded,) = journal(place)
+    (event,) = emitted(place, c.DECISION_EVENT)
+    entry = open_source(str(place / "list.json")).entries()[WHO]
+    lasts = {"watch": 7 * 86400, "suspend": 72 * 3600}.get(action)
+    end = printed["until"]
+    assert (0, lasts is None) == (result.exit_code, end is None)
+    assert end is None or (lasts is not None and abs(end - before - lasts) < 60)
+    assert (action, "ann", "case C-1", end) == (recorded.action, recorded.by, recorded.why, recorded.until)
+    assert entry == Entry(recorded.action, end, "ann", "case C-1", recorded.at)  # type: ignore[arg-type]
+    expected = {
+        c.USER_HASH: WHO,
+        c.DECISION_ACTION: action,
+        c.DECISION_BY: "ann",
+        c.DECISION_WHY: "case C-1",
+        c.EVENT_NAME: c.DECISION_EVENT,
+        **({c.DECISION_UNTIL: str(int(end))} if end else {}),
+    }
+    assert expected == event
+    assert (1, 0, 0) == (printed["version"], printed["processes_holding"], printed["processes_running"])
+
+
+def test_the_command_says_how_many_processes_hold_the_list(place: Path, run: Run) -> None:
+    """Two running processes: the command returns when both hold it, and they do."""
+    settings = Settings(suspensions=str(place / "list.json"))
+    guards = [guard for _ in range(2) if (guard := Guard.from_settings(settings))]
+    try:
+        result = run("suspend", *signed(WHO))
+        held = [guard.check(Identity(value=WHO)) is not None for guard in guards]
+    finally:
+        for guard in guards:
+            guard.close()
+    assert ([True, True], 0) == (held, result.exit_code)
+    assert "held by 2 of 2 running processes" in result.stdout
+
+
+def test_a_refused_user_is_served_again_after_clear(place: Path, run: Run) -> None:
+    """Clear takes the entry off the list and leaves both decisions on record."""
+    run("suspend", *signed(WHO))
+    result = run("decide", *signed(WHO, "--action", "clear"))
+    assert ({}, ["suspend", "clear"], 0) == (
+        open_source(str(place / "list.json")).entries(),
+        [one.action for one in journal(place)],
+        result.exit_code,
+    )
+    assert "evasion" not in result.stderr
+
+
+def _notice(place: Path) -> None:
+    notice = Notice(
+        key="k",
+        id="evt_1",
+        type="identifier_blocked",
+        received_at=int(time.time()),
+        recorded_at=1,
+        identifier=WHO,
+    )
+    open_journal(str(place / "store.db")).add_notice(notice)
+
+
+def _automatic(place: Path) -> None:
+    why = "the provider answered identifier_blocked"
+    open_source(str(place / "list.json")).write({WHO: Entry("suspend", None, "openai-safety", why)})
+
+
+def _call(place: Path) -> None:
+    write_events(place, [{c.BLOCK_TYPE: "identifier_blocked", c.BLOCK_CLASS: "enforcement"}])
+
+
+@pytest.mark.parametrize("known_by", [_notice, _automatic, _call], ids=["notice", "list", "event"])
+def test_clear_says_what_it_cannot_undo(place: Path, run: Run, known_by: Callable[[Path], None]) -> None:
+    """Where the provider blocked him (by notice, answer or event), clear says that this stays."""
+    known_by(place)
+    result = run("decide", *signed(WHO, "--action", "clear"))
+    assert result.exit_code == 0
+    assert "the provider has blocked this identifier for good: we cannot undo that" in result.stderr
+    assert "evasion" in result.stderr
+
+
+def test_a_raw_user_is_no_identifier(place: Path, run: Run) -> None:
+    """An e-mail address is refused before anything is written, and the message does not repeat it."""
+    result = run("suspend", *signed("ann@example.com"))
+    assert (1, False, False) == (result.exit_code, "ann@" in result.output, (place / "list.json").exists())
+
+
+@pytest.mark.parametrize("words", [("suspend", WHO), ("decide", WHO, "--action", "watch")])
+def test_nobody_decides_without_a_name_and_a_reason(place: Path, run: Run, words: tuple[str, ...]) -> None:
+    """--by and --why are required, and not empty."""
+    codes = [
+        run(*words).exit_code,
+        run(*words, "--by", "ann").exit_code,
+        run(*words, "--why", "x").exit_code,
+        run(*words, "--by", " ", "--why", "x").exit_code,
+    ]
+    assert ([2, 2, 2, 1], False) == (codes, (place / "list.json").exists())
+
+
+def test_without_a_list_only_clear_can_be_decided(place: Path, run: Run) -> None:
+    """No list: a suspension would be a false promise, and is refused unrecorded."""
+    refused = run("suspend", *signed(WHO), without="SUSPENSIONS")
+    cleared = run("decide", *signed(WHO, "--action", "clear"))
+    assert (1, 0, ["clear"]) == (refused.exit_code, cleared.exit_code, [one.action for one in journal(place)])
+    assert "OPENAI_SAFETY_SUSPENSIONS" in refused.stderr
+
+
+def test_a_decision_is_recorded_before_the_list_is_touched(place: Path) -> None:
+    """Where the list cannot be written, the audit trail already has the decision, and nothing is told."""
+    (place / "list.json.lock").mkdir()
+    store, told = open_journal(str(place / "store.db")), list[SafetyEvent]()
+    decision = new_decision(WHO, "suspend", by="ann", why="x")
+    with pytest.raises(Unreadable):
+        apply(decision, store, open_source(str(place / "list.json")), told.append)
+    assert ([decision], []) == (store.decisions(), told)
+
+
+def test_a_busy_list_is_tried_again(place: Path) -> None:
+    """Another writer that holds the list for a while only delays the decision."""
+    from openai_safety_otel.suspensions.lock import file_lock
+
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with file_lock(place / "list.json.lock"):
+            entered.set()
+            leave.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(10)
+    threading.Timer(1.5, leave.set).start()
+    source = open_source(str(place / "list.json"))
+    store = open_journal(str(place / "store.db"))
+    applied = apply(new_decision(WHO, "revoke", by="ann", why="x"), store, source, lambda _: None)
+    holder.join()
+    assert (1, {WHO}) == (applied.version, set(source.entries()))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", NOW + 90),
+        ("72h", NOW + 72 * 3600),
+        (" 7D ", NOW + 7 * 86400),
+        ("2w", NOW + 14 * 86400),
+        ("2027-02-01", 1801440000.0),
+        ("2027-02-01T12:00", 1801440000.0 + 12 * 3600),
+        ("2027-02-01T12:00:00Z", 1801440000.0 + 12 * 3600),
+        ("2027-02-01T12:00+02:00", 1801440000.0 + 10 * 3600),
+    ],
+)
+def test_an_end_is_read(text: str, seconds: float) -> None:
+    """Spans count from now; times are UTC unless they name a zone."""
+    assert seconds == parse_until(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("action", "until"),
+    [
+        ("suspend", "0h"),
+        ("suspend", "soon"),
+        ("suspend", "2020-01-01"),
+        ("watch", "31d"),
+        ("revoke", "7d"),
+        ("clear", "7d"),
+    ],
+)
+def test_an_end_that_does_not_fit_is_refused(action: Any, until: str) -> None:
+    """A watch is bounded, revoke and clear have no end, and no end lies in the past."""
+    with pytest.raises(DecisionError):
+        new_decision(WHO, action, by="ann", why="x", until=until, now=NOW)
+
+
+def test_what_is_in_force_is_the_last_that_counts() -> None:
+    """Cleared and expired decisions do not count; look-ups of an identity are none."""
+
+    def made(who: str, action: Any, at: float, until: float | None = None) -> Decision:
+        return Decision(identifier=who, action=action, by="ann", why="x", at=at, until=until)
+
+    kept = made("a", "revoke", 2)
+    trail = [
+        made("a", "suspend", 1),
+        kept,
+        made("a", "whois", 3),
+        made("b", "suspend", 1),
+        made("b", "clear", 2),
+        made("c", "suspend", 1, until=5),
+    ]
+    assert {"a": kept} == in_force(trail, now=10.0)
+
+
+def test_decisions_lists_the_trail_and_automatic_entries(place: Path, run: Run) -> None:
+    """Everybody's or one identifier's; entries made by processes are shown as well."""
+    run("suspend", *signed(WHO))
+    run("decide", *signed("b" * 64, "--action", "watch"))
+    run("decide", *signed("b" * 64, "--action", "clear"))
+    open_source(str(place / "list.json")).write({"d" * 64: Entry("suspend", None, "auto", "3 blocks", 5.0)})
+
+    def listed(*words: str) -> list[tuple[str, str]]:
+        lines = run("decisions", *words, "--json").stdout.splitlines()
+        return [(one["identifier"][0], one["action"]) for one in map(json.loads, lines)]
+
+    assert [("a", "suspend"), ("b", "watch"), ("b", "clear"), ("d", "suspend")] == listed()
+    assert [("b", "watch"), ("b", "clear")] == listed("b" * 64)
+    assert [("a", "suspend"), ("d", "suspend")] == listed("--in-force")
+    assert "case C-1" in run("decisions").stdout
+
+
+def test_a_lost_list_is_restored_from_the_trail(place: Path, run: Run) -> None:
+    """What is in force goes back on the list; what was cleared does not."""
+    run("suspend", *signed(WHO))
+    run("suspend", *signed("b" * 64))
+    run("decide", *signed("b" * 64, "--action", "clear"))
+    before = open_source(str(place / "list.json")).entries()
+    (place / "list.json").unlink()
+    result = run("decisions", "--restore", "--in-force")
+    assert (0, before) == (result.exit_code, open_source(str(place / "list.json")).entries())
+    assert "1 put back on the list, 0 were there" in result.stderr
+
+
+# --- the queue ---------------------------------------------------------------------------------------------
+
+
+def write_events(place: Path, calls: list[dict[str, Any]], *, at: float | None = None) -> None:
+    """Call events, as an instrumented process leaves them in its file."""
+    sink = EventSink.from_settings(Settings(file_dir=str(place / "events")))
+    for attributes in calls:
+        made = {
+            c.USER_HASH: WHO,
+            c.TRAFFIC: "production",
+            c.API: "chat",
+            c.OUTCOME: "completed",
+            **attributes,
+        }
+        sink.emit(SafetyEvent(c.CALL_EVENT, int((at or time.time()) * 1e9), made))
+    sink.flush()
+
+
+def waiting(result: Result) -> list[tuple[str, int, int, bool]]:
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    return [
+        (row["identifier"][0], row["enforcement_blocks"], row["flagged"], row["blocked_by_provider"])
+        for row in rows
+    ]
+
+
+def test_the_queue_holds_the_undecided_worst_first(place: Path, run: Run) -> None:
+    """Flags and blocks of real traffic, without the decided, the quiet, our own refusals and red teams."""
+    block = {c.BLOCK_TYPE: "usage_policy", c.BLOCK_CLASS: "enforcement", c.OUTCOME: "blocked"}
+    flag = {c.FLAGGED["input"]: True, c.MAX_SCORE["input"]: 0.9}
+    names = {letter: {c.USER_HASH: letter * 64} for letter in "bcdefghi"}
+    write_events(
+        place,
+        [
+            {**names["b"], **flag},
+            {**names["c"], **block},
+            {**names["c"], **block},
+            {**names["d"], **block, c.BLOCK_TYPE: "identifier_blocked"},
+            {**names["e"], **block},
+            {**names["f"]},
+            {**names["g"], c.BLOCK_TYPE: "suspended_locally", c.BLOCK_CLASS: "local"},
+            {**names["h"], **block, c.TRAFFIC: "redteam"},
+        ],
+    )
+    _notice(place)
+    run("suspend", *signed("e" * 64))
+    result = run("queue", "--json")
+    assert [("d", 1, 0, True), ("a", 0, 0, True), ("c", 2, 0, False), ("b", 0, 1, False)] == waiting(result)
+    assert "4 waiting for a decision" in result.stderr
+
+
+def test_the_cleared_come_back_when_something_new_happens(place: Path, run: Run) -> None:
+    """A clear settles what was before it, not what comes after."""
+    flag = {c.FLAGGED["output"]: True, c.MAX_SCORE["output"]: 0.5}
+    write_events(place, [flag], at=time.time() - 100)
+    run("decide", *signed(WHO, "--action", "clear"))
+    settled = waiting(run("queue", "--json"))
+    write_events(place, [flag], at=time.time() + 10)
+    assert ([], [("a", 0, 2, False)]) == (settled, waiting(run("queue", "--json")))
+
+
+def test_the_commands_load_no_openai() -> None:
+    """Deciding must be quick: it does not import the SDK."""
+    script = "import sys\nimport openai_safety_otel.cli.decide\nprint('openai' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "False" == done.stdout.strip()
