@@ -181,7 +181,9 @@ def post(url: str, signal: str, payload: dict[str, Any], *, headers: dict[str, s
             return error.code
 
 
-def deliver(url: str, signal: str, payload: dict[str, Any], *, patience: float = 60.0) -> int:
+def deliver(
+    url: str, signal: str, payload: dict[str, Any], *, patience: float = 60.0, ledger: Ledger | None = None
+) -> int:
     """Send one request until it is accepted, as an SDK that keeps what was refused; the number of repetitions.
 
     Raises:
@@ -193,6 +195,8 @@ def deliver(url: str, signal: str, payload: dict[str, Any], *, patience: float =
             status = post(url, signal, payload)
         except _CONNECT_ERRORS:
             status = 0
+        if ledger is not None:
+            ledger.waiting = status != 200  # noqa: PLR2004 - OK
         if status == 200:  # noqa: PLR2004 - OK
             return repetitions
         if (status and status not in _RETRYABLE) or time.monotonic() > deadline:
@@ -207,6 +211,7 @@ class Ledger:
 
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     repeated: int = 0
+    waiting: bool = False  # the last request was not accepted at once and is being repeated
     requests: int = 0
 
     def note(self, events: list[Event]) -> None:
@@ -224,7 +229,7 @@ def send(url: str, service: str, events: list[Event], ledger: Ledger, *, batch: 
     """Deliver events in batches and write each accepted one down."""
     for at in range(0, len(events), batch):
         part = events[at : at + batch]
-        ledger.repeated += deliver(url, "logs", logs_request(service, part), patience=patience)
+        ledger.repeated += deliver(url, "logs", logs_request(service, part), patience=patience, ledger=ledger)
         ledger.requests += 1
         ledger.note(part)
 
