@@ -235,8 +235,10 @@ def _record(result: dict[str, Any], asked: Asked | None, settings: Settings) -> 
     if isinstance(status, int) and status not in _OK:
         add_error(record.errors, facts_of(body, status=status))
         record.end = "raised"
-    elif body is not None:
+    elif isinstance(body, dict):
         read_response(record, body)
+        echo = body.get(PLACE)  # a Responses answer says for whom it was made
+        record.echoed_identifier = echo if isinstance(echo, str) else record.echoed_identifier
     return record
 
 
