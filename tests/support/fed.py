@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stack.launches import COLLECTOR_CONFIG
 from stack.programs import Running, prepare, running
-from support.fleet import Destination
 from support.panels import ROOT
 from support.scenario import Ledger, Scenario, hashed
 from support.stores import Store, get, loki, prometheus
@@ -70,7 +70,8 @@ def _brisk(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _programs(folder: Path) -> Iterator[tuple[Running, Running, Running, Running]]:
-    agent = prepare("collector")
+    configs = [COLLECTOR_CONFIG / name for name in ("agent.yaml", "traces-to-file.yaml")]
+    agent = prepare("collector", configs=configs)
     own = [f"127.0.0.1:{agent.ports[port]}" for port in ("metrics", "scores")]
     with contextlib.ExitStack() as stack:
         alerts = stack.enter_context(running("alertmanager"))
@@ -94,8 +95,7 @@ def _programs(folder: Path) -> Iterator[tuple[Running, Running, Running, Running
 def feed(folder: Path) -> Iterator[Fed]:
     """Agent, Loki, Prometheus and Alertmanager with the shipped configuration, fed with the scenario."""
     with _programs(folder) as (agent, logs, metrics, alerts):
-        to = Destination(agent.url, agent.url)
-        scenario = Scenario(to, time.time_ns())
+        scenario = Scenario(agent.url, time.time_ns())
         stores = Fed(loki(logs.url), prometheus(metrics.url), alerts.url, scenario.ledger, 0)
         scenario.play(between=lambda: eventually(lambda: _scrapes(stores) >= 2))
         scenario.close()

@@ -2,98 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, set_span_in_context
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import CallRecord, Outcome, SafetyEvent
+from openai_safety_otel.signals.attributes import safety_attributes
 from openai_safety_otel.signals.event import call_event, log_record
 from openai_safety_otel.signals.metrics import Metrics
 
 NEVER = 1e9  # milliseconds: metrics leave when the test says so
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where telemetry goes: base URLs of OTLP/HTTP endpoints.
-
-    ``split``: straight into Loki, without the collector that would sort events into streams and derive the
-    distribution of scores from them.
-    """
-
-    logs: str
-    metrics: str
-    headers: dict[str, str] = field(default_factory=dict)
-    split: bool = False
-
-
 class Process:
     """One process of a service."""
 
-    def __init__(
-        self, to: Destination, service: str, instance: str, traffic: c.Traffic = "production"
-    ) -> None:
+    def __init__(self, agent: str, service: str, instance: str, traffic: c.Traffic = "production") -> None:
         self.traffic: c.Traffic = traffic
-        self._to = to
-        self._about = {
-            "service.name": service,
-            "service.instance.id": instance,
-            "deployment.environment.name": "test",
-        }
-        self._loggers: dict[str, LoggerProvider] = {}
-        exporter = OTLPMetricExporter(endpoint=f"{to.metrics}/v1/metrics", headers=to.headers)
-        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=NEVER)
-        self._meters = MeterProvider(metric_readers=[reader], resource=Resource(self._about))
+        about = Resource(
+            {
+                "service.name": service,
+                "service.instance.id": instance,
+                "deployment.environment.name": "test",
+            }
+        )
+        reader = PeriodicExportingMetricReader(
+            OTLPMetricExporter(endpoint=f"{agent}/v1/metrics"), export_interval_millis=NEVER
+        )
+        self._meters = MeterProvider(metric_readers=[reader], resource=about)
+        self._logs = LoggerProvider(resource=about)
+        self._logs.add_log_record_processor(
+            BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{agent}/v1/logs"), max_queue_size=100_000)
+        )
+        self._traces = TracerProvider(resource=about)
+        self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{agent}/v1/traces")))
         self.meter = self._meters.get_meter(c.SCOPE)
         self.metrics = Metrics(self.meter, max_models=20, traffic=traffic)
-        self._scores = self.metrics.histogram(c.MODERATION_SCORE)
+        self._tracer = self._traces.get_tracer(c.SCOPE)
 
     def call(self, record: CallRecord, outcome: Outcome) -> None:
-        """Record one finished call: metrics and event."""
+        """Record one finished call: span, metrics and event."""
         record = replace(record, traffic=self.traffic)
-        self.metrics.record(record, outcome, None, own_span=True)
-        flagged = any(leg.flagged for leg in record.moderation.legs.values())
-        stream = "completed" if outcome.name == "completed" and not flagged else "notable"
-        trace = (record.started_ns | 1, (record.started_ns >> 1) | 1, 1)
-        self.event(call_event(record, outcome, trace), stream)
-        if self._to.split:
-            for direction, leg in record.moderation.legs.items():
-                for category, score in leg.scores.items():
-                    self._scores.record(score, {c.DIRECTION: direction, c.CATEGORY: category})
+        name = f"{record.operation} {record.request_model}"
+        span = self._tracer.start_span(
+            name, Context(), SpanKind.CLIENT, safety_attributes(record, outcome), start_time=record.started_ns
+        )
+        span.end(record.ended_ns)
+        self.metrics.record(record, outcome, set_span_in_context(span), own_span=True)
+        ids = span.get_span_context()
+        self.event(call_event(record, outcome, (ids.trace_id, ids.span_id, ids.trace_flags)))
 
-    def event(self, event: SafetyEvent, stream: str = "notable") -> None:
+    def event(self, event: SafetyEvent) -> None:
         """Send one event."""
-        provider = self._provider(stream)
-        provider.get_logger(event.scope).emit(log_record(event))
-
-    def _provider(self, stream: str) -> LoggerProvider:
-        key = stream if self._to.split else ""
-        if key not in self._loggers:
-            self._loggers[key] = self._logger(stream)
-        return self._loggers[key]
-
-    def _logger(self, stream: str) -> LoggerProvider:
-        about = {**self._about, "openai_safety.stream": stream} if self._to.split else self._about
-        provider = LoggerProvider(resource=Resource(about))
-        exporter = OTLPLogExporter(endpoint=f"{self._to.logs}/v1/logs", headers=self._to.headers)
-        provider.add_log_record_processor(BatchLogRecordProcessor(exporter, max_queue_size=100_000))
-        return provider
+        self._logs.get_logger(event.scope).emit(log_record(event))
 
     def flush(self) -> None:
         """Send everything now."""
-        self._meters.force_flush()
-        for provider in self._loggers.values():
+        for provider in (self._meters, self._logs, self._traces):
             provider.force_flush()
 
     def close(self) -> None:
         """Send everything and end the threads."""
-        self._meters.shutdown()
-        for provider in self._loggers.values():
+        for provider in (self._meters, self._logs, self._traces):
             provider.shutdown()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
-from support.fleet import Destination, Process
+from support.fleet import Process
 
 MINUTE = 60_000_000_000
 MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o")
@@ -48,16 +48,16 @@ class Ledger:
 class Scenario:
     """Processes of two services, a webhook receiver and a red team; ``play`` sends it all."""
 
-    def __init__(self, to: Destination, now_ns: int, ordinary: int = 600) -> None:
+    def __init__(self, agent: str, now_ns: int, ordinary: int = 600) -> None:
         self._now = now_ns
         self._dice = random.Random(20261121)
         self._ordinary = ordinary
         self._number = 0
         self.ledger = Ledger()
-        self.chat = Process(to, "chat", "chat-1")
-        self.search = Process(to, "search", "search-1")
-        self.receiver = Process(to, "safety-webhooks", "receiver-1")
-        self.redteam = Process(to, "chat", "redteam-1", "redteam")
+        self.chat = Process(agent, "chat", "chat-1")
+        self.search = Process(agent, "search", "search-1")
+        self.receiver = Process(agent, "safety-webhooks", "receiver-1")
+        self.redteam = Process(agent, "chat", "redteam-1", "redteam")
         self.processes = (self.chat, self.search, self.receiver, self.redteam)
 
     def play(self, between: Callable[[], object] = lambda: None) -> Ledger:
@@ -218,7 +218,7 @@ class Scenario:
             c.DECISION_BY: "ada",
             c.DECISION_WHY: "case_1",
         }
-        self.chat.event(SafetyEvent(c.DECISION_EVENT, ago, decided, "suspend decided by ada"), "decision")
+        self.chat.event(SafetyEvent(c.DECISION_EVENT, ago, decided, "suspend decided by ada"))
         reported: dict[str, str | bool | int | float | tuple[str, ...]] = {
             c.REPORT_REASON: "harmful",
             c.REPORTED_HASH: gone,
