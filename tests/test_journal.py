@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from openai_safety_otel.journal import Decision, Journal, JournalError, Notice, notice_key, open_journal
+from openai_safety_otel.journal.sqlite_journal import SqliteJournal
 
 NOTICE = Notice(
     key=notice_key("warning", "C-1"),
@@ -230,9 +231,25 @@ def test_sqlite_file_is_for_its_owner_and_synchronous(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_full_disk_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
+    """A write that does not fit is an error, not a silent loss; the store works on once there is room."""
+    journal = SqliteJournal(tmp_path / "journal.db")
+    journal.add_notice(NOTICE, delivery="wh_1")
+    pages = journal._open().execute("PRAGMA page_count").fetchone()[0]
+    journal._open().execute(f"PRAGMA max_page_count={pages}")
+    big = replace(_notice(2), reason="x" * 50_000)
+    with pytest.raises(JournalError, match="database or disk is full"):
+        journal.add_notice(big, delivery="wh_2")
+    assert journal.notices() == [NOTICE]
+    journal._open().execute(f"PRAGMA max_page_count={pages * 100}")
+    assert journal.add_notice(big, delivery="wh_2")
+    assert journal.notices() == [big, NOTICE]
+    journal.close()
+
+
 def test_redis_says_whether_it_keeps_a_file(redis_url: str) -> None:
     """A server with an append-only file is told from one without."""
-    import redis  # noqa: PLC0415 - only where the server is there
+    import redis
 
     journal = open_journal(redis_url)
     assert journal.is_durable() is True  # type: ignore[attr-defined]
