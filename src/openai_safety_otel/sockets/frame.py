@@ -21,6 +21,8 @@ _BYTE_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
 _PEEKED: Final = 512
 _TYPE: Final = re.compile(r'"type"\s*:\s*"([A-Za-z0-9_.]+)"')
 _MISSING: Final = object()
+# What the SDK's own methods write for a parameter that the app left out.
+_NOT_GIVEN: Final = frozenset({"Omit", "NotGiven"})
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ def _has_mark(given: bytes) -> bool:
 
 def _as_dict(given: Any) -> dict[str, Any]:
     if isinstance(given, Mapping):
-        return dict(given)
+        return {name: value for name, value in given.items() if type(value).__name__ not in _NOT_GIVEN}
     return dict(given.to_dict(use_api_names=True, exclude_unset=True))
 
 
