@@ -49,6 +49,7 @@ class Observer:
     ) -> None:
         self.settings = settings
         self.active = True
+        self.muted = False  # the doctor's sample call leaves no telemetry
         self.signals = signals
         self.delivery = Delivery(settings, hasher)
         self.listeners: list[Listener] = []
@@ -171,6 +172,8 @@ class Observer:
 
     def _ended(self, call: Call) -> None:
         self._open.pop(id(call), None)
+        if self.muted:
+            return
         with harmless("record"):
             record = call.record
             if call.endpoint.once:

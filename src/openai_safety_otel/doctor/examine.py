@@ -1,0 +1,122 @@
+"""The examinations, in the order in which they are printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from openai_safety_otel.doctor.finding import Finding
+from openai_safety_otel.doctor.reach import exporters, limits
+from openai_safety_otel.doctor.sample import hooks_and_sample
+from openai_safety_otel.doctor.wrappers import shared_names, wrappers
+from openai_safety_otel.journal import open_journal
+from openai_safety_otel.journal.failure import JournalError
+from openai_safety_otel.keys import KeyProblemError, loose_permissions, require_hasher
+from openai_safety_otel.settings import PREFIX, Settings, environment
+
+_PACKAGES = ("openai-safety-otel", "openai", "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-distro")
+_SDK = "opentelemetry-sdk"
+_DRILL = "last_drill"
+
+
+def _versions(settings: Settings) -> Iterator[Finding]:
+    found = [f"Python {sys.version.split()[0]}"]
+    found += [f"{name} {_version(name)}" for name in _PACKAGES]
+    yield Finding("versions", "ok", ", ".join(found))
+    if f"{_SDK} not installed" in found:
+        yield Finding("versions", "fail", "no OpenTelemetry SDK", "pip install 'openai-safety-otel[otlp]'")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    for item in fields(Settings):
+        value = getattr(settings, item.name)
+        if environment(PREFIX + item.name.upper()):
+            if value == item.default:
+                text = f"{PREFIX}{item.name.upper()} is set to the default, or was not understood"
+                yield Finding("settings", "note", text)
+                continue
+            shown = "(set)" if item.metadata["secret"] else str(value)
+            yield Finding("settings", "ok", f"{item.name} = {shown}, from {PREFIX}{item.name.upper()}")
+
+
+def _key(settings: Settings) -> Iterator[Finding]:
+    if not settings.identifier:
+        yield Finding("key", "ok", "not needed: OPENAI_SAFETY_IDENTIFIER=off")
+        return
+    try:
+        hasher = require_hasher(settings)
+    except KeyProblemError as error:
+        yield Finding("key", "fail", str(error), "openssl rand -hex 32 > safety.key; chmod 600 safety.key")
+        return
+    retired = len(settings.hmac_retired_key_files)
+    more = f", {retired} retired" if retired else ""
+    yield Finding("key", "ok", f"present, key id {hasher.key_id}{more}; a changed key renames every user")
+    for path in (settings.hmac_key_file, *settings.hmac_retired_key_files):
+        if path and Path(path).exists() and loose_permissions(path):
+            yield Finding("key", "warn", f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def _injection(settings: Settings) -> Iterator[Finding]:
+    if not settings.inject or not settings.inject_hosts:
+        yield Finding("inject", "warn", "nothing is added to calls: users reach the provider unnamed")
+    if settings.caller_identifier != "keep":
+        text = f"CALLER_IDENTIFIER={settings.caller_identifier} renames users the provider already knows"
+        yield Finding("inject", "warn", text, "use it only for a product whose identifiers were raw")
+    if settings.user_resolver is None:
+        yield Finding("inject", "note", "no user resolver: the app itself must say `end_user(…)`")
+
+
+def _drill(settings: Settings) -> Iterator[Finding]:
+    if "://" not in settings.store and not Path(settings.store).exists():
+        yield Finding("drill", "note", f"no notice store at {settings.store} yet", "openai-safety webhooks")
+        return
+    try:
+        journal = open_journal(settings.store)
+    except JournalError as error:
+        yield Finding("drill", "warn", f"the notice store cannot be read: {error}")
+        return
+    try:
+        last = journal.fact(_DRILL)
+    finally:
+        journal.close()
+    if last:
+        yield Finding("drill", "ok", f"last drill {last}")
+    else:
+        yield Finding("drill", "note", "no drill yet", "openai-safety webhooks --drill warning")
+
+
+def _wrapping(settings: Settings) -> Iterator[Finding]:
+    yield from shared_names()
+    yield from wrappers()
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    yield from limits()
+
+
+EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _versions,
+    _settings,
+    _key,
+    _injection,
+    hooks_and_sample,
+    _wrapping,
+    exporters,
+    _limits,
+    _drill,
+)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings."""
+    return [finding for examination in EXAMINATIONS for finding in examination(settings)]
