@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from openai_safety_otel import conventions as c
+from stack import generate
+from stack.launches import BIN, COLLECTOR_CONFIG, CONFIG
+from stack.programs import binary
+
+# Every way the files are meant to be laid over each other.
+COMBINATIONS = (
+    ("agent.yaml",),
+    ("agent.yaml", "evidence.yaml"),
+    ("agent.yaml", "traces-to-file.yaml"),
+    ("agent.yaml", "evidence.yaml", "traces-to-file.yaml"),
+    ("agent.yaml", "to-gateway.yaml"),
+    ("agent.yaml", "to-kafka.yaml"),
+    ("agent.yaml", "gateway.yaml"),
+    ("agent.yaml", "gateway.yaml", "from-kafka.yaml"),
+)
+FILES = sorted(path for path in COLLECTOR_CONFIG.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
+def test_collector_validates(files: tuple[str, ...], tmp_path: Path) -> None:
+    """The collector's own check accepts each combination."""
+    configs = [f"--config={COLLECTOR_CONFIG / name}" for name in files]
+    env = {"CONFIG_DIR": str(COLLECTOR_CONFIG), "QUEUE_DIR": str(tmp_path), "PATH": "/usr/bin"}
+    done = subprocess.run([binary("otelcol"), "validate", *configs], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_file_is_in_a_combination() -> None:
+    """No configuration file is left unchecked."""
+    assert {path.name for path in FILES} == {name for files in COMBINATIONS for name in files}
+
+
+def test_prometheus_and_alertmanager_accept_their_files(tmp_path: Path) -> None:
+    """promtool and amtool find nothing wrong."""
+    checks = ([BIN / "promtool", "check", "config", "--syntax-only", CONFIG / "prometheus.yaml"], [BIN / "amtool", "check-config", CONFIG / "alertmanager.yaml"])
+    assert [subprocess.run(check, capture_output=True, check=False).returncode for check in checks] == [0, 0]
+
+
+@pytest.mark.parametrize("name", sorted(generate.FILES))
+def test_generated_files_are_current(name: str) -> None:
+    """What is committed is what the contract gives."""
+    importlib.reload(generate)
+    assert (COLLECTOR_CONFIG / "generated" / name).read_text() == generate.FILES[name]()
+
+
+def test_allow_lists_and_contract_agree() -> None:
+    """Every attribute is allowed where it belongs, and nothing of ours is listed that the contract does not know."""
+    listed = {name: _allowed(name) for name in ("redact-events.yaml", "redact-spans.yaml", "redact-evidence.yaml", "redact-metrics.yaml")}
+    known = set(c.ATTRIBUTES) | set(generate.RESOURCE_KEYS) | set(generate.SPAN_KEYS)
+    assert {key for keys in listed.values() for key in keys} - known == set()
+    assert set(c.ATTRIBUTES) - listed["redact-events.yaml"] == set(generate.CONTENT)
+    assert set(generate.CONTENT) <= listed["redact-evidence.yaml"]
+    labels = {label for metric in c.METRICS.values() for label in metric.labels}
+    assert listed["redact-metrics.yaml"] == labels | set(generate.RESOURCE_KEYS)
+
+
+def _allowed(name: str) -> set[str]:
+    content = yaml.safe_load((COLLECTOR_CONFIG / "generated" / name).read_text())
+    return set(content["allowed_keys"]) | set(content.get("ignored_keys", ()))
+
+
+def test_names_in_configuration_exist() -> None:
+    """Every openai_safety.* name written in a configuration file is of the contract (or the stream label)."""
+    known = set(c.ATTRIBUTES) | set(c.METRICS) | set(c.EVENTS) | {generate.STREAM}
+    found = {
+        name
+        for path in (*FILES, CONFIG / "loki.yaml", *(COLLECTOR_CONFIG / "generated").glob("*.yaml"))
+        for name in re.findall(r"openai_safety\.[a-z_.]*[a-z](?:[/-][a-z]+)*", path.read_text())
+    }
+    assert found - known == set()
+
+
+NUMBER = re.compile(r":\s*\"?(?:\$\{env:[A-Z_]+:-)?\d[\w.]*\}?\"?\s*(?:#|$|,|\})")
+# Ports and versions are names, not choices.
+NAMES = re.compile(r"endpoint|_port|_addr:|\bport\b|v13|brokers|address|exporter:|replication_factor")
+
+
+@pytest.mark.parametrize("path", [*FILES, CONFIG / "loki.yaml", CONFIG / "loki-tenants.yaml", CONFIG / "prometheus.yaml", CONFIG / "alertmanager.yaml"], ids=lambda p: p.name)
+def test_every_number_is_explained(path: Path) -> None:
+    """A line that sets a number says why, on the line."""
+    bare = [line for line in path.read_text().splitlines() if NUMBER.search(line) and "#" not in line and not NAMES.search(line)]
+    assert bare == []
+
+
+def test_memory_limiter_comes_first() -> None:
+    """Whatever receives from outside is limited before anything else looks at it."""
+    for name in ("agent.yaml", "evidence.yaml"):
+        pipelines = yaml.safe_load((COLLECTOR_CONFIG / name).read_text())["service"]["pipelines"]
+        firsts = {key: one["processors"][0] for key, one in pipelines.items() if "otlp" in one["receivers"]}
+        assert set(firsts.values()) == {"memory_limiter"}, firsts
