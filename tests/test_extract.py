@@ -161,6 +161,14 @@ def test_a_request_gives_its_standard_facts_and_no_content(
     )
 
 
+def test_numbers_that_no_backend_can_hold_are_dropped() -> None:
+    """Not a number, too large for 64 bits, below zero, or a boolean: no attribute."""
+    call = record()
+    strange = {"temperature": float("nan"), "top_p": float("inf"), "seed": 2**63, "max_tokens": 2**63}
+    read_request(call, {"model": "m", "dimensions": -1, "n": True, "presence_penalty": 2**70} | strange)
+    assert set(call.standard) == {"gen_ai.operation.name", "openai.api.type", "gen_ai.request.model"}
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [

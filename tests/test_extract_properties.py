@@ -255,7 +255,8 @@ STREAMS = {
     "chat": sse(*CHUNKS) + "data: [DONE]\n\n",
     "chat with comments": ": ping\n\nid: 1\nretry: 5\n" + sse(*CHUNKS) + "data:[DONE]\n\n",
     "chat unclosed": sse(*CHUNKS).rstrip("\n"),
-    "an event of several data lines": 'data: {"id":"c1",\ndata: "choices":[]}\n\n' + sse(*CHUNKS),
+    "an event of several data lines": 'data: {"id":"c1",\ndata: "service_tier":"flex","choices":[]}\n\n'
+    + sse(*CHUNKS),
 }
 
 

@@ -117,6 +117,12 @@ HTTP = [
         failed("invalid_prompt"),
     ),
     Http(
+        "invalid prompt that speaks of an identifier",
+        400,
+        _error(code="invalid_prompt", message="Invalid prompt: unknown placeholder identifier blocked."),
+        failed("invalid_prompt"),
+    ),
+    Http(
         "input image",
         400,
         _error(code="image_content_policy_violation"),
