@@ -8,6 +8,7 @@ from openai_safety_otel.decisions import decision_event
 from openai_safety_otel.identifier import Hasher, shown_identity
 from openai_safety_otel.journal import Decision, JournalError, open_journal
 from openai_safety_otel.journal.entries import Action
+from openai_safety_otel.keys import KeyProblemError, require_hasher
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
 
@@ -53,6 +54,14 @@ def audit(
         raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
     with telling(settings) as told:
         told.sink.emit(decision_event(entry))
+
+
+def usable_hasher(settings: Settings) -> Hasher | None:
+    """The hasher, or None where there is no usable key: most looks do without."""
+    try:
+        return require_hasher(settings)
+    except KeyProblemError:
+        return None
 
 
 def shown(identifier: str, hasher: Hasher | None) -> str:

@@ -36,11 +36,11 @@ def scripts() -> list[Markup]:
     return [Markup(text(name)) for name in names]  # noqa: S704 - files of this package
 
 
-def policy() -> str:
+def policy(*, with_scripts: bool = True) -> str:
     """A content security policy: nothing from anywhere, but these scripts and these styles."""
-    allowed_scripts = " ".join(_hash(script) for script in scripts())
+    allowed = f"script-src {' '.join(_hash(script) for script in scripts())}; " if with_scripts else ""
     return (
-        f"default-src 'none'; script-src {allowed_scripts}; style-src {_hash(style())} {PLOT_STYLE}; "
+        f"default-src 'none'; {allowed}style-src {_hash(style())} {PLOT_STYLE}; "
         "base-uri 'none'; form-action 'none'"
     )
 

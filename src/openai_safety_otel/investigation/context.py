@@ -1,0 +1,29 @@
+"""The three optional sources of a request's context, and what came of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+State = Literal["present", "absent", "expired", "not asked"]
+
+# How long each is kept by default: the shipped retention of evidence, and the provider's of stored objects.
+EVIDENCE_DAYS: Final = 30
+STORED_DAYS: Final = 30
+DAY_NS: Final = 86_400 * 1_000_000_000
+
+
+@dataclass(slots=True)
+class Source:
+    """One source: its state, in words why, and what it gave (for the case file only)."""
+
+    name: str
+    state: State
+    text: str
+    items: list[dict[str, Any]] = field(default_factory=list, repr=False)
+
+
+def gone_or_never(signals: list[dict[str, Any]], now_ns: int, days: int) -> State:
+    """Nothing was found: is that because every signal is older than what is kept?"""
+    old = [row for row in signals if now_ns - row["time_ns"] > days * DAY_NS]
+    return "expired" if signals and len(old) == len(signals) else "absent"
