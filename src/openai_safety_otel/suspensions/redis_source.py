@@ -120,12 +120,18 @@ class RedisSource:
         return Update(version, rows, tuple(removed), whole=False, skipped=skipped)
 
     def write(self, changes: Mapping[str, Entry | None]) -> int:
-        """Set or remove entries in one indivisible step."""
-        flat = [secrets.token_hex(8)]
-        for identifier, entry in changes.items():
-            flat += [identifier, json.dumps(entry.fields(), ensure_ascii=False) if entry else ""]
+        """Set or remove entries, some thousands at a time in one indivisible step."""
+        flat = [
+            text
+            for identifier, entry in changes.items()
+            for text in (identifier, json.dumps(entry.fields(), ensure_ascii=False) if entry else "")
+        ]
+        version = 0
         with _reachable():
-            return int(self._write(keys=[VERSION, CHANGES, ENTRIES, EPOCH], args=flat))
+            for at in range(0, max(len(flat), 1), 2 * _SCAN):
+                args = [secrets.token_hex(8), *flat[at : at + 2 * _SCAN]]
+                version = int(self._write(keys=[VERSION, CHANGES, ENTRIES, EPOCH], args=args))
+        return version
 
     def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
         """The entries of these identifiers as they are now."""

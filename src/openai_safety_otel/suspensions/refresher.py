@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -187,5 +188,13 @@ def _after_fork() -> None:
             follower.after_fork()
 
 
+def _at_exit() -> None:
+    """Take the heartbeats back, so that an operator is not told of processes that have ended."""
+    for follower in list(_followers):
+        with harmless("suspensions"):
+            follower.close()
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
