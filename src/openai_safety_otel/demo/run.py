@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from openai_safety_otel.demo.check import Verdict, compare, count_calls
@@ -32,6 +33,13 @@ _MARK = ".openai-safety-demo"
 _AT_ONCE = 6
 _ARRIVE_SECONDS = 20.0
 _SHOWN = 16
+_OWN_APP = (
+    "pip install 'openai-safety-otel[otlp]'",
+    "head -c 32 /dev/urandom | base64 > hmac.key && chmod 600 hmac.key",
+    "export OPENAI_SAFETY_HMAC_KEY_FILE=$PWD/hmac.key",
+    "export OPENAI_SAFETY_USER_RESOLVER=module:function   # yours: says who is logged in",
+    "opentelemetry-instrument python app.py",
+)
 
 
 class Stage:
@@ -168,11 +176,16 @@ def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
 
 
 def _say_settings(stage: Stage, provider: Provider, console: Console) -> None:
-    console.print("[bold]openai-safety-otel[/]: an unchanged FastAPI app under opentelemetry-instrument")
-    console.print(f"  provider stub  {provider.url}", highlight=False)
-    console.print(f"  telemetry      {stage.telemetry} (OTLP JSON, otel-files.yaml)", highlight=False)
+    _say(console, "[bold]openai-safety-otel[/]: an unchanged FastAPI app under opentelemetry-instrument")
+    _say(console, f"  provider stub  {provider.url}")
+    _say(console, f"  telemetry      {stage.telemetry} (OTLP JSON, by demo/otel-files.yaml)")
     for name, value in stage.settings().items():
-        console.print(f"  {name}={value}", style="dim", highlight=False)
+        _say(console, f"  [dim]{name}={value}[/]")
+
+
+def _say(console: Console, line: str) -> None:
+    """One line, whole: it may hold a command or a path to copy."""
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _say_verdict(verdict: Verdict, console: Console) -> None:
@@ -185,15 +198,12 @@ def _say_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def _say_next(stage: Stage, console: Console) -> None:
-    console.print("\n[bold]Next[/]")
-    console.print(f"  openai-safety report --files {stage.telemetry}", highlight=False)
-    console.print("  your own app:", highlight=False)
-    console.print("    pip install 'openai-safety-otel[otlp]'", highlight=False, markup=False)
-    console.print(
-        "    export OPENAI_SAFETY_HMAC_KEY_FILE=hmac.key   # head -c 32 /dev/urandom | base64 > hmac.key"
-    )
-    console.print("    export OPENAI_SAFETY_USER_RESOLVER=module:function   # answers who is logged in")
-    console.print("    opentelemetry-instrument python app.py", highlight=False)
+    _say(console, "\n[bold]Next[/]")
+    _say(console, f"  look at {stage.page}")
+    _say(console, f"  openai-safety report --files {stage.telemetry}")
+    _say(console, "  and for your own app:")
+    for command in _OWN_APP:
+        _say(console, f"    {escape(command)}")
 
 
 @contextmanager

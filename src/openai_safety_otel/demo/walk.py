@@ -19,6 +19,7 @@ _COMMAND_SECONDS = 60.0
 _TAKES_EFFECT_SECONDS = 15.0
 _SIGNED = ("--by", "demo", "--why", "three blocks in the demo")
 _SHOWN_LINES = 18
+_TABLE = frozenset("│┃┏┡└├╇━─")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Walk:
     def _command(self, *words: str) -> str:
         """Run one ``openai-safety`` command as an operator does, show it, and give back what it printed."""
         shown = shlex.join(shortened(word) if len(word) == 64 else word for word in words)  # noqa: PLR2004 - hex
-        self.console.print(f"  [bold]$[/] openai-safety {shown}", highlight=False)
+        self.console.print(f"  [bold]$[/] openai-safety {shown}", highlight=False, soft_wrap=True)
         done = subprocess.run(
             [program("openai-safety"), *words],
             env=self.environment,
@@ -80,14 +81,18 @@ class Walk:
         )
         lines = (done.stdout + done.stderr).rstrip().splitlines()
         for line in lines[:_SHOWN_LINES]:
-            self.console.print(
-                f"    {line}", style="dim", highlight=False, markup=False, overflow="ellipsis", no_wrap=True
-            )
+            self._echo(line)
         if len(lines) > _SHOWN_LINES:
             self.console.print(f"    … {len(lines) - _SHOWN_LINES} more lines", style="dim")
         if done.returncode:
             raise ProductError(f"openai-safety {words[0]} ended with {done.returncode}")
         return done.stdout
+
+    def _echo(self, line: str) -> None:
+        """A line of a command's output; a table's line is cut rather than broken."""
+        table = bool(_TABLE & set(line))
+        cut = {"no_wrap": True, "overflow": "ellipsis"} if table else {"soft_wrap": True}
+        self.console.print(f"    {line}", style="dim", highlight=False, markup=False, **cut)  # type: ignore[arg-type]
 
 
 def _detail(text: str) -> str | None:
