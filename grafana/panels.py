@@ -198,6 +198,7 @@ def log_table(
 
 
 def _columns(panel: Any, columns: Mapping[str, Column]) -> None:
+    panel.show_header(True)
     options = {
         "includeByName": dict.fromkeys(columns, True),
         "indexByName": {name: at for at, name in enumerate(columns)},
@@ -230,17 +231,16 @@ def lines(title: str, description: str, target: Target) -> Any:
 
 def density(title: str, description: str, target: Target) -> Any:
     """A heatmap of a histogram's buckets over time."""
+    linear = common.ScaleDistributionConfig().type(ScaleDistribution.LINEAR)
     return (
         _prepare(heatmap.Panel(), title, description, "short", (target,))
+        .scale_distribution(linear)
+        .show_tooltip()
         .calculate(False)
         .cell_gap(1)
         .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(32))
         .rows_frame(heatmap.RowsHeatmapOptions().layout(HeatmapCellLayout.AUTO))
-        .y_axis(
-            heatmap.YAxisConfig()
-            .unit("none")
-            .scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LINEAR))
-        )
+        .y_axis(heatmap.YAxisConfig().unit("none").scale_distribution(linear))
     )
 
 
