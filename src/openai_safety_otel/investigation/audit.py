@@ -39,11 +39,8 @@ def audit(
     Raises:
         AuditError: nobody or no reason is given, or the journal cannot be written.
     """
-    if not by or not by.strip() or not why or not why.strip():
-        raise AuditError("this reads an identity back and is audited: give --by WHO and --why TEXT")
-    entry = Decision(
-        identifier=identifier, action=action, by=by.strip(), why=why.strip(), details=details or {}
-    )
+    who, reason = check(by, why)
+    entry = Decision(identifier=identifier, action=action, by=who, why=reason, details=details or {})
     try:
         journal = open_journal(settings.store)
         try:
@@ -54,6 +51,18 @@ def audit(
         raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
     with telling(settings) as told:
         told.sink.emit(decision_event(entry))
+
+
+def check(by: str | None, why: str | None) -> tuple[str, str]:
+    """Who and why, without blanks around them.
+
+    Raises:
+        AuditError: nobody or no reason is given.
+    """
+    who, reason = (by or "").strip(), (why or "").strip()
+    if not who or not reason:
+        raise AuditError("this is audited: give --by WHO and --why TEXT")
+    return who, reason
 
 
 def usable_hasher(settings: Settings) -> Hasher | None:

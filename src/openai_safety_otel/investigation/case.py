@@ -123,7 +123,7 @@ def open_case(events: Events, forms: Iterable[str], window: Window, known: Known
     """
     known = known or Known()
     mine = list(dict.fromkeys(forms))
-    linked = sorted(_linked(events, mine) - set(mine))
+    linked = sorted(linked_forms(events, mine) - set(mine))
     bound = {**window.bound, "forms": mine + linked}
     timeline = events.rows(_TIMELINE, **bound)
     report = build_report(events, window, known)
@@ -150,7 +150,8 @@ def open_case(events: Events, forms: Iterable[str], window: Window, known: Known
     return case
 
 
-def _linked(events: Events, forms: list[str]) -> set[str]:
+def linked_forms(events: Events, forms: list[str]) -> set[str]:
+    """Identifiers that events link with these: a session and the user it turned out to be."""
     return {value for row in events.rows(_LINKED, forms=forms) for value in row.values() if value}
 
 

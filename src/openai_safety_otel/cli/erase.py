@@ -1,0 +1,204 @@
+"""`erase`: remove a person from what is stored, and say what was not reached."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from openai_safety_otel.cli.sources import warn
+from openai_safety_otel.erasure.case_files import erase_case_files
+from openai_safety_otel.erasure.event_files import Erased, erase_files
+from openai_safety_otel.erasure.loki_delete import delete_from_loki, why_not
+from openai_safety_otel.investigation.audit import AuditError, audit, check, shown, usable_hasher
+from openai_safety_otel.journal import JournalError, open_journal
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.store.files import NoEventFilesError, open_files
+from openai_safety_otel.store.loki import LokiError
+from openai_safety_otel.suspensions import Unreadable, open_source
+
+_ELSEWHERE = (
+    "traces in a tracing backend (they carry the identifier until its retention ends)",
+    "backups, the app's own logs, and case files that were copied elsewhere (tickets, mail)",
+    "what the provider stores about the identifier",
+)
+_SESSIONS = """
+SELECT openai_safety_identifier_linked AS session, bool_and(list_contains($forms, user_hash)) AS alone
+FROM events WHERE openai_safety_identifier_linked IS NOT NULL AND user_hash IS NOT NULL
+  AND NOT list_contains($forms, openai_safety_identifier_linked)
+GROUP BY 1 HAVING bool_or(list_contains($forms, user_hash)) ORDER BY 1
+"""
+
+
+@dataclass(slots=True)
+class Result:
+    """What was erased, what is kept on purpose, and what was not reached."""
+
+    identifiers: list[str]
+    dry: bool
+    records: int = 0
+    files: int = 0
+    journal: int = 0
+    loki_requests: int = 0
+    case_files: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  openai-safety erase IDENT --by ann --why 'request 81 of the data protection office' --dry-run\n"
+    "  openai-safety erase --user u42 --by ann --why 'request 81' --cases cases/ --yes\n"
+)
+@click.argument("identifier", required=False)
+@click.option("--user", help="The product's own user id: erases its identifiers under every key.")
+@click.option("--by", required=True, metavar="WHO", help="Who erases, for the audit trail.")
+@click.option("--why", required=True, help="The reason, for the audit trail.")
+@click.option(
+    "--files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Event files or folders.  [default: OPENAI_SAFETY_FILE_DIR and OPENAI_SAFETY_SPILL_DIR]",
+)
+@click.option(
+    "--loki-url", multiple=True, help="Loki (may be repeated, e.g. for evidence).  [default: LOKI_URL]"
+)
+@click.option("--cases", multiple=True, help="Folders or globs with case files.  [default: this folder]")
+@click.option("--dry-run", is_flag=True, help="Only count what would go from files, and list case files.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def erase(
+    identifier: str | None,
+    user: str | None,
+    by: str,
+    why: str,
+    files: tuple[Path, ...],
+    loki_url: tuple[str, ...],
+    cases: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase a person's events, evidence and case files, and print what could not be reached.
+
+    Events go from files and from Loki, notices and decisions from the journal. A suspension stays, by
+    identifier only: erasing does not let anybody back in. Exit code 2: something could not be reached.
+    """
+    settings = Settings.resolve()
+    paths = files or tuple(Path(place) for place in (settings.file_dir, settings.spill_dir) if place)
+    try:
+        check(by, why)
+        forms = _forms(identifier, user, settings)
+        own, shared = _sessions(paths, forms)
+        forms += own
+        result = Result(forms, dry_run)
+        result.unreached += [f"session {one}: others used it too" for one in shared]
+        if not dry_run and not yes:
+            _confirm(forms)
+        _erase_files(result, paths)
+        result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=dry_run)]
+        if not dry_run:
+            _erase_loki(result, loki_url or tuple(filter(None, (settings.loki_url,))))
+            _erase_lists(result, settings)
+            audit(settings, forms[0], "erase", by=by, why=why)
+    except (AuditError, NoEventFilesError, JournalError) as error:
+        raise click.ClickException(str(error)) from None
+    _print(result, as_json=as_json)
+    if result.unreached and not dry_run:
+        sys.exit(2)
+
+
+def _forms(identifier: str | None, user: str | None, settings: Settings) -> list[str]:
+    if bool(identifier) == bool(user):
+        raise click.UsageError("give either IDENTIFIER or --user")
+    hasher = usable_hasher(settings)
+    if identifier:
+        return [shown(identifier, hasher)]
+    if hasher is None:
+        raise click.ClickException("--user needs the HMAC key: OPENAI_SAFETY_HMAC_KEY_FILE")
+    return list(hasher.every("user", user or ""))
+
+
+def _sessions(paths: tuple[Path, ...], forms: list[str]) -> tuple[list[str], list[str]]:
+    """The anonymous sessions that turned out to be his alone, and those that he shared."""
+    if not paths:
+        return [], []
+    with open_files(paths, keep_copies=False) as events:
+        rows = events.rows(_SESSIONS, forms=forms)
+    return [row["session"] for row in rows if row["alone"]], [
+        row["session"] for row in rows if not row["alone"]
+    ]
+
+
+def _confirm(forms: list[str]) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("this cannot be undone: add --yes (or look first with --dry-run)")
+    names = ", ".join(form[:16] for form in forms)
+    click.confirm(f"Erase everything stored about {names}? This cannot be undone.", abort=True, err=True)
+
+
+def _erase_files(result: Result, paths: tuple[Path, ...]) -> None:
+    if not paths:
+        result.unreached.append("event files: none given (--files, OPENAI_SAFETY_FILE_DIR)")
+        return
+    erased: Erased = erase_files(paths, result.identifiers, dry=result.dry)
+    result.files, result.records = erased.files, erased.records
+    result.unreached += erased.unreached
+
+
+def _erase_loki(result: Result, urls: tuple[str, ...]) -> None:
+    for url in urls:
+        taken, problem = _ask_loki(url, result.identifiers)
+        result.loki_requests += taken
+        result.unreached += problem
+    if not urls:
+        result.unreached.append("Loki: none given (--loki-url, OPENAI_SAFETY_LOKI_URL)")
+
+
+def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
+    try:
+        return delete_from_loki(url, forms), []
+    except LokiError as error:
+        return 0, [f"Loki: {why_not(error)}"]
+
+
+def _erase_lists(result: Result, settings: Settings) -> None:
+    journal = open_journal(settings.store)
+    try:
+        result.journal = sum(journal.erase(form) for form in result.identifiers)
+    finally:
+        journal.close()
+    if not settings.suspensions:
+        return
+    try:
+        source = open_source(settings.suspensions)
+        entries = source.look_up(result.identifiers)
+        # By identifier only: the operator's words about him go.
+        source.write({form: replace(entry, why="erased") for form, entry in entries.items()})
+    except Unreadable as error:
+        result.unreached.append(f"the suspension list: {error}")
+        return
+    result.kept += [f"{entry.action} of {form}" for form, entry in entries.items()]
+
+
+def _print(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        fields = {name: getattr(result, name) for name in result.__slots__}
+        click.echo(json.dumps({**fields, "elsewhere": _ELSEWHERE}))
+        return
+    verb = "would be erased" if result.dry else "erased"
+    click.echo(f"{result.records:,} records in {result.files:,} files {verb}")
+    for path in result.case_files:
+        click.echo(f"case file {path} {verb}")
+    if not result.dry:
+        click.echo(f"{result.journal:,} entries of the journal changed")
+        if result.loki_requests:
+            click.echo(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+    for kept in result.kept:
+        click.echo(f"kept: {kept}")
+    for place in result.unreached:
+        warn(f"NOT reached: {place}")
+    warn("Nor does this command reach: " + "; ".join(_ELSEWHERE) + ".")

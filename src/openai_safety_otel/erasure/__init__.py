@@ -1,0 +1,1 @@
+"""Remove a person from what we store, and say what could not be reached."""

@@ -1,0 +1,38 @@
+"""Ask Loki to delete a person's events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import orjson
+
+from openai_safety_otel.store.loki_http import LokiError, LokiHttp
+
+_FIELDS = ("user_hash", "openai_safety_report_answer_user_hash")
+_SINCE = "1"  # Unix seconds: from the beginning
+
+
+def delete_from_loki(url: str, forms: Iterable[str]) -> int:
+    """Request the deletion of every entry about these identifiers; returns how many requests Loki took.
+
+    Loki deletes later, when its compactor runs and its cancel period is over; until then they can be queried.
+
+    Raises:
+        LokiError: Loki cannot be reached, or its deletion is not switched on.
+    """
+    taken = 0
+    with LokiHttp(url) as http:
+        for form in forms:
+            for name in _FIELDS:
+                query = f'{{service_name=~".+"}} | {name}={orjson.dumps(form).decode()}'
+                http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time()) + 1))
+                taken += 1
+    return taken
+
+
+def why_not(error: LokiError) -> str:
+    """Why Loki did not take the request, in words that say what to change."""
+    if error.status in (403, 404):
+        return "its deletion is off: set compactor.retention_enabled and limits_config.deletion_mode"
+    return str(error)
