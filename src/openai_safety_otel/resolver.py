@@ -35,7 +35,9 @@ class Resolver:
     def _ask(self, problems: list[ProblemReason]) -> EndUser | None:
         started = time.perf_counter()
         try:
-            return as_end_user(self._load()())
+            function = self._load()
+            started = time.perf_counter()  # importing the app's module is not the resolver's slowness
+            return as_end_user(function())
         except Exception as error:  # noqa: BLE001 - the app's own function may raise anything
             problems.append("resolver_failed")
             self._once(f"failed ({type(error).__name__}); its calls carry no end user")

@@ -19,7 +19,7 @@ _MEND = {
 # Where each SDK provider keeps what it exports to, as attribute paths; an absent path is not judged.
 _EXPORTERS = {
     "spans": ("_active_span_processor", "_span_processors"),
-    "metrics": ("_sdk_config", "metric_readers"),
+    "metrics": ("_metric_readers",),
     "events": ("_multi_log_record_processor", "_log_record_processors"),
 }
 

@@ -1,0 +1,114 @@
+"""The widest event and the smallest room: OpenTelemetry's and Loki's limits, and a peer's full span."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import openai
+from opentelemetry.trace import SpanKind
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel import end_user
+from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.record import CallRecord, ErrorFacts, Identity, Leg, Moderation, Outcome
+from openai_safety_otel.signals.event import call_event
+from support.telemetry import KEY, Instrument, Telemetry
+
+# Kubernetes resource attributes of the semantic conventions that a collector usually adds.
+KUBERNETES_ATTRIBUTES = 32
+
+
+def widest() -> CallRecord:
+    standard = [name for name in c.ATTRIBUTES if name.split(".")[0] in {"gen_ai", "openai", "server"}]
+    legs = {
+        direction: Leg(
+            flagged=True, categories=c.CATEGORIES, scores=dict.fromkeys(c.CATEGORIES, 0.5), error="e"
+        )
+        for direction in c.DIRECTIONS
+    }
+    return CallRecord(
+        api="responses",
+        endpoint="responses.create",
+        operation="chat",
+        standard=cast("dict[str, Any]", dict.fromkeys(standard, "x" * 64)),
+        identity=Identity("a" * 64, "end_user", "12345678", "b" * 64, raw_suspected=True, conflict=True),
+        api_key_id="x",
+        background=True,
+        provider_request_id="req",
+        retries=2,
+        time_to_first_output=0.1,
+        errors=[ErrorFacts(code="cyber_policy")],
+        moderation=Moderation("omni", "score", legs),
+    )
+
+
+def test_the_widest_event_fits() -> None:
+    """Every attribute at once is at most 96, so that with resource attributes it stays under 128."""
+    outcome = Outcome("blocked", "cyber_policy", "request", "cyber_policy", "cyber_policy")
+    event = call_event(widest(), outcome, (0, 0, 0))
+    width = len({*event.attributes, c.EVENT_NAME})
+    assert (True, True) == (width <= 96, width + KUBERNETES_ATTRIBUTES <= 128), width
+    assert set() == set(event.attributes) - set(c.ATTRIBUTES)
+
+
+def test_identity_survives_a_full_span(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Beside a peer whose span already holds 128 attributes, the identifier and outcome are still there."""
+    instrument()
+    tracer = telemetry.tracer_provider.get_tracer("peer")
+    attributes: dict[str, Any] = {"gen_ai.operation.name": "chat"}
+    with tracer.start_as_current_span("chat gpt-5", kind=SpanKind.CLIENT, attributes=attributes) as span:
+        with end_user("u42"):
+            stream = client.responses.create(model="gpt-5", input="hi", stream=True)
+        for number in range(126):
+            span.set_attribute(f"peer.{number}", number)
+        list(stream)
+    (finished,) = telemetry.spans
+    found = dict(finished.attributes or {})
+    assert (128, Hasher(KEY).end_user("u42"), "completed") == (
+        len(found),
+        found["user.hash"],
+        found["openai_safety.outcome"],
+    )
+
+
+def test_metrics_never_carry_an_identifier(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """No measurement, exemplars included, carries an identifier, response id or conversation id."""
+    instrument(moderation="score")
+    with end_user("u42"):
+        for text in ("hi", "[[cyber]]", "[[flag]]"):
+            try:
+                client.responses.create(model="gpt-5", input=text)
+            except openai.OpenAIError:
+                continue
+    text = str(telemetry.reader.get_metrics_data())
+    assert (False, False) == (Hasher(KEY).end_user("u42") in text, "resp_" in text)
+    assert "exemplars" in text
+
+
+def test_zero_series_are_bounded(client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument) -> None:
+    """Each API used starts its reachable block series at 0; an unused one has none; 60 at most in all."""
+    instrument()
+    client.responses.create(model="gpt-5", input="hi")
+    first = telemetry.points("openai_safety.blocks")
+    assert {"responses"} == {dict(labels)["openai_safety.api"] for labels in first}
+    assert {0} == set(first.values())
+    client.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
+    client.images.generate(model="m", prompt="x")
+    client.embeddings.create(model="m", input="x")
+    client.completions.create(model="m", prompt="x")
+    assert len(telemetry.points("openai_safety.blocks")) <= 60
+
+
+def test_models_are_capped(client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument) -> None:
+    """After N distinct models a metric says `_other`, so that a caller cannot make series at will."""
+    instrument(metric_models=2)
+    for number in range(5):
+        client.responses.create(model=f"gpt-{number}", input="hi")
+    points = telemetry.points("openai_safety.calls")
+    assert {"gpt-0": 1, "gpt-1": 1, "_other": 3} == {
+        dict(labels)["gen_ai.request.model"]: value for labels, value in points.items()
+    }
