@@ -97,6 +97,8 @@ class CaseApi:
                     return
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("location", str(content))
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()

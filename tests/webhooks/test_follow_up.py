@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import pytest
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.conventions import NoticeType
-from openai_safety_otel.journal import open_journal
+from openai_safety_otel.journal import Notice, open_journal
 from openai_safety_otel.record import SafetyEvent
+from openai_safety_otel.webhooks import steps
+from openai_safety_otel.webhooks.drill import drill_envelope
 from openai_safety_otel.webhooks.follow_up import Pace
 from openai_safety_otel.webhooks.notify import DEFAULT_TEMPLATE, Notifier
 from openai_safety_otel.webhooks.suspend import ListSuspender
@@ -153,7 +157,7 @@ def test_case_id_cannot_leave_its_path(bench: Bench, api: CaseApi) -> None:
 _SERVE = """
 import json, sys
 import openai, uvicorn
-from openai_safety_otel.journal import open_journal
+from openai_safety_otel.journal import Notice, open_journal
 from openai_safety_otel.webhooks.cases import CaseReader
 from openai_safety_otel.webhooks.follow_up import Means, Pace
 from openai_safety_otel.webhooks.receiver import Receiver
@@ -351,13 +355,16 @@ def test_failing_notification_is_retried_counted_and_harms_nothing(
     assert "secret-token" not in caplog.text
 
 
-def test_redirect_of_a_hook_is_not_followed(make: Make, api: CaseApi) -> None:
-    """A notice is not carried to wherever a redirect points."""
-    api.answers["/hook"] = [(307, {})]
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_of_a_hook_is_not_followed(make: Make, api: CaseApi, status: int) -> None:
+    """A notice is not carried to wherever a redirect points, and a redirect is no success."""
+    api.answers["/hook"] = [(status, api.url + "/elsewhere")]
+    api.answers["/elsewhere"] = [(200, {})]
     bench = make(notifier=Notifier(api.url + "/hook"))
     bench.post(BLOCKED)
     assert bench.settled("identifier_blocked:evt_1").outgoing == "failed"
     assert dropped(bench) == {"http_3xx": 1}
+    assert {path for path, _ in api.posted + api.requests} == {"/hook"}
 
 
 def test_template_values_cannot_break_out_of_json(make: Make, api: CaseApi, tmp_path: Path) -> None:
@@ -406,3 +413,46 @@ def test_a_sink_that_raises_is_tried_again(make: Make) -> None:
     bench.post(BLOCKED)
     assert bench.settled("identifier_blocked:evt_1").emitted
     assert len(sink.events) == 1
+
+
+# --- entered by hand ---
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_was_entered_by_hand_is_counted_and_told_once(
+    make: Make, api: CaseApi, monkeypatch: pytest.MonkeyPatch, sent: bool
+) -> None:
+    """The receiver counts it, reads its case, and sends its event only if the command did not."""
+    monkeypatch.setattr(steps, "HAND_OVER_SECONDS", 0.3)
+    api.case((200, CASE))
+    now = int(time.time())
+    by_hand = Notice(
+        key="warning:C-1", id="C-1", type="warning", origin="manual", received_at=now, recorded_at=now
+    )
+    bench = make()
+    bench.journal.add_notice(steps.entered(by_hand, time.time(), outgoing=False))
+    if sent:
+        bench.journal.update_notice("warning:C-1", emitted=True)
+    assert bench.settled().identifier == IDENTIFIER
+    told = [event.attributes.get(c.USER_HASH) for event in bench.sink.events]
+    assert told == ([] if sent else [IDENTIFIER])
+    assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {"warning": 1}
+
+
+def test_a_new_drill_closes_the_one_before(bench: Bench) -> None:
+    """Drills do not pile up as open notices; a real notice stays open; the date of the last one is kept."""
+    bench.post(BLOCKED, delivery="wh_0")
+    for number in (1, 2):
+        content = drill_envelope("warning", f"drill-{number}")
+        assert bench.post(content, delivery=f"wh_{number}").body["notice"] == f"C-drill-{number}"
+    states = {one.id: (one.traffic, one.status) for one in bench.journal.notices()}
+    assert states == {
+        "evt_1": ("production", "open"),
+        "C-drill-1": ("drill", "closed"),
+        "C-drill-2": ("drill", "open"),
+    }
+    last = bench.journal.notice("warning:C-drill-2")
+    assert last is not None
+    day = datetime.fromtimestamp(last.received_at, timezone.utc)
+    assert bench.journal.fact("last_drill") == day.isoformat()
+    assert bench.counts("openai_safety.notices", c.TRAFFIC) == {"production": 1, "drill": 2}
