@@ -42,6 +42,17 @@ def count_calls(events: Events) -> int:
     return int(found[0]["n"])
 
 
+def count_refused(events: Events, identifier: str) -> int:
+    """Calls of this identifier that we refused ourselves, by a decision."""
+    found = events.rows(
+        f"SELECT count(*) AS n FROM events WHERE {column_name(c.BLOCK_TYPE)} = $block "  # noqa: S608 - our names
+        f"AND {column_name(c.USER_HASH)} = $identifier",
+        block="suspended_locally",
+        identifier=identifier,
+    )
+    return int(found[0]["n"])
+
+
 def compare(entries: Iterable[Entry], events: Events) -> Verdict:
     """Compare the ledger's logical calls with the events of the files, both ways."""
     rows = events.rows("SELECT * FROM events WHERE event = $event", event=c.CALL_EVENT)

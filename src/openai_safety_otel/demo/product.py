@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -98,7 +99,9 @@ class Product:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
+        # Not SIGTERM: uvicorn ends in good order after either, but after SIGTERM it then kills itself with it,
+        # and no exit handler runs that would flush the last telemetry.
+        process.send_signal(signal.SIGINT)
         try:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:

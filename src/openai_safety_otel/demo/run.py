@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from openai_safety_otel.demo.check import Verdict, compare, count_calls
+from openai_safety_otel.demo.check import Verdict, compare, count_calls, count_refused
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
 from openai_safety_otel.demo.provider import Provider
@@ -130,7 +130,9 @@ def _play(stage: Stage, provider: Provider, console: Console) -> int:
         _say_verdict(verdict, console)
         stage.users.write_text("".join(f"{person.name}\n" for person in crowd), encoding="utf-8")
         walk = Walk(stage.operator(), str(stage.users), product, provider, console)
-        problems = walk.go(report.activities[0].identifier)
+        worst = report.activities[0].identifier
+        problems = walk.go(worst)
+    problems += _refusal_untold(stage, worst)
     walk.page(str(stage.page))
     for problem in problems:
         console.print(f"[red]✗[/] {problem}")
@@ -173,6 +175,13 @@ def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
         verdict = compare(provider.ledger.calls(), events)
         report = build_report(events, Window(now - 86_400, now + 60, "production"), Known())
     return verdict, report
+
+
+def _refusal_untold(stage: Stage, identifier: str) -> list[str]:
+    """The app has ended and flushed: the call that we refused must be in the files too."""
+    with open_files([stage.telemetry], keep_copies=False) as events:
+        told = count_refused(events, identifier)
+    return [] if told == 1 else [f"{told} refused calls in the files, 1 expected"]
 
 
 def _say_settings(stage: Stage, provider: Provider, console: Console) -> None:

@@ -92,7 +92,7 @@ class Walk:
         """A line of a command's output; a table's line is cut rather than broken."""
         table = bool(_TABLE & set(line))
         cut = {"no_wrap": True, "overflow": "ellipsis"} if table else {"soft_wrap": True}
-        self.console.print(f"    {line}", style="dim", highlight=False, markup=False, **cut)  # type: ignore[arg-type]
+        self.console.print(f"    {line}", style="dim", highlight=False, markup=False, **cut)
 
 
 def _detail(text: str) -> str | None:
