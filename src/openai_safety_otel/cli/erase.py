@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.cli.sources import warn
-from openai_safety_otel.erasure.case_files import erase_case_files
-from openai_safety_otel.erasure.event_files import Erased, erase_files
-from openai_safety_otel.erasure.loki_delete import delete_from_loki, why_not
+from openai_safety_otel.investigation.erase_cases import erase_case_files
+from openai_safety_otel.investigation.erase_events import Erased, erase_files
+from openai_safety_otel.investigation.erase_loki import delete_from_loki, why_not
 from openai_safety_otel.investigation.audit import AuditError, audit, check, shown, usable_hasher
 from openai_safety_otel.journal import JournalError, open_journal
 from openai_safety_otel.settings import Settings
@@ -39,6 +39,8 @@ class Result:
 
     identifiers: list[str]
     dry: bool
+    asked_files: bool
+    asked_loki: bool
     records: int = 0
     files: int = 0
     journal: int = 0
@@ -94,14 +96,17 @@ def erase(
         forms = _forms(identifier, user, settings)
         own, shared = _sessions(paths, forms)
         forms += own
-        result = Result(forms, dry_run)
+        loki = loki_url or tuple(filter(None, (settings.loki_url,)))
+        result = Result(forms, dry_run, bool(paths), bool(loki))
+        if not paths and not loki:
+            raise click.UsageError("say where the events are: --files, --loki-url, or the settings for them")
         result.unreached += [f"session {one}: others used it too" for one in shared]
         if not dry_run and not yes:
             _confirm(forms)
         _erase_files(result, paths)
         result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=dry_run)]
         if not dry_run:
-            _erase_loki(result, loki_url or tuple(filter(None, (settings.loki_url,))))
+            _erase_loki(result, loki)
             _erase_lists(result, settings)
             audit(settings, forms[0], "erase", by=by, why=why)
     except (AuditError, NoEventFilesError, JournalError) as error:
@@ -142,7 +147,6 @@ def _confirm(forms: list[str]) -> None:
 
 def _erase_files(result: Result, paths: tuple[Path, ...]) -> None:
     if not paths:
-        result.unreached.append("event files: none given (--files, OPENAI_SAFETY_FILE_DIR)")
         return
     erased: Erased = erase_files(paths, result.identifiers, dry=result.dry)
     result.files, result.records = erased.files, erased.records
@@ -154,8 +158,6 @@ def _erase_loki(result: Result, urls: tuple[str, ...]) -> None:
         taken, problem = _ask_loki(url, result.identifiers)
         result.loki_requests += taken
         result.unreached += problem
-    if not urls:
-        result.unreached.append("Loki: none given (--loki-url, OPENAI_SAFETY_LOKI_URL)")
 
 
 def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
@@ -201,4 +203,11 @@ def _print(result: Result, *, as_json: bool) -> None:
         click.echo(f"kept: {kept}")
     for place in result.unreached:
         warn(f"NOT reached: {place}")
+    places = [
+        name
+        for name, given in (("event files", result.asked_files), ("Loki", result.asked_loki))
+        if not given
+    ]
+    if places:
+        warn(f"Not given, so not touched: {' and '.join(places)}.")
     warn("Nor does this command reach: " + "; ".join(_ELSEWHERE) + ".")

@@ -12,7 +12,7 @@ import orjson
 from openai_safety_otel import conventions as c
 from openai_safety_otel.investigation.context import EVIDENCE_DAYS, Source, gone_or_never
 from openai_safety_otel.store.files import find_files
-from openai_safety_otel.store.loki import Loki
+from openai_safety_otel.store.loki import EVIDENCE_TENANT, Loki
 from openai_safety_otel.store.schema import column_name
 
 _NAME: Final = c.EVIDENCE_EVENT.encode()
@@ -70,12 +70,12 @@ def _in_line(line: bytes, forms: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterator[dict[str, Any]]:
-    """Evidence about these identifiers in Loki.
+    """Evidence about these identifiers in Loki, in the evidence's own tenant unless the URL names another.
 
     Raises:
         LokiError: Loki cannot be reached or refuses the query.
     """
-    with Loki(url) as loki:
+    with Loki(url, EVIDENCE_TENANT) as loki:
         for form in forms:
             who = orjson.dumps(form).decode()
             query = f'{{service_name=~".+"}} | event_name="{c.EVIDENCE_EVENT}" | user_hash={who}'

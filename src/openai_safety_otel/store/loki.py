@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Final
 
 from openai_safety_otel.store.events import Events, open_events
-from openai_safety_otel.store.loki_http import LokiError, LokiHttp
+from openai_safety_otel.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.store.pieces import to_parquet
 from openai_safety_otel.store.rows import RowWriter
 from openai_safety_otel.store.schema import ATTRIBUTE_COLUMNS, LISTS, RESOURCE, column_name
 
-__all__ = ["Loki", "LokiError"]
+__all__ = ["EVIDENCE_TENANT", "Loki", "LokiError"]
 
 PAGE: Final = 5000  # Loki's default limit of entries in one answer
 _RANGE_NS: Final = 29 * 86_400 * 1_000_000_000  # below Loki's default limit of 30 days in one query
@@ -31,10 +31,10 @@ Entry = tuple[int, str, dict[str, str]]
 
 
 class Loki:
-    """Reads from the Loki at a base URL."""
+    """Reads from the Loki at a base URL, as the tenant named in it or as ``tenant``."""
 
-    def __init__(self, url: str) -> None:
-        self._http = LokiHttp(url)
+    def __init__(self, url: str, tenant: str = TENANT) -> None:
+        self._http = LokiHttp(url, tenant)
 
     def __enter__(self) -> Loki:
         return self

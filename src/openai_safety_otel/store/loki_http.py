@@ -11,6 +11,9 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 TIMEOUT_SECONDS: Final = 120.0
+# The tenants of the shipped configuration; a Loki without tenants passes the header over.
+TENANT: Final = "safety"
+EVIDENCE_TENANT: Final = "safety-evidence"
 _TRIES: Final = 3
 
 
@@ -25,18 +28,22 @@ class LokiError(ConnectionError):
 class LokiHttp:
     """One connection to Loki at a base URL; ``user:password@`` and ``?tenant=NAME`` in it are honoured.
 
+    Args:
+        url: the base URL.
+        tenant: the tenant where the URL names none.
+
     Raises:
         LokiError: the URL is none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tenant: str = TENANT) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise LokiError("Loki's URL must be http://host:port or https://host:port")
         self.shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         self._parts = parts
         self._base = parts.path.rstrip("/")
-        self._headers = _headers(parts)
+        self._headers = _headers(parts, tenant)
         self._connection: HTTPConnection | None = None
 
     def get(self, path: str, **values: str) -> Any:
@@ -92,11 +99,12 @@ class LokiHttp:
         return answer.status, body
 
 
-def _headers(parts: SplitResult) -> dict[str, str]:
+def _headers(parts: SplitResult, tenant: str) -> dict[str, str]:
     headers = {
         "Accept-Encoding": "gzip",
         # Structured metadata apart from the stream's labels, so that a label never hides an attribute.
         "X-Loki-Response-Encoding-Flags": "categorize-labels",
+        "X-Scope-OrgID": tenant,
     }
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

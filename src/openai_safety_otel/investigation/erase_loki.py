@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from itertools import product
 
 import orjson
 
-from openai_safety_otel.store.loki_http import LokiError, LokiHttp
+from openai_safety_otel.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 
 _FIELDS = ("user_hash", "openai_safety_report_answer_user_hash")
 _SINCE = "1"  # Unix seconds: from the beginning
 
 
-def delete_from_loki(url: str, forms: Iterable[str]) -> int:
-    """Request the deletion of every entry about these identifiers; returns how many requests Loki took.
+def delete_from_loki(url: str, forms: list[str]) -> int:
+    """Request the deletion of every entry about these identifiers, evidence too; returns the requests taken.
 
     Loki deletes later, when its compactor runs and its cancel period is over; until then they can be queried.
 
@@ -22,9 +22,9 @@ def delete_from_loki(url: str, forms: Iterable[str]) -> int:
         LokiError: Loki cannot be reached, or its deletion is not switched on.
     """
     taken = 0
-    with LokiHttp(url) as http:
-        for form in forms:
-            for name in _FIELDS:
+    for tenant in (TENANT, EVIDENCE_TENANT):
+        with LokiHttp(url, tenant) as http:
+            for form, name in product(forms, _FIELDS):
                 query = f'{{service_name=~".+"}} | {name}={orjson.dumps(form).decode()}'
                 http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time()) + 1))
                 taken += 1
