@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.cli.sources import warn
+from openai_safety_otel.investigation.audit import AuditError, audit, check, shown, usable_hasher
 from openai_safety_otel.investigation.erase_cases import erase_case_files
 from openai_safety_otel.investigation.erase_events import Erased, erase_files
 from openai_safety_otel.investigation.erase_loki import delete_from_loki, why_not
-from openai_safety_otel.investigation.audit import AuditError, audit, check, shown, usable_hasher
 from openai_safety_otel.journal import JournalError, open_journal
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.files import NoEventFilesError, open_files
