@@ -1,4 +1,4 @@
-"""The identifier on the wire: where each socket takes it, never elsewhere, and telemetry that says the same."""
+"""The identifier on the wire: where each socket takes it, never elsewhere, and telemetry says the same."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def _send(talk: Talk, form: str, event: dict[str, Any]) -> None:
     if form == "dict":
         await talk.send(event)
     elif form == "model":
-        from openai.types.responses import responses_client_event  # noqa: PLC0415 - not in every version
+        from openai.types.responses import responses_client_event  # not in every version
 
         module: Any = responses_client_event
         model = getattr(module, "ResponseCreate", None) or module.ResponsesClientEvent

@@ -123,7 +123,7 @@ async def silent(peer: Peer) -> None:
         await peer.hear()
 
 
-# --- what a provider says --------------------------------------------------------------------------------------
+# --- what a provider says ---
 
 
 def born(model: str = "gpt-realtime", **session: Any) -> Event:
@@ -159,7 +159,7 @@ def done(response_id: str, status: str = "completed", **fields: Any) -> Event:
     return {"type": "response.done", "event_id": "e3", "response": response}
 
 
-def response_event(kind: str, response_id: str, lane: str | None = None, **fields: Any) -> Event:
+def response_event(kind: str, response_id: str, lane: str | None = None, /, **fields: Any) -> Event:
     """A lifecycle event of a Responses socket."""
     response = {
         "id": response_id,
@@ -196,7 +196,7 @@ def error(code: str | None, message: str = "no", **fields: Any) -> Event:
     return {"type": "error", "event_id": "e9", "error": body}
 
 
-# --- what it does ----------------------------------------------------------------------------------------------
+# --- what it does ---
 
 
 def realtime(*answers: Callable[[str], list[Event]]) -> Script:

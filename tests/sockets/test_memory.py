@@ -1,0 +1,70 @@
+"""Thousands of sessions leave nothing behind, and the work for a frame does not grow with the session."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import openai
+
+from openai_safety_otel import end_user
+from openai_safety_otel.sockets.session import Session
+from support.socket_client import Talk, connect, of
+from support.socket_server import SocketServer, realtime, spoken
+from support.telemetry import Instrument, Telemetry
+
+SESSIONS = 2_000
+ROUND = 200
+
+
+async def _sessions(client: openai.AsyncOpenAI, telemetry: Telemetry, count: int) -> int:
+    """Run sessions, every second of them left open for the collector; how many records they left."""
+    records = 0
+    for number in range(count):
+        with end_user(f"u{number}"):
+            talk = Talk(connect(client, "realtime"))
+            await talk.__aenter__()
+            await of(talk.connection.response.create())
+            await talk.hear("response.done" if number % 2 else "response.created")
+            if number % 4:
+                await talk.__aexit__(None, None, None)
+            else:
+                await talk.connection._connection.close()  # behind our back: only the collector will tell
+        del talk
+        if number % 20 == 19:
+            gc.collect()
+            records += len(telemetry.events)
+            telemetry.clear()
+    return records
+
+
+async def test_memory_is_flat(
+    async_client: openai.AsyncOpenAI, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """2,000 sessions leave 2,000 records, no session object, no open call, and memory where it was."""
+    observer = instrument().observer
+    assert observer is not None
+    server.script = realtime(spoken)
+
+    async def run(count: int) -> int:
+        records = await _sessions(async_client, telemetry, count)
+        server.handshakes.clear()
+        server.paths.clear()
+        server.events.clear()
+        gc.collect()
+        return records
+
+    records = await run(ROUND)
+    tracemalloc.start()
+    try:
+        records += await run(ROUND)
+        before, _ = tracemalloc.get_traced_memory()
+        records += await run(SESSIONS - 2 * ROUND)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert SESSIONS == records
+    assert {} == observer._open
+    assert [] == [thing for thing in gc.get_objects() if isinstance(thing, Session)]
+    # The ring of the last ten thousand response ids is meant to fill up: about 250 bytes a session.
+    assert (after - before) / (SESSIONS - 2 * ROUND) < 600
