@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from click.testing import CliRunner, Result
 from openai_safety_otel.batch import BatchError, Identified, identify_lines, read_users
 from openai_safety_otel.cli.group import app
 from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.record import SafetyEvent
+from openai_safety_otel.signals.background import Background
+from openai_safety_otel.signals.files import EventFile
 from openai_safety_otel.suspensions import Entry, open_source
 from support.telemetry import KEY
 
@@ -216,12 +220,25 @@ def test_results_are_recorded_once(tmp_path: Path, run: Run) -> None:
     assert ([0, 1, 0], 2) == (codes, len(emitted(tmp_path)))
 
 
-def test_more_results_than_any_queue_holds_are_all_recorded(tmp_path: Path, run: Run) -> None:
-    """Twelve thousand lines leave twelve thousand events."""
+def test_more_results_than_any_queue_holds_are_all_recorded(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten times as many lines as the queue to the file holds are all recorded."""
+    write = EventFile._write
+
+    def slowly(file: EventFile, event: SafetyEvent) -> None:
+        time.sleep(0.0005)
+        write(file, event)
+
+    monkeypatch.setattr(EventFile, "_write", slowly)
+    defaults = Background.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "limit", 300)
+    monkeypatch.setattr("openai_safety_otel.cli.batch._TOGETHER", 250)
     results = tmp_path / "out.jsonl"
-    results.write_text(RESULTS[0] * 12_000)
+    results.write_text(RESULTS[0] * 1500)
     result = run("results", results)
-    assert ("completed: 12000\n", 12_000) == (result.stdout, len(emitted(tmp_path)))
+    assert ("completed: 1500\n", 1500) == (result.stdout, len(emitted(tmp_path)))
 
 
 def emitted(folder: Path) -> list[dict[str, Any]]:
