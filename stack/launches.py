@@ -128,7 +128,7 @@ def write_targets(folder: Path, job: str, addresses: Iterable[str]) -> None:
 
 def create_topic(broker: str, topic: str, partitions: int) -> None:
     """Create one Kafka topic and wait for it; ``broker`` is ``host:port``."""
-    java = ["java", "-cp", f"{KAFKA_JARS}/*", "org.apache.kafka.tools.TopicCommand"]
+    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{KAFKA_JARS}/*", "org.apache.kafka.tools.TopicCommand"]
     what = ["--create", "--if-not-exists", "--topic", topic, "--partitions", str(partitions)]
     subprocess.run([*java, "--bootstrap-server", broker, *what], check=True, capture_output=True, timeout=60)
 
