@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.peers.run import ROOT, environment
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from peers.run import ROOT, environment
 
 TOOLS = (
     "pytest>=8.3",

@@ -12,7 +12,7 @@ from openai_safety_otel.demo.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument
 
-ASK = {"model": "gpt-5", "input": "hello"}
+ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 
 
 def _public(value: Any) -> tuple[str, str, list[str]]:

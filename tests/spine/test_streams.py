@@ -18,8 +18,8 @@ from openai_safety_otel.demo.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 
-ASK = {"model": "gpt-5", "input": "hello"}
-CHAT = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
+ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
+CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.webhooks.bench import Bench, CaseApi
+from webhooks.bench import Bench, CaseApi
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from openai_safety_otel.cli.group import app
 from openai_safety_otel.journal import Journal, open_journal
-from tests.webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
+from webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
 
 Start = Callable[..., "Served"]
 

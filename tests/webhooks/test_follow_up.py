@@ -25,7 +25,7 @@ from openai_safety_otel.webhooks.drill import drill_envelope
 from openai_safety_otel.webhooks.follow_up import Pace
 from openai_safety_otel.webhooks.notify import DEFAULT_TEMPLATE, Notifier
 from openai_safety_otel.webhooks.suspend import ListSuspender
-from tests.webhooks.bench import (
+from webhooks.bench import (
     CASE,
     FAST,
     HANG,

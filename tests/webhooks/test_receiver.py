@@ -19,7 +19,7 @@ from openai_safety_otel.journal import JournalError, Notice, open_journal
 from openai_safety_otel.webhooks.drill import signed_headers
 from openai_safety_otel.webhooks.receiver import MAX_BODY_BYTES
 from openai_safety_otel.webhooks.verify import signing_secrets
-from tests.webhooks.bench import CASE, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
+from webhooks.bench import CASE, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
 
 Make = Callable[..., Bench]
 WARNING = json.dumps(warning()).encode()
