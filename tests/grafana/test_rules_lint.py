@@ -143,13 +143,13 @@ def _checks(name: str) -> Iterator[tuple[dict[str, Any], bool]]:
 
 @pytest.mark.parametrize("name", METRIC_ALERTS)
 def test_each_metric_alert_is_seen_firing_and_silent(name: str) -> None:
-    """promtool sees each alert fire and stay silent."""
+    """Each alert is seen firing and silent by promtool."""
     assert {fires for _, fires in _checks(name)} == {True, False}
 
 
 @pytest.mark.parametrize("name", [name for name in METRIC_ALERTS if name not in DISAPPEARS])
 def test_each_metric_alert_fires_from_no_series(name: str) -> None:
-    """promtool sees each alert fire although some series of it did not exist when the test began."""
+    """Each alert fires although some series of it did not exist when the test began."""
     assert any(
         fires and any(series["values"].startswith("_") for series in case["input_series"])
         for case, fires in _checks(name)
