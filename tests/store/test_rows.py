@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.store.events import Events
+from openai_safety_otel.store.files import open_files
+from openai_safety_otel.store.rows import RowWriter, Skipped
+from openai_safety_otel.store.schema import ATTRIBUTE_COLUMNS, COLUMNS, CONTENT, column_name
+from support.events import ANN, BOB, NOON, batch, call, flagged, lines
+
+
+def opened(tmp_path: Path, content: bytes) -> Events:
+    (tmp_path / "e.jsonl").write_bytes(content)
+    return open_files([tmp_path], keep_copies=False)
+
+
+def test_columns_are_the_contract() -> None:
+    """Every attribute has one column of its own name, but content, which no table holds."""
+    names = [column.name for column in COLUMNS]
+    assert len(names) == len(set(names))
+    kept = {column.source for column in ATTRIBUTE_COLUMNS}
+    assert not kept & CONTENT
+    assert {c.USER_HASH, c.BLOCK_TYPE, *c.SCORES["output"].values()} <= kept
+
+
+def test_one_event_comes_back_whole(tmp_path: Path) -> None:
+    """Strings, numbers, booleans, lists, ids, time and resource of an event are read back as written."""
+    one = flagged(ANN, NOON, "hate", 0.91, RETRIES=2, FINISH_REASONS=("stop", "length"))
+    with opened(tmp_path, lines([one])) as events:
+        row = events.rows("SELECT * FROM events")[0]
+    expected: dict[str, Any] = {column_name(name): value for name, value in one.attributes.items()}
+    expected["gen_ai_response_finish_reasons"] = ["stop", "length"]
+    expected["openai_safety_moderation_input_categories"] = ["hate"]
+    assert {name: value for name, value in row.items() if value is not None and name != "row_key"} == {
+        **expected,
+        "time_ns": one.time_ns,
+        "event": "openai_safety.call",
+        "severity": "INFO",
+        "body": "test",
+        "trace_id": f"{one.trace_id:032x}",
+        "span_id": f"{one.span_id:016x}",
+        "service": "chat",
+        "environment": "test",
+    }
+
+
+def test_many_records_in_one_line_are_many_rows(tmp_path: Path) -> None:
+    """A batching exporter's line gives the same rows as one line for each event."""
+    calls = [call(ANN, NOON + number) for number in range(20)]
+    query = "SELECT * EXCLUDE row_key FROM events ORDER BY time_ns"
+    (tmp_path / "one").mkdir()
+    (tmp_path / "many").mkdir()
+    with opened(tmp_path / "one", batch(calls)) as one, opened(tmp_path / "many", lines(calls)) as many:
+        assert one.rows(query) == many.rows(query)
+        assert len(one.rows(query)) == 20
+
+
+def test_damage_is_read_past_and_counted(tmp_path: Path) -> None:
+    """Broken lines, a half-written last line, odd records and other signals are counted, the rest is read."""
+    good = [call(ANN, NOON), call(BOB, NOON + 1)]
+    first, second = lines(good).splitlines(keepends=True)
+    traces = b'{"resourceSpans":[]}\n'
+    record = {"attributes": [], "timeUnixNano": "1"}
+    foreign = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})
+    no_time = json.loads(first)
+    no_time["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0].update(
+        timeUnixNano="0", observedTimeUnixNano="0"
+    )
+    content = b"".join(
+        (
+            first,
+            b"not json\n",
+            b"\xff\xfe\x00\n",
+            b"\n   \n",
+            b"[1,2]\n",
+            traces,
+            foreign.encode() + b"\n",
+            json.dumps(no_time).encode() + b"\n",
+            b'{"resourceLogs":7}\n',
+            second,
+            second[: len(second) // 2],
+        )
+    )
+    with opened(tmp_path, content) as events:
+        assert [row["user_hash"] for row in events.rows("SELECT user_hash FROM events ORDER BY 1")] == [
+            ANN,
+            BOB,
+        ]
+        assert events.skipped == Skipped(
+            broken_lines=3, unfinished_lines=1, broken_records=1, other_records=1, other_lines=2
+        )
+
+
+def test_an_event_written_twice_counts_once(tmp_path: Path) -> None:
+    """What an exporter sent twice, or two files hold, is one event, and the repetition is counted."""
+    calls = [call(ANN, NOON + number) for number in range(3)]
+    (tmp_path / "again.jsonl").write_bytes(batch(calls[:2]))
+    with opened(tmp_path, lines(calls) + lines(calls[:1])) as events:
+        assert events.rows("SELECT count(*) AS n FROM events") == [{"n": 3}]
+        assert events.skipped.duplicates == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'quo"te',
+        "com,ma",
+        "new\nline",
+        "carriage\rreturn",
+        "tab\t",
+        "nul\x00",
+        "back\\slash",
+        "{brace}",
+        "[",
+        "null",
+        "",
+        "=cmd()",
+        "ünï",
+        "'; DROP TABLE events; --",
+        "x" * 600_000,
+    ],
+)
+def test_any_text_stays_in_its_field(tmp_path: Path, value: str) -> None:
+    """No text in a telemetry field moves or breaks another field of its row."""
+    with opened(tmp_path, lines([call(ANN, NOON, REQUEST_MODEL=value, RESPONSE_MODEL="after")])) as events:
+        row = events.rows(
+            "SELECT gen_ai_request_model AS m, gen_ai_response_model AS r, user_hash AS u FROM events"
+        )[0]
+    expected = value.replace("\x00", "")[: 20_000 if len(value) > 500_000 else None]
+    assert row == {"m": expected, "r": "after", "u": ANN}
+
+
+def test_values_of_a_wrong_type_are_no_values(tmp_path: Path) -> None:
+    """A number that is none (a newer version's, NaN, an attack) is empty, and its row stays."""
+    line = lines([call(ANN, NOON, RETRIES=1, TEMPERATURE=0.5)]).decode()
+    line = line.replace('{"intValue":"1"}', '{"stringValue":"many"}').replace(
+        '{"doubleValue":0.5}', '{"doubleValue":"NaN"}'
+    )
+    with opened(tmp_path, line.encode()) as events:
+        assert events.rows(
+            "SELECT openai_safety_retries AS r, gen_ai_request_temperature AS t FROM events"
+        ) == [{"r": None, "t": None}]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4)
+    ),
+    max_leaves=10,
+)
+records = st.fixed_dictionaries(
+    {},
+    optional={
+        "timeUnixNano": json_values,
+        "eventName": st.just(c.CALL_EVENT) | json_values,
+        "body": json_values,
+        "attributes": st.lists(st.fixed_dictionaries({}, optional={"key": json_values, "value": json_values}))
+        | json_values,
+    },
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(records, max_size=3) | json_values)
+def test_no_json_breaks_the_reader(found: Any) -> None:
+    """Whatever stands in a line, it gives rows of the right width or a count, never an exception."""
+    rows: list[bytes] = []
+    writer = RowWriter(rows.append)
+    writer.line(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": found}]}]}).encode())
+    assert all(row.count(b"\n") >= 1 for row in rows)
