@@ -330,12 +330,13 @@ async def test_tasks_threads_and_executors(
 ) -> None:
     """Tasks and `to_thread` carry the end user by themselves, executors with `carry`, and none leaks."""
     instrument()
+    create: Any = client.responses.create
     with end_user("u42"):
         await asyncio.create_task(async_client.responses.create(**ASK))
-        await asyncio.to_thread(client.responses.create, **ASK)
+        await asyncio.to_thread(create, **ASK)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(carry(client.responses.create), **ASK).result()
-            pool.submit(client.responses.create, **ASK).result()
+            pool.submit(carry(create), **ASK).result()
+            pool.submit(create, **ASK).result()
     await async_client.responses.create(**ASK)
     assert [U42, U42, U42, None, None] == [value for value, _, _ in who(telemetry)]
 

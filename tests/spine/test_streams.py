@@ -187,7 +187,7 @@ async def test_async_break_closes_the_connection_as_before(
         iterator: Any = stream._iterator
         await anext(iterator)
         await iterator.aclose()
-        return stream.response.is_closed
+        return bool(stream.response.is_closed)
 
     observed = await closed()
     assert ["abandoned"] == outcomes(telemetry)
@@ -221,7 +221,7 @@ def test_without_a_stream_class(client: openai.OpenAI, telemetry: Telemetry) -> 
 def test_parsed_to_another_class(client: openai.OpenAI, telemetry: Telemetry) -> None:
     """A raw stream parsed to the app's own class is read from the bytes, once."""
     raw = client.responses.with_raw_response.create(**ASK, stream=True)
-    assert len(list(raw.parse(to=openai.Stream[openai.types.responses.Response]))) > 1  # type: ignore[type-var]
+    assert len(list(raw.parse(to=openai.Stream[openai.types.responses.Response]))) > 1
     assert ["completed"] == outcomes(telemetry)
 
 
