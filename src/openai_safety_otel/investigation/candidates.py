@@ -33,10 +33,14 @@ def from_csv(source: BinaryIO, column: str) -> Iterator[bytes]:
     Raises:
         CandidatesError: there is no such column.
     """
-    reader = csv.DictReader(io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline=""))
-    if column not in (reader.fieldnames or ()):
-        raise CandidatesError(f"no column {column!r}; there are: {', '.join(reader.fieldnames or ())}")
-    yield from _blocks(row[column] for row in reader)
+    text = io.TextIOWrapper(source, encoding="utf-8", errors="replace", newline="")
+    try:
+        reader = csv.DictReader(text)
+        if column not in (reader.fieldnames or ()):
+            raise CandidatesError(f"no column {column!r}; there are: {', '.join(reader.fieldnames or ())}")
+        yield from _blocks(row[column] for row in reader)
+    finally:
+        text.detach()  # the file is its opener's to close
 
 
 def from_sql(url: str, query: str) -> tuple[int | None, Iterator[bytes]]:

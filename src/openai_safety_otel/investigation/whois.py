@@ -7,8 +7,9 @@ import hmac
 import importlib
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -71,7 +72,7 @@ def load_scheme(name: str) -> Scheme:
 
 def search(block: bytes, recipe: Recipe) -> tuple[int, Match | None]:
     """How many candidates a block of lines has, and the one that matches."""
-    values = block.replace(b"\r\n", b"\n").split(b"\n")
+    values = block.replace(b"\r\n", b"\n").removesuffix(b"\r").split(b"\n")
     raw = recipe.target.encode("utf-8", "surrogatepass")
     if raw in values:  # the product sends the user id itself
         return len(values), Match(recipe.target, "raw", None)
@@ -128,16 +129,19 @@ def whois(
         progress: told how many candidates were tried so far.
     """
     tried = 0
-    for count, match in _results(iter(blocks), recipe, workers):
-        tried += count
-        if progress:
-            progress(tried)
-        if match:
-            return tried, match
+    with closing(_results(iter(blocks), recipe, workers)) as results:
+        for count, match in results:
+            tried += count
+            if progress:
+                progress(tried)
+            if match:
+                return tried, match
     return tried, None
 
 
-def _results(blocks: Iterator[bytes], recipe: Recipe, workers: int) -> Iterator[tuple[int, Match | None]]:
+def _results(
+    blocks: Iterator[bytes], recipe: Recipe, workers: int
+) -> Generator[tuple[int, Match | None], None, None]:
     first = next(blocks, None)
     if first is None:
         return

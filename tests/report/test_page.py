@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.page import assets, render_page
+from openai_safety_otel.report.build import Window, build_report
+from openai_safety_otel.store.files import open_files
+from support.events import DAY, NOON, call, decision, flagged, notice, write
+
+INJECTIONS = (
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    "<img src=x onerror=alert(3)>",
+    '" onmouseover="alert(4)',
+    "{{ 7 * 7 }}",
+    "<!-- <style>*{display:none}</style>",
+    "\u2028\u2029]]>",
+)
+
+
+class Outline(HTMLParser):
+    """Elements, attributes and the texts of a page, as a browser would see them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.elements)
+
+
+def page_of(folder: Path, injected: str) -> str:
+    events = [
+        flagged(
+            f"{injected}#", NOON - 60, "hate", 0.9, REQUEST_MODEL=injected, API=injected, API_KEY_ID=injected
+        ),
+        notice("warning", NOON - 60, injected, NOTICE_REASON=injected, USER_HASH=injected),
+        decision(injected, "watch", NOON - 30),
+        call(injected, NOON - 9, OUTCOME=injected, BLOCK_TYPE=injected, IDENTIFIER_LINKED=injected),
+    ]
+    events[0].attributes[c.FLAGGED_CATEGORIES["input"]] = (injected,)
+    write(folder, events)
+    with open_files([folder], keep_copies=False) as opened:
+        return render_page(build_report(opened, Window(NOON - DAY, NOON)))
+
+
+@pytest.mark.parametrize("injected", INJECTIONS)
+def test_telemetry_never_becomes_markup(tmp_path: Path, injected: str) -> None:
+    """Whatever a field holds, the page has the same elements as with a harmless one."""
+    harmless, found = Outline(page_of(tmp_path / "a", "plain")), Outline(page_of(tmp_path / "b", injected))
+    assert [name for name, _ in found.elements] == [name for name, _ in harmless.elements]
+    handlers = {name for _, attributes in found.elements for name in attributes if name.startswith("on")}
+    assert handlers == set()
+    data = next(text for text in found.texts if text.startswith('{"days"'))
+    assert {"<", ">", "&", "\u2028", "\u2029"} & set(data) == set()
+    people = json.loads(data)["people"]
+    assert people[0]["models"] == [injected]
+
+
+def test_policy_allows_these_scripts_and_nothing_else(tmp_path: Path) -> None:
+    """Every script and style of the page is named in the policy by its hash; nothing comes from elsewhere."""
+    page = page_of(tmp_path, "plain")
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    outline = Outline(page)
+    assert [
+        name
+        for tag, a in outline.elements
+        for name in a
+        if name in ("src", "href") and a[name] != "#identifiers"
+    ] == []
+    assert (outline.count("script"), outline.count("style")) == (4, 1)
+    assert len(re.findall("sha256-", policy[1])) == 5
+
+
+@pytest.mark.parametrize("name", assets.VENDORED)
+def test_vendored_files_are_what_their_packages_ship(name: str) -> None:
+    """The embedded chart library is byte for byte the published one, and its licence lies beside it."""
+    assert hashlib.sha256(assets.text(f"vendor/{name}").encode()).hexdigest() == assets.VENDORED[name]
+    assert "Permission to use, copy, modify" in assets.text(
+        f"vendor/{name.split('.', maxsplit=1)[0]}-LICENSE.txt"
+    )
+
+
+def test_charts_have_words_and_tables(tmp_path: Path) -> None:
+    """Each drawing has a label that says its content, and the tables behind it hold the numbers."""
+    outline = Outline(page_of(tmp_path, "plain"))
+    labels = [a["aria-label"] for tag, a in outline.elements if tag == "figure"]
+    assert labels == [
+        "1 identifiers with scores; the highest is 0.90, of plain#.",
+        "In all: 1 enforcement, 1 flagged. A flagged call may also be blocked or refused, and counts as both.",
+        "No call was flagged; faint cells show the highest score.",
+    ]
+    assert outline.count("table") == 4
