@@ -237,8 +237,6 @@ def _record(result: dict[str, Any], asked: Asked | None, settings: Settings) -> 
         record.end = "raised"
     elif isinstance(body, dict):
         read_response(record, body)
-        echo = body.get(PLACE)  # a Responses answer says for whom it was made
-        record.echoed_identifier = echo if isinstance(echo, str) else record.echoed_identifier
     return record
 
 

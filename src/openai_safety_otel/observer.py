@@ -143,9 +143,14 @@ class Observer:
         read_request(record, body_of(sent))
         return sent
 
+    def _watched(self, record: CallRecord) -> bool:
+        """Whether a `watch` decision asks for the scores of this end user's calls."""
+        entry = self.guard.check(record.identity) if self.guard is not None else None
+        return entry is not None and entry.action == "watch"
+
     def _moderated(self, record: CallRecord, endpoint: Endpoint, options: Any) -> Any:
         """Ask for inline moderation where the setting says so and the app did not."""
-        if self.settings.moderation != "score" or not endpoint.moderatable:
+        if not endpoint.moderatable or not (self.settings.moderation == "score" or self._watched(record)):
             return options
         body = body_of(options)
         if "moderation" in body or not self.delivery.allowed(record.host):
@@ -188,6 +193,8 @@ class Observer:
 
     def _follow_up(self, call: Call, outcome: Outcome) -> None:
         record = call.record
+        if record.oversized:
+            self.signals.metrics.dropped("facts", "oversized_body", record.oversized)
         if self.guard is not None:
             self.guard.seen(record.identity, outcome)
         if call.endpoint.operation == "create_client_secret" and outcome.name == "completed":

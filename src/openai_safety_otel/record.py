@@ -103,7 +103,7 @@ class CallRecord:
     request_model: str | None = None
     response_model: str | None = None
     response_id: str | None = None
-    echoed_identifier: str | None = None
+    echoed_identifier: str | None = field(default=None, repr=False)
     streaming: bool = False
     background: bool = False
     status: str | None = None

@@ -150,7 +150,9 @@ class Settings:
         "open", _one_of("open", "closed"), "`closed` refuses identified calls while the list cannot be read"
     )
     auto_suspend: str = setting(
-        "off", _text, "`off`, `provider` (on identifier_blocked), or `N/SECONDS` enforcement blocks"
+        "off",
+        _text,
+        "`off`, `provider` (on identifier_blocked), or `N/SECONDS` enforcement blocks, or both with a comma",
     )
     filter: str | None = setting(
         None, _text, "`module:function` run before calls under a filter decision; default: the Moderation API"

@@ -65,6 +65,8 @@ def read_common(record: CallRecord, body: object) -> None:
             standard[name] = found
     record.response_id = _text(standard.get(c.RESPONSE_ID))
     record.response_model = _text(standard.get(c.RESPONSE_MODEL))
+    # Perhaps raw: it is shown only as `shown_identity` allows.
+    record.echoed_identifier = _text(get(body, "safety_identifier")) or record.echoed_identifier
 
 
 def _text(value: object) -> str | None:
