@@ -14,7 +14,7 @@ PACKAGE = "openai_safety_otel"
 LEVELS = (
     {"conventions", "harmless", "masking"},
     {"record", "settings"},
-    {"identifier", "extract", "streams", "suspended"},
+    {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "outcome"},
     {"signals", "suspensions", "decisions"},
     {"deliver", "store", "evidence", "filtering", "guard", "peers", "silence"},

@@ -38,6 +38,11 @@ def last_response_id() -> str | None:
     return _last_response.get()
 
 
+def forget_last_response() -> None:
+    """A request begins: in a thread that served others, their last response is none of its own."""
+    _last_response.set(None)
+
+
 def current_call() -> Call | None:
     """The call that the inner hooks belong to."""
     return _current.get()

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from openai_safety_otel.conventions import IdentifierSource
+from openai_safety_otel.place import Holder, current_place
 from openai_safety_otel.record import Identity
 
 MIN_KEY_BYTES = 32
@@ -108,42 +109,10 @@ def unkeyed_short(value: str) -> str:
 # --- the current end user ----------------------------------------------------------------------------------
 
 
-class Holder:
-    """A mutable place for a request's end user, shared by every context copied from the request's.
-
-    A framework that runs a sync dependency in a worker thread gives it a *copy* of the context: a value set
-    there is lost, but a change of this shared object is seen.
-    """
-
-    __slots__ = ("user",)
-
-    def __init__(self, user: EndUser | None = None) -> None:
-        self.user = user
-
-
-_current: contextvars.ContextVar[EndUser | Holder | None] = contextvars.ContextVar(
-    "openai_safety_end_user", default=None
-)
-
-
 def current_end_user() -> EndUser | None:
     """The end user of the running context, or None."""
-    found = _current.get()
+    found = current_place.get()
     return found.user if isinstance(found, Holder) else found
-
-
-def begin_request(user: EndUser | None) -> tuple[Holder, EndUser | Holder | None]:
-    """Start a request's shared holder in this context; what was there before is for `end_request`."""
-    previous = _current.get()
-    holder = Holder(user)
-    _current.set(holder)
-    return holder, previous
-
-
-def end_request(holder: Holder, previous: EndUser | Holder | None) -> None:
-    """Put back what was there before the request, unless this is another context."""
-    if _current.get() is holder:
-        _current.set(previous)
 
 
 def set_end_user(
@@ -162,11 +131,14 @@ def set_end_user(
         system: the name of a job that no person caused.
     """
     person = as_end_user(user, session=session, identifier=identifier, system=system)
-    place = _current.get()
-    if isinstance(place, Holder):
+    place = current_place.get()
+    if not isinstance(place, Holder):
+        current_place.set(person)
+        return
+    # Both: the request hears of it, and this context (one of several tasks, perhaps) keeps its own.
+    if place.vacant or (place.request and place.foreign):
         place.user = person
-    else:
-        _current.set(person)
+    current_place.set(place.again(person))
 
 
 def as_end_user(
@@ -198,11 +170,15 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
         system: str | None = None,
     ) -> None:
         self._person = as_end_user(user, session=session, identifier=identifier, system=system)
-        self._previous: list[EndUser | Holder | None] = []
 
     def __enter__(self) -> EndUser | None:
-        self._previous.append(_current.get())
-        _current.set(self._person)
+        before = current_place.get()
+        block = Holder(self._person, before, self)
+        if isinstance(before, Holder) and before.foreign and before.vacant and self._person:
+            # A sync dependency that yields in a worker thread: the request's own context gets to know.
+            block.filled = (before, before.user)
+            before.user = self._person
+        current_place.set(block)
         return self._person
 
     def __exit__(
@@ -211,9 +187,15 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        previous = self._previous.pop() if self._previous else None
-        if _current.get() is self._person:
-            _current.set(previous)
+        place = current_place.get()
+        if not isinstance(place, Holder):
+            return
+        if place.opener is not self:
+            place.leave(self)
+            return
+        if place.filled:
+            place.filled[0].user = place.filled[1]
+        current_place.set(place.outside())
 
     async def __aenter__(self) -> EndUser | None:
         return self.__enter__()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sized
 from typing import Any
 
-from openai_safety_otel.identifier import (
-    EndUser,
-    Holder,
-    as_end_user,
-    begin_request,
-    end_request,
-)
+from openai_safety_otel.call import forget_last_response
+from openai_safety_otel.identifier import EndUser, as_end_user
+from openai_safety_otel.place import Holder, begin_request, end_request
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
@@ -49,12 +45,13 @@ class SafetyMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        holder, previous = begin_request(None)
+        holder = begin_request(None)
+        forget_last_response()
         try:
             holder.user = await self._user(scope)
             await self.app(scope, receive, send)
         finally:
-            end_request(holder, previous)
+            end_request(holder)
 
     async def _user(self, scope: Scope) -> EndUser | None:
         try:
@@ -74,13 +71,19 @@ class SafetyWsgiMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        holder, previous = begin_request(None)
+        holder = begin_request(None)
+        forget_last_response()
         try:
             holder.user = self._user(environ)
-            return _Body(self.app(environ, start_response), holder, previous)
+            body = self.app(environ, start_response)
         except BaseException:
-            end_request(holder, previous)
+            end_request(holder)
             raise
+        wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(wrapper, type) and isinstance(body, wrapper):
+            end_request(holder)  # the server sends a file in its own way, if it sees that it is one
+            return body
+        return _SizedBody(body, holder) if isinstance(body, Sized) else _Body(body, holder)
 
     def _user(self, environ: dict[str, Any]) -> EndUser | None:
         try:
@@ -93,10 +96,9 @@ class SafetyWsgiMiddleware:
 class _Body:
     """A response body that gives the end user back when the server closes it."""
 
-    def __init__(self, body: Iterable[bytes], holder: Holder, previous: EndUser | Holder | None) -> None:
+    def __init__(self, body: Iterable[bytes], holder: Holder) -> None:
         self._body = body
         self._holder = holder
-        self._previous = previous
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
@@ -108,4 +110,15 @@ class _Body:
             if close is not None:
                 close()
         finally:
-            end_request(self._holder, self._previous)
+            end_request(self._holder)
+
+
+class _SizedBody(_Body):
+    """A body whose length the server may ask for, to say how long the response is."""
+
+    def __init__(self, body: Iterable[bytes], holder: Holder) -> None:
+        super().__init__(body, holder)
+        self._count = len(body) if isinstance(body, Sized) else 0
+
+    def __len__(self) -> int:
+        return self._count
