@@ -77,6 +77,16 @@ def calls_by_identifier(loki: str, service: str, *, window: str = "24h") -> Coun
     )
 
 
+def distinct_calls(loki: str, service: str, *, window: str = "24h") -> tuple[Counter[tuple[str, str]], int]:
+    """The same by response id, each counted once, and how many entries are repetitions of a stored one."""
+    selector = f'{{service_name="{service}"}} | event_name="openai_safety.call"'
+    names = "user_hash, openai_safety_outcome, gen_ai_response_id"
+    once = f"sum by ({names}) (count_over_time({selector} [{window}]))"
+    rows = logql(loki, once, at=time.time() + 60)
+    keys = ((row["metric"].get("user_hash", ""), row["metric"]["openai_safety_outcome"]) for row in rows)
+    return Counter(keys), sum(int(row["value"][1]) - 1 for row in rows)
+
+
 def promql(prometheus: str, query: str) -> list[dict[str, Any]]:
     """An instant PromQL question: its result list."""
     return list(get(prometheus, "/api/v1/query", {"query": query})["data"]["result"])
