@@ -70,9 +70,15 @@ def enforcement_blocks(at: Scope) -> str:
     return _whole(_calls(at, BLOCKED, ENFORCED, streams=SAFETY))
 
 
-def refused(at: Scope) -> str:
-    """Calls a model refused."""
-    return _whole(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY))
+def refusals_by_api(at: Scope) -> str:
+    """Calls a model refused, by API."""
+    return count(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), AUTO, names.field(c.API))
+
+
+def flagged_by_category(at: Scope, direction: c.Direction) -> str:
+    """Flagged calls by the set of categories flagged together."""
+    lines = _calls(at, _flagged(direction), streams=SAFETY)
+    return count(lines, AUTO, names.field(c.FLAGGED_CATEGORIES[direction]))
 
 
 def flagged_by_api(at: Scope, direction: c.Direction) -> str:

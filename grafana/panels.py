@@ -164,6 +164,9 @@ class Column:
 
 
 VALUE: Final = "Value"
+_SAME: Final = {
+    VALUE: (VALUE, "Value #A")
+}  # Prometheus calls the column by the first name, Loki by the second
 
 
 def listing(
@@ -199,10 +202,11 @@ def log_table(
 
 def _columns(panel: Any, columns: Mapping[str, Column]) -> None:
     panel.show_header(True)
+    named = {name: column for key, column in columns.items() for name in _SAME.get(key, (key,))}
     options = {
-        "includeByName": dict.fromkeys(columns, True),
-        "indexByName": {name: at for at, name in enumerate(columns)},
-        "renameByName": {name: column.title for name, column in columns.items()},
+        "includeByName": dict.fromkeys(named, True),
+        "indexByName": {name: at for at, name in enumerate(named)},
+        "renameByName": {name: column.title for name, column in named.items()},
     }
     panel.with_transformation(DataTransformerConfig("organize", options=options))
     for column in columns.values():

@@ -132,7 +132,7 @@ def _judged() -> frame.Row:
     linked = {
         names.field(c.USER_HASH): p.Column("Identifier", links=(frame.TO_IDENTIFIER,)),
         names.field(c.IDENTIFIER_LINKED): p.Column("Linked session", links=(frame.TO_IDENTIFIER,)),
-        "Value #A": p.Column("Calls", unit="short", width=90),
+        p.VALUE: p.Column("Calls", unit="short", width=90),
     }
     return (
         "What was found",

@@ -105,12 +105,33 @@ def _consequences() -> frame.Row:
         (
             (
                 p.graph(
+                    "Flagged categories",
+                    "Flagged categories a second; all kinds of traffic.",
+                    metric(
+                        m.flags_by_category(HERE), "{{openai_safety_category}} ({{openai_safety_direction}})"
+                    ),
+                    unit="cps",
+                ),
+                6,
+            ),
+            (
+                p.graph(
+                    "Refused share by API",
+                    "Calls in which the model refused, as a share of all calls.",
+                    metric(m.refused_share(HERE), "{{openai_safety_api}}"),
+                    unit="percentunit",
+                    link=frame.runbook("refusalshareup"),
+                ),
+                6,
+            ),
+            (
+                p.graph(
                     "Calls by outcome",
                     "Calls a second by how they ended.",
                     metric(m.calls_by_outcome(HERE), "{{openai_safety_outcome}}"),
                     unit="cps",
                 ),
-                8,
+                6,
             ),
             (
                 p.graph(
@@ -120,16 +141,7 @@ def _consequences() -> frame.Row:
                     unit="s",
                     link=frame.runbook("possiblehold"),
                 ),
-                8,
-            ),
-            (
-                p.graph(
-                    "User reports",
-                    "Answers that users of the product reported, by reason.",
-                    events(q.user_reports(HERE), "{{openai_safety_report_reason}}"),
-                    bars=True,
-                ),
-                8,
+                6,
             ),
         ),
         7,

@@ -88,7 +88,7 @@ def _blocks() -> frame.Row:
         names.field(c.BLOCK_CLASS): p.Column("Class"),
         names.field(c.BLOCK_TYPE): p.Column("Type"),
         names.field(c.API): p.Column("API"),
-        "Value #A": p.Column("Calls", unit="short"),
+        p.VALUE: p.Column("Calls", unit="short"),
     }
     return (
         "Blocks and notices",
@@ -130,7 +130,7 @@ def _coverage() -> frame.Row:
         names.field(c.API): p.Column("API"),
         names.field(c.IDENTIFIER_SOURCE): p.Column("Identifier from"),
         names.field(c.IDENTIFIER_DELIVERY): p.Column("Delivery"),
-        "Value": p.Column("Calls", unit="short"),
+        p.VALUE: p.Column("Calls", unit="short"),
     }
     return (
         "Coverage and its causes",
@@ -172,10 +172,14 @@ def _coverage() -> frame.Row:
 
 
 def _flags() -> frame.Row:
+    flagged = [
+        events(q.flagged_by_category(HERE, d), f"{d} {{{{{names.field(c.FLAGGED_CATEGORIES[d])}}}}}")
+        for d in c.DIRECTIONS
+    ]
     waits = {
         names.field(c.USER_HASH): _WHO,
         names.field(c.REQUEST_MODEL): p.Column("Model"),
-        "Value #A": p.Column("Median wait", unit="s"),
+        p.VALUE: p.Column("Median wait", unit="s"),
     }
     return (
         "Flags, refusals, holds",
@@ -183,21 +187,19 @@ def _flags() -> frame.Row:
             (
                 p.graph(
                     "Flagged by category",
-                    "Flagged categories a second; all kinds of traffic.",
-                    metric(
-                        m.flags_by_category(HERE), "{{openai_safety_category}} ({{openai_safety_direction}})"
-                    ),
-                    unit="cps",
+                    "Flagged calls, by direction and the set of categories flagged together.",
+                    *flagged,
+                    bars=True,
                     link=frame.runbook("flaggedshareup"),
                 ),
                 8,
             ),
             (
                 p.graph(
-                    "Refused share by API",
-                    "Calls in which the model refused, as a share of all calls.",
-                    metric(m.refused_share(HERE), "{{openai_safety_api}}"),
-                    unit="percentunit",
+                    "Refusals by API",
+                    "Calls in which the model refused; as a share of all calls on the dashboard Moderation.",
+                    events(q.refusals_by_api(HERE), "{{openai_safety_api}}"),
+                    bars=True,
                     link=frame.runbook("refusalshareup"),
                 ),
                 8,
@@ -221,7 +223,7 @@ def _who() -> frame.Row:
     key = {
         names.SERVICE: p.Column("Service"),
         names.field(c.API_KEY_ID): p.Column("API key"),
-        "Value #A": p.Column("Blocked share", unit="percentunit"),
+        p.VALUE: p.Column("Blocked share", unit="percentunit"),
     }
     ranked = {names.field(c.USER_HASH): _WHO}
     return (
@@ -232,7 +234,7 @@ def _who() -> frame.Row:
                     "Top identifiers by enforcement blocks",
                     "The ten identifiers with most enforcement blocks in this range.",
                     events(q.top_by_blocks(HERE), instant=True),
-                    {**ranked, "Value #A": p.Column("Blocks", unit="short", width=90)},
+                    {**ranked, p.VALUE: p.Column("Blocks", unit="short", width=90)},
                 ),
                 8,
             ),
@@ -241,7 +243,7 @@ def _who() -> frame.Row:
                     "Top identifiers by flagged input",
                     "The ten identifiers with most flagged inputs in this range.",
                     events(q.top_by_flags(HERE, "input"), instant=True),
-                    {**ranked, "Value #A": p.Column("Flagged", unit="short", width=90)},
+                    {**ranked, p.VALUE: p.Column("Flagged", unit="short", width=90)},
                 ),
                 8,
             ),

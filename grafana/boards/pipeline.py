@@ -21,7 +21,7 @@ def _instrumentation() -> frame.Row:
         names.field(c.SDK_VERSION): p.Column("openai"),
         names.field(c.HOOK_STATE): p.Column("Hook"),
         names.field(c.IDENTIFIER_KEY_ID): p.Column("Key id"),
-        "Value": p.Column("Processes", unit="short"),
+        p.VALUE: p.Column("Processes", unit="short"),
     }
     return (
         "Instrumentation",
@@ -126,7 +126,7 @@ def _arrivals() -> frame.Row:
                     events(q.events_by_stream(HERE), "{{openai_safety_stream}}"),
                     bars=True,
                 ),
-                6,
+                5,
             ),
             (
                 p.graph(
@@ -136,7 +136,7 @@ def _arrivals() -> frame.Row:
                     unit="cps",
                     link=frame.runbook("webhooksignaturefailures"),
                 ),
-                6,
+                5,
             ),
             (
                 p.graph(
@@ -145,7 +145,16 @@ def _arrivals() -> frame.Row:
                     events(q.notices_by_type(HERE), "{{openai_safety_notice_type}}"),
                     bars=True,
                 ),
-                6,
+                5,
+            ),
+            (
+                p.graph(
+                    "User reports",
+                    "Answers that users of the product reported, by reason.",
+                    events(q.user_reports(HERE), "{{openai_safety_report_reason}}"),
+                    bars=True,
+                ),
+                4,
             ),
             (
                 p.graph(
@@ -155,7 +164,7 @@ def _arrivals() -> frame.Row:
                     unit="percentunit",
                     most=1,
                 ),
-                6,
+                5,
             ),
         ),
         8,
