@@ -19,7 +19,7 @@ TOOLS = (
 )
 STUB = ("fastapi>=0.115", "uvicorn>=0.30", "websockets>=13", "httpx>=0.27,<1")
 # The newest OpenTelemetry that opentelemetry-distro can have, and the newest without it.
-WITH_DISTRO = ("opentelemetry-sdk==1.45.1", "opentelemetry-instrumentation==0.66b1")
+WITH_DISTRO = ("opentelemetry-sdk==1.45.1", "opentelemetry-distro==0.66b1")
 NEWEST = ("opentelemetry-sdk==1.45.2", "opentelemetry-instrumentation==0.66b2")
 CELLS = {
     "1.66.5": WITH_DISTRO,

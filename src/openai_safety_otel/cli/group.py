@@ -13,11 +13,11 @@ from openai_safety_otel.cli import VERBS
 class Verbs(click.Group):
     """A click group over the table of verbs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Verbs in the table's order."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the verb's command."""
         place = VERBS.get(cmd_name)
         if place is None:
