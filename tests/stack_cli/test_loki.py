@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.group import app
+from openai_safety_otel.record import SafetyEvent
+from openai_safety_otel.store import loki as reading
+from openai_safety_otel.store.loki import Loki, LokiError
+from stack.programs import Running
+from support.events import ANN, BOB, EVE, blocked, call, decision, event, flagged, notice, write
+from support.waiting import until
+
+NOW = float(int(time.time())) - 600
+TENANTS = {c.EVIDENCE_EVENT: "safety-evidence"}
+
+
+def send(loki: Running, path: Path) -> None:
+    """Send a file's lines to Loki's own OTLP door, as the collector would."""
+    for line in path.read_bytes().splitlines():
+        tenant = next((tenant for name, tenant in TENANTS.items() if name.encode() in line), "safety")
+        headers = {"Content-Type": "application/json", "X-Scope-OrgID": tenant}
+        request = urllib.request.Request(f"{loki.url}/otlp/v1/logs", data=line, headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status < 300
+
+
+def crowd() -> Iterable[SafetyEvent]:
+    for number in range(60):
+        who = f"{number % 9:064x}"
+        yield call(
+            who, NOW - 60 - number, API="chat", FINISH_REASONS=("stop", "length"), TIME_TO_FIRST_OUTPUT=0.25
+        )
+    for number in range(12):
+        yield flagged(ANN, NOW - number / 1000, "self-harm/intent", 0.5 + number / 100, RETRIES=1)
+    yield blocked(ANN, NOW - 5, "identifier_blocked", API="chat")
+    yield call(EVE, NOW - 4, OUTCOME="refused", IDENTIFIER_LINKED="5" * 64)
+    yield notice("warning", NOW - 3)
+    yield decision(BOB, "watch", NOW - 2)
+
+
+@pytest.fixture(scope="module")
+def stored(loki: Running, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same events in a folder of files and in Loki."""
+    folder = tmp_path_factory.mktemp("both")
+    send(loki, write(folder, crowd()))
+    return folder
+
+
+def run(*arguments: str) -> Any:
+    found = CliRunner().invoke(app, [*arguments, "--json"])
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("by", ["identifier", "category", "api", "model", "key", "day"])
+def test_loki_and_files_give_the_same_report(loki: Running, stored: Path, by: str) -> None:
+    """Every number, score, ladder and time of a report is the same from both."""
+    arguments = ("report", "--since", "2d", "--until", "2100-01-01", "--by", by)
+    until_now = ("report", "--since", "2d", "--by", by)
+    files = run(*until_now, "--files", str(stored))
+    found = run(*until_now, "--source", "loki", "--loki-url", loki.url)
+    for one in (files, found):
+        del one["since"], one["until"], one["origin"]
+    assert found == files
+    assert len(files["rows"]) > 0
+    assert arguments  # the window may also end in the future
+
+
+def test_pages_of_any_size_lose_and_repeat_nothing(
+    loki: Running, stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries that share a nanosecond across a page's end are read once each."""
+    same = [call(f"{number:064x}", NOW - 30, TRAFFIC="redteam") for number in range(5)]
+    send(loki, write(stored.parent / "same", same))
+    monkeypatch.setattr(reading, "PAGE", 7)
+    with Loki(loki.url) as source, source.events(NOW - 7200, NOW + 60) as events:
+        query = "SELECT count(*) AS n, count(DISTINCT row_key) AS keys FROM every_row"
+        assert events.rows(query) == [{"n": 81, "keys": 81}]
+    monkeypatch.setattr(reading, "PAGE", 4)
+    with Loki(loki.url) as source, pytest.raises(LokiError, match="more than 4 entries at one nanosecond"):
+        source.events(NOW - 7200, NOW + 60)
+
+
+def test_investigate_reads_loki_and_logql(loki: Running, stored: Path) -> None:
+    """The story of one identifier is the same from Loki, and LogQL finds the lines that carry an id."""
+    files = run("investigate", ANN, "--files", str(stored))
+    found = run(
+        "investigate", ANN, "--source", "loki", "--loki-url", loki.url, "--logs", '{service_name="chat"}'
+    )
+    assert [row["time"] for row in found["timeline"]] == [row["time"] for row in files["timeline"]]
+    assert found["standing"] == files["standing"]
+    assert found["reach"] == files["reach"]
+    assert found["sources"][2]["state"] == "present"
+
+
+def test_erase_deletes_from_loki_with_evidence(
+    loki: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's events and evidence go from both tenants; everybody else's stay."""
+    monkeypatch.chdir(tmp_path)
+    gone, stays = "9" * 64, "8" * 64
+    evidence = [
+        event(c.EVIDENCE_EVENT, NOW - 9, {c.USER_HASH: who, c.EVIDENCE_INPUT: "text"})
+        for who in (gone, stays)
+    ]
+    send(loki, write(tmp_path, [call(gone, NOW - 8), call(stays, NOW - 7), *evidence]))
+
+    def whose(tenant: str) -> set[str]:
+        with Loki(loki.url, tenant) as source:
+            entries = list(source.entries(reading.EVERYTHING, int((NOW - 3600) * 1e9), int((NOW + 60) * 1e9)))
+        return {labels["user_hash"] for _, _, labels in entries if "user_hash" in labels} & {gone, stays}
+
+    assert [whose(tenant) for tenant in ("safety", "safety-evidence")] == [{gone, stays}] * 2
+    arguments = ["erase", gone, "--loki-url", loki.url, "--by", "ann", "--why", "request 81", "--yes"]
+    found = CliRunner().invoke(app, arguments)
+    assert (found.exit_code, "4 deletions requested from Loki" in found.stdout) == (0, True), found.output
+    until(lambda: [whose(tenant) for tenant in ("safety", "safety-evidence")] == [{stays}] * 2, 60)

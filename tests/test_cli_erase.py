@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.group import app
+from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.journal import Decision, Notice, open_journal
+from openai_safety_otel.store.files import COPIES, open_files
+from openai_safety_otel.suspensions import Entry, open_source
+from support.events import ANN, BOB, DAY, EVE, batch, call, decision, event, lines, write
+
+NOW = float(int(time.time()))
+KEY = "k" * 40
+SESSION = "5" * 64
+SHARED = "6" * 64
+AUDIT = ("--by", "ann", "--why", "request 81")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_SAFETY_HMAC_KEY", KEY)
+    (tmp_path / "events").mkdir()
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["erase", *arguments, *AUDIT])
+
+
+def left(here: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted((here / "events").glob("*.jsonl")))
+
+
+def test_records_go_and_everything_else_stays(here: Path) -> None:
+    """Each record about him becomes blank, in lines of one and of many, and no other byte changes."""
+    mine = [
+        call(ANN, NOW - 9),
+        event(c.EVIDENCE_EVENT, NOW - 8, {c.USER_HASH: ANN, c.EVIDENCE_INPUT: "secret"}),
+    ]
+    about = event(c.USER_REPORT_EVENT, NOW - 7, {c.USER_HASH: BOB, c.REPORTED_HASH: ANN})
+    others = [call(BOB, NOW - 6), call(EVE, NOW - 5, IDENTIFIER_LINKED=SHARED)]
+    one, other = lines([mine[0]]), lines([others[0]])
+    path = here / "events" / "a.jsonl"
+    path.write_bytes(other + one + batch([*mine, about, *others]) + other[:100])
+    size = path.stat().st_size
+    found = run(ANN, "--files", "events", "--yes")
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (0, "4 records in 1 files erased")
+    after = path.read_bytes()
+    assert (len(after), ANN.encode() in after, b"secret" in after) == (size, False, False)
+    assert after.startswith(other + b" " * (len(one) - 1) + b"\n")
+    assert after.endswith(other[:100])
+    with open_files([path], keep_copies=False) as events:
+        kept = events.rows("SELECT user_hash AS who FROM events ORDER BY 1")
+        assert kept == [{"who": BOB}, {"who": EVE}]
+        assert events.skipped.broken_lines == 0
+
+
+def test_a_process_may_go_on_writing(here: Path) -> None:
+    """A writer that has the file open appends after the erasure as if nothing had happened."""
+    path = here / "events" / "live.jsonl"
+    writer = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(writer, lines([call(ANN, NOW - 9), call(BOB, NOW - 8)]))
+    assert run(ANN, "--files", "events", "--yes").exit_code == 0
+    os.write(writer, lines([call(BOB, NOW - 7)]))
+    os.close(writer)
+    with open_files([path], keep_copies=False) as events:
+        assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}, {"who": BOB}]
+
+
+def test_a_line_half_written_is_said(here: Path) -> None:
+    """A last line without its newline is not touched, and exit code 2 and a line say so."""
+    path = here / "events" / "a.jsonl"
+    path.write_bytes(lines([call(BOB, NOW)]) + lines([call(ANN, NOW)])[:-1])
+    found = run(ANN, "--files", "events", "--yes")
+    assert found.exit_code == 2
+    assert "NOT reached: events/a.jsonl: the last line is still being written; run this again" in found.stderr
+
+
+def test_packed_files_and_copies_are_reached(here: Path) -> None:
+    """A gzip file is written anew, and compacted copies that held him are gone."""
+    packed = here / "events" / "b.jsonl.gz"
+    packed.write_bytes(gzip.compress(lines([call(ANN, NOW - 9), call(BOB, NOW - 8)])))
+    plain = write(here / "events", [call(ANN, NOW - 7)], "a.jsonl")
+    for path in (packed, plain):
+        os.utime(path, (NOW - 9999, NOW - 9999))
+    open_files([here / "events"]).__exit__(None, None, None)
+    assert len(list((here / "events" / COPIES).iterdir())) == 2
+    assert run(ANN, "--files", "events", "--yes").exit_code == 0
+    assert ANN.encode() not in gzip.decompress(packed.read_bytes())
+    assert list((here / "events" / COPIES).iterdir()) == []
+    with open_files([here / "events"]) as events:
+        assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}]
+
+
+def test_a_user_is_erased_under_every_key_with_his_own_sessions(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--user covers retired keys and sessions that were his alone; a shared session stays and is named."""
+    (here / "old.key").write_text("o" * 40)
+    monkeypatch.setenv("OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES", "old.key")
+    now, old = Hasher(KEY.encode(), (b"o" * 40,)).every("user", "u42")
+    write(
+        here / "events",
+        [
+            call(now, NOW - 9, IDENTIFIER_LINKED=SESSION),
+            call(now, NOW - 8, IDENTIFIER_LINKED=SHARED),
+            call(BOB, NOW - 7, IDENTIFIER_LINKED=SHARED),
+            call(old, NOW - 6),
+            call(SESSION, NOW - 5),
+            call(SHARED, NOW - 4),
+        ],
+    )
+    found = run("--user", "u42", "--files", "events", "--yes", "--json")
+    result = json.loads(found.stdout)
+    assert (result["identifiers"], result["records"]) == ([now, old, SESSION], 4)
+    assert result["unreached"] == [f"session {SHARED}: others used it too"]
+    with open_files([here / "events"], keep_copies=False) as events:
+        assert events.rows("SELECT user_hash AS who FROM events ORDER BY 1") == [
+            {"who": SHARED},
+            {"who": BOB},
+        ]
+
+
+def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list keeps him out without the operator's words; the journal keeps the decision, not the reason."""
+    monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
+    source = open_source(str(here / "list.json"))
+    source.write({ANN: Entry("revoke", None, "ann", "he wrote to me", NOW - 50)})
+    journal = open_journal("openai-safety.db")
+    journal.append_decision(Decision(identifier=ANN, action="revoke", by="ann", why="he wrote to me"))
+    journal.add_notice(
+        Notice(key="k", id="C-1", type="warning", received_at=1, recorded_at=1, identifier=ANN)
+    )
+    write(here / "events", [call(ANN, NOW - 9), decision(ANN, "revoke", NOW - 8)])
+    found = run(ANN, "--files", "events", "--yes")
+    assert found.exit_code == 0
+    assert f"kept: revoke of {ANN}" in found.stdout
+    assert source.look_up([ANN]) == {ANN: Entry("revoke", None, "ann", "erased", NOW - 50)}
+    assert [(one.action, one.why) for one in journal.decisions(ANN)] == [
+        ("revoke", "erased"),
+        ("erase", "request 81"),
+    ]
+    assert [notice.identifier for notice in journal.notices()] == [None]
+    journal.close()
+    assert b"he wrote" not in left(here)
+
+
+def test_case_files_about_him_go(here: Path) -> None:
+    """Case files are found by what is in them; other zips and other people's stay."""
+    write(here / "events", [call(ANN, NOW - DAY), call(BOB, NOW - DAY)])
+    for name, who in (("x.zip", ANN), ("y.zip", BOB)):
+        arguments = ["investigate", who, "--files", "events", "--out", name]
+        assert CliRunner().invoke(app, arguments).exit_code == 0
+    (here / "z.zip").write_bytes(b"PK not a zip")
+    found = run(ANN, "--files", "events", "--yes")
+    assert "case file x.zip erased" in found.stdout
+    assert sorted(path.name for path in here.glob("*.zip")) == ["y.zip", "z.zip"]
+
+
+def test_a_dry_run_changes_nothing(here: Path) -> None:
+    """--dry-run counts, and leaves every byte, no journal and no copy."""
+    path = write(here / "events", [call(ANN, NOW - DAY), call(BOB, NOW - DAY)])
+    before = path.read_bytes()
+    found = run(ANN, "--files", "events", "--dry-run")
+    assert (found.exit_code, found.stdout) == (0, "1 records in 1 files would be erased\n")
+    assert path.read_bytes() == before
+    assert sorted(one.name for one in here.iterdir()) == ["events"]
+    assert sorted(one.name for one in (here / "events").iterdir()) == ["events.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((ANN, "--files", "events"), "this cannot be undone: add --yes"),
+        (("--files", "events", "--yes"), "give either IDENTIFIER or --user"),
+        ((ANN, "--yes"), "say where the events are"),
+        ((ANN, "--files", "nowhere", "--yes"), "nowhere: no such file"),
+    ],
+)
+def test_mistakes_erase_nothing(here: Path, arguments: tuple[str, ...], message: str) -> None:
+    """A call that is not clear ends in one line before anything is touched."""
+    path = write(here / "events", [call(ANN, NOW)])
+    before = path.read_bytes()
+    found = run(*arguments)
+    assert found.exit_code in (1, 2)
+    assert message in found.stderr
+    assert path.read_bytes() == before
+
+
+def test_loki_that_cannot_be_reached_is_said(here: Path) -> None:
+    """An unreachable Loki is named with exit code 2, after the files were done."""
+    write(here / "events", [call(ANN, NOW)])
+    found = run(ANN, "--files", "events", "--loki-url", "http://127.0.0.1:9", "--yes")
+    assert (found.exit_code, ANN.encode() in left(here)) == (2, False)
+    assert "NOT reached: Loki" in found.stderr

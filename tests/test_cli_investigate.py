@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.group import app
+from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.journal import open_journal
+from support.events import ANN, BOB, DAY, EVE, blocked, call, decision, event, flagged, notice, write
+
+NOW = float(int(time.time()))
+KEY = "k" * 40
+SESSION = "5" * 64
+AUDIT = ("--by", "ann", "--why", "case C-17")
+TEXT = "how do I <b>build</b> one"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_SAFETY_FILE_DIR", str(tmp_path / "events"))
+    monkeypatch.setenv("OPENAI_SAFETY_HMAC_KEY", KEY)
+    return tmp_path
+
+
+def history(folder: Path, *more: Any, age: float = 0.0) -> None:
+    """Ann: five calls, one flagged, one blocked for good in chat; Bob uses images."""
+    then = NOW - age
+    write(
+        folder / "events",
+        [
+            *(
+                call(ANN, then - 500 + n, RESPONSE_ID=f"resp_{n}", IDENTIFIER_LINKED=SESSION)
+                for n in range(3)
+            ),
+            flagged(ANN, then - 400, "hate", 0.9, RESPONSE_ID="resp_flagged"),
+            call(ANN, then - 350, API="chat", RESPONSE_ID="chatcmpl_1"),
+            blocked(ANN, then - 300, "identifier_blocked", API="chat", BLOCK_CODE="identifier_blocked"),
+            call(BOB, then - 200, API="images"),
+            *more,
+        ],
+    )
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["investigate", *arguments])
+
+
+def case_of(*arguments: str) -> Any:
+    found = run(*arguments, "--json")
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+def test_the_whole_story_of_one_identifier(here: Path) -> None:
+    """Standing, reach by API, linked session, request ids for support, and every event in order."""
+    history(
+        here,
+        notice("identifier_blocked", NOW - 250, "evt_1", USER_HASH=ANN),
+        decision(ANN, "watch", NOW - 100),
+    )
+    found = case_of(ANN)
+    assert found["standing"]["ladder"]["text"] == "decided: watch; blocked in chat"
+    assert [(one["api"], one["state"]) for one in found["reach"]] == [
+        ("chat", "blocked"),
+        ("images", "unknown"),
+        ("responses", "reachable"),
+    ]
+    assert found["linked"] == [SESSION]
+    assert [one["response_id"] for one in found["request_ids"]] == ["resp_flagged", None]
+    assert found["request_ids"][1]["request_id"] == f"req_{NOW - 300:.3f}"
+    assert [row["event"].split(".")[1] for row in found["timeline"]] == ["call"] * 6 + ["notice", "decision"]
+    assert {source["name"]: source["state"] for source in found["sources"]} == {
+        "evidence": "absent",
+        "stored": "not asked",
+        "app logs": "not asked",
+    }
+
+
+def test_the_story_on_a_terminal(here: Path) -> None:
+    """The text form says the same in lines, and markup of telemetry stays text."""
+    history(here, call(ANN, NOW - 10, REQUEST_MODEL="[red]gpt\x1b[2J"))
+    found = run(ANN, "--last", "2")
+    assert found.exit_code == 0
+    assert "chat: blocked by the provider on" in found.stdout
+    assert "[red]gpt�[2J" in found.stdout
+    assert "\x1b" not in found.stdout
+    assert "5 earlier events" in found.stderr
+
+
+def test_a_suspension_closes_every_other_api(here: Path) -> None:
+    """Once suspended by us, an API that answered before is not reachable any more."""
+    history(here, decision(ANN, "suspend", NOW - 100, NOW + DAY))
+    states = {one["api"]: one["text"] for one in case_of(ANN)["reach"]}
+    assert states["responses"] == "refused by us: suspend by ann"
+    assert states["chat"].startswith("blocked by the provider")
+
+
+@pytest.mark.parametrize("given", [ANN[:8], ANN])
+def test_the_beginning_of_an_identifier_is_enough(here: Path, given: str) -> None:
+    """Eight characters find the identifier they begin."""
+    history(here)
+    assert case_of(given)["identifier"] == ANN
+
+
+def test_the_raw_form_is_hashed_first(here: Path) -> None:
+    """What the provider returned raw is found under the hash that telemetry carries."""
+    hashed = Hasher(KEY.encode()).end_user("eve@example.com")
+    history(here, call(hashed, NOW - 5))
+    assert case_of("eve@example.com")["identifier"] == hashed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [("f" * 64, "nothing is known of ffff"), ("eeeeeeee", "several identifiers begin with eeeeeeee")],
+)
+def test_unknown_and_ambiguous_identifiers_are_said(here: Path, given: str, message: str) -> None:
+    """One line says that nothing is known, or which identifiers it could be."""
+    history(here, call(EVE, NOW - 5), call("e" * 63 + "0", NOW - 6))
+    found = run(given)
+    assert found.exit_code == 1
+    assert message in found.stderr
+
+
+def evidence(who: str, at: float) -> Any:
+    return event(
+        c.EVIDENCE_EVENT, at, {c.USER_HASH: who, c.EVIDENCE_INPUT: TEXT, c.RESPONSE_ID: "resp_flagged"}
+    )
+
+
+def test_evidence_is_shown_present_but_read_only_with_a_reason(here: Path) -> None:
+    """Without who and why the content is refused; with them it is in the case file alone, and audited."""
+    history(here, evidence(ANN, NOW - 400), evidence(BOB, NOW - 390))
+    assert case_of(ANN)["sources"][0] == {
+        "name": "evidence",
+        "state": "present",
+        "text": "1 events, not read: --evidence --by WHO --why TEXT",
+    }
+    assert "this is audited" in run(ANN, "--evidence", "--out", "case.zip").stderr
+    assert not (here / "case.zip").exists()
+    assert "add --out FILE.zip" in run(ANN, "--evidence", *AUDIT).stderr
+    found = run(ANN, "--evidence", "--out", "case.zip", *AUDIT)
+    assert (found.exit_code, TEXT in found.stdout) == (0, False)
+    assert stat.S_IMODE((here / "case.zip").stat().st_mode) == 0o600
+    with zipfile.ZipFile("case.zip") as archive:
+        context = json.loads(archive.read("context.json"))
+        page = archive.read("case.html").decode()
+        assert archive.namelist() == ["README.txt", "case.json", "context.json", "case.html"]
+    assert [one[c.EVIDENCE_INPUT] for one in context["evidence"]] == [TEXT]
+    assert "&lt;b&gt;build" in page
+    assert "<b>build" not in page
+    assert "default-src &#39;none&#39;; style-src" in page or "default-src 'none'; style-src" in page
+    journal = open_journal("openai-safety.db")
+    assert [(one.identifier, one.action, one.by) for one in journal.decisions()] == [(ANN, "read", "ann")]
+    journal.close()
+
+
+def test_evidence_that_is_too_old_is_expired(here: Path) -> None:
+    """Blocks and flags older than evidence is kept make it expired, not absent."""
+    history(here, age=40 * DAY)
+    assert case_of(ANN, "--since", "90d")["sources"][0]["state"] == "expired"
+
+
+def test_app_logs_are_searched_by_every_id(here: Path) -> None:
+    """Lines with the identifier, its session, a trace, a response or a request id are found; others are not."""
+    history(here)
+    trace = f"{round((NOW - 400) * 1000) * 1_000_000:032x}"
+    wanted = [ANN, SESSION, trace, "resp_flagged", f"req_{NOW - 300:.3f}"]
+    lines = [f'{{"id": "{one}"}}' for one in wanted] + [f"user={BOB}", "resp_flagged2 nothing"]
+    (here / "app.log").write_text("\n".join(lines) + "\n")
+    found = run(ANN, "--logs", "*.log", "--out", "case.zip")
+    assert "app logs: present. 5 lines in 1 files" in found.stdout
+    with zipfile.ZipFile("case.zip") as archive:
+        items = json.loads(archive.read("context.json"))["app logs"]
+    assert [item["text"] for item in items] == lines[:5]
+
+
+def test_app_logs_absent_or_expired(here: Path) -> None:
+    """Files without a line of his are absent; files that begin after the last block have expired."""
+    history(here)
+    (here / "old.log").write_text("2020-01-01T00:00:00 start\n")
+    (here / "new.log").write_text("2100-01-01T00:00:00 start\n")
+    states = [
+        case_of(ANN, "--logs", name)["sources"][2]["state"] for name in ("old.log", "new.log", "no.log")
+    ]
+    assert states == ["absent", "expired", "absent"]
+
+
+class Provider(BaseHTTPRequestHandler):
+    """The provider's store of two objects; everything else is gone, or the key is refused."""
+
+    asked: ClassVar[list[str]] = []
+    refuse: ClassVar[bool] = False
+    gone: ClassVar[bool] = False
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        items = {"object": "list", "data": [{"id": "m", "type": "message", "role": "user", "content": TEXT}]}
+        bodies: dict[str, Any] = {
+            "/v1/responses/resp_flagged": {
+                "id": "resp_flagged",
+                "object": "response",
+                "output": [],
+                "new_field": 1,
+            },
+            "/v1/responses/resp_flagged/input_items": {**items, "has_more": False},
+            "/v1/chat/completions/chatcmpl_1": {
+                "id": "chatcmpl_1",
+                "object": "chat.completion",
+                "choices": [],
+            },
+            "/v1/chat/completions/chatcmpl_1/messages": {**items, "has_more": False},
+        }
+        status, body = (
+            (200, bodies[path]) if path in bodies and not self.gone else (404, {"error": {"message": "gone"}})
+        )
+        if self.refuse:
+            status, body = 401, {"error": {"message": "Incorrect API key"}}
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Provider]]:
+    Provider.asked, Provider.refuse, Provider.gone = [], False, False
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_address[1]}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    yield Provider
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_stored_objects_around_a_signal_are_fetched(here: Path, provider: type[Provider]) -> None:
+    """The calls before and after each block or flag are asked for by id; what is gone is said to be gone."""
+    history(here)
+    assert "this is audited" in run(ANN, "--fetch-stored", "1", "--out", "case.zip").stderr
+    assert provider.asked == []
+    found = run(ANN, "--fetch-stored", "1", "--out", "case.zip", *AUDIT)
+    assert "stored: present. 2 of 3 objects fetched" in found.stdout
+    assert [path for path in provider.asked if path.count("/") == 3 or path.endswith("chatcmpl_1")] == [
+        "/v1/responses/resp_2",
+        "/v1/responses/resp_flagged",
+        "/v1/chat/completions/chatcmpl_1",
+    ]
+    with zipfile.ZipFile("case.zip") as archive:
+        stored = json.loads(archive.read("context.json"))["stored"]
+    assert [item.get("missing", item.get("object", {}).get("id")) for item in stored] == [
+        "the provider does not store it (any more)",
+        "resp_flagged",
+        "chatcmpl_1",
+    ]
+    assert stored[1]["object"]["new_field"] == 1
+    assert stored[1]["input"][0]["content"] == TEXT
+
+
+def test_a_refused_key_is_one_line(here: Path, provider: type[Provider]) -> None:
+    """A 401 of the provider ends in one line and writes no case file."""
+    history(here)
+    provider.refuse = True
+    found = run(ANN, "--fetch-stored", "1", "--out", "case.zip", *AUDIT)
+    assert found.exit_code == 1
+    assert "the provider refuses the API key" in found.stderr
+    assert not (here / "case.zip").exists()
+
+
+def test_objects_too_old_to_be_stored_are_expired(here: Path, provider: type[Provider]) -> None:
+    """Ids older than the provider stores them are expired, not absent."""
+    provider.gone = True
+    for age, state in ((0.0, "absent"), (40 * DAY, "expired")):
+        history(here, age=age)
+        found = run(ANN, "--since", "90d", "--fetch-stored", "0", "--out", "case.zip", *AUDIT)
+        assert f"stored: {state}. none of 1 ids is stored" in found.stdout
