@@ -80,8 +80,8 @@ def _hosts(value: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
 
 
 def _pairs(value: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    text = isinstance(value, str)
-    items = [part.partition("=")[::2] for part in _names(value)] if text else list(value.items())
+    given = value.items() if isinstance(value, Mapping) else (p.partition("=")[::2] for p in _names(value))
+    items = list(given)
     if any(not key or not content for key, content in items):
         raise ValueError("expected host=place, separated by commas")
     return tuple((key.strip().lower(), content.strip()) for key, content in items)
