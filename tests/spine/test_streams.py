@@ -255,3 +255,19 @@ def test_process_exit_ends_open_calls(provider: Provider) -> None:
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=True
     )
     assert 1 == done.stdout.count('"openai_safety.outcome": "abandoned"'), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("read", ["nothing", "a line"])
+def test_an_unread_response_is_abandoned(
+    read: str, client: openai.OpenAI, telemetry: Telemetry, provider: Provider
+) -> None:
+    """What the caller does not read is not read for him: abandoned, with identifier and request id."""
+    with end_user("u1"), client.responses.with_streaming_response.create(**ASK, stream=True) as response:
+        if read == "a line":
+            next(iter(response.iter_lines()))
+    (event,) = telemetry.events
+    assert ("abandoned", provider.ledger[0].request_id, 64) == (
+        event["openai_safety.outcome"],
+        event["openai_safety.provider.request_id"],
+        len(event["user.hash"]),
+    )
