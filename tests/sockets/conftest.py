@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import openai
 import pytest
@@ -19,22 +19,34 @@ def _sdk_behind_its_library() -> None:
     warnings.filterwarnings("ignore", message=r"connect\(\) must be used as a context manager")
 
 
-@pytest.fixture
-def server() -> Iterator[SocketServer]:
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[SocketServer]:
     with SocketServer() as started:
         yield started
 
 
 @pytest.fixture
-def client(server: SocketServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(api_key="sk-test", websocket_base_url=server.url) as made:
-        yield made
+def server(shared_server: SocketServer) -> SocketServer:
+    shared_server.reset()
+    return shared_server
+
+
+@pytest.fixture(scope="session")
+def clients() -> tuple[openai.OpenAI, openai.AsyncOpenAI]:
+    """Made once: their HTTP side is never used, and is what takes time to make."""
+    return openai.OpenAI(api_key="sk-test"), openai.AsyncOpenAI(api_key="sk-test")
 
 
 @pytest.fixture
-async def async_client(server: SocketServer) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(api_key="sk-test", websocket_base_url=server.url) as made:
-        yield made
+def client(clients: tuple[openai.OpenAI, openai.AsyncOpenAI], server: SocketServer) -> openai.OpenAI:
+    return clients[0].with_options(websocket_base_url=server.url)
+
+
+@pytest.fixture
+def async_client(
+    clients: tuple[openai.OpenAI, openai.AsyncOpenAI], server: SocketServer
+) -> openai.AsyncOpenAI:
+    return clients[1].with_options(websocket_base_url=server.url)
 
 
 @pytest.fixture

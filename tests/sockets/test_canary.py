@@ -36,7 +36,7 @@ def prose(place: str) -> str:
 
 
 async def script(peer: Peer) -> None:
-    if peer._server.paths[-1].startswith("/v1/realtime"):
+    if peer.path.startswith("/v1/realtime"):
         failure = {
             "type": "conversation.item.input_audio_transcription.failed",
             "event_id": "e",
@@ -54,7 +54,7 @@ async def script(peer: Peer) -> None:
         await peer.say(created(prose("id")), delta(prose("id"), prose("delta")))
         await peer.say(done(prose("id"), "failed", status_details=details, metadata={"a": prose("metadata")}))
         await peer.say(error(prose("error"), prose("error message"), param=prose("param")))
-    elif peer._server.paths[-1].startswith("/v1/responses"):
+    elif peer.path.startswith("/v1/responses"):
         await peer.hear("response.create")
         echo = {"safety_identifier": prose("echo"), "user": prose("user"), "model": prose("model")}
         await peer.say(response_event("response.created", prose("id"), **echo), text_delta(prose("delta")))

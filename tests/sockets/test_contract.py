@@ -186,8 +186,7 @@ async def test_bytes_are_the_same(
             for event in events:
                 await talk.send(event)
         found = (list(server.paths), [_stable(one) for one in server.handshakes], list(server.events))
-        for ledger in (server.paths, server.handshakes, server.events):
-            ledger.clear()
+        server.reset()
         return found
 
     before = await run()

@@ -238,13 +238,35 @@ async def test_suspended_in_the_middle(
                 if send is not None:
                     with pytest.raises(EndUserSuspended):
                         await of(send(ask if send == talk.connection.send else json.dumps(ask)))
-            with end_user("ann"):
-                await talk.send(ask)
-                await talk.hear("response.done", "response.completed")
     assert COMPLETED == seen(telemetry)[0]
-    assert {REFUSED} == set(seen(telemetry)[1:-1])
-    # On a Realtime session the provider would see the suspended one's identifier: nobody may use it.
-    assert 2 == len(server.of("response.create"))
+    assert {REFUSED} == set(seen(telemetry)[1:])
+    assert 2 <= len(telemetry.events)
+    assert 1 == len(server.of("response.create"))
+
+
+async def test_others_go_on(
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    tmp_path: Path,
+    suspend: Suspend,
+    hasher: Hasher,
+) -> None:
+    """On a Responses socket that several share, one's suspension leaves the others alone."""
+    observer = follow(instrument, tmp_path)
+    suspend("mal")
+    await_decision(observer, hasher, "mal")
+    server.script = responses(written)
+    ask = {"type": "response.create", "model": "gpt-5", "input": "hi"}
+    async with Talk(connect(caller, "responses")) as talk:
+        with end_user("mal"), pytest.raises(EndUserSuspended):
+            await talk.send(ask)
+        with end_user("ann"):
+            await talk.send(ask)
+            await talk.hear("response.completed")
+    assert [REFUSED, COMPLETED] == seen(telemetry)
+    assert [hasher.end_user("ann")] == [one["safety_identifier"] for one in server.of("response.create")]
 
 
 async def test_nobody_uses_a_suspended_session(

@@ -24,14 +24,15 @@ class Peer:
 
     def __init__(self, socket: ServerConnection, server: SocketServer, number: int) -> None:
         self._socket = socket
-        self._server = server
+        self._events = server.events
+        self.path = server.paths[-1]
         self.number = number
 
     async def hear(self, *kinds: str) -> Event:
         """The next client event of these types, any where none is named; all go into the ledger."""
         while True:
             event: Event = json.loads(await self._socket.recv())
-            self._server.events.append(event)
+            self._events.append(event)
             if not kinds or event.get("type") in kinds:
                 return event
 
@@ -51,15 +52,19 @@ class SocketServer:
     """Runs in a thread of its own; ``script`` says what happens on each connection."""
 
     def __init__(self) -> None:
+        self.reset()
+        self.loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._server: Server | None = None
+        self._thread = threading.Thread(target=self._run, name="socket-server", daemon=True)
+
+    def reset(self) -> None:
+        """Listen and say nothing, with an empty ledger; a connection of an earlier test has another ledger."""
         self.script: Script = silent
         self.rejection: tuple[int, Event] | None = None
         self.handshakes: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.events: list[Event] = []
-        self.loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._server: Server | None = None
-        self._thread = threading.Thread(target=self._run, name="socket-server", daemon=True)
 
     def __enter__(self) -> SocketServer:
         self._thread.start()
