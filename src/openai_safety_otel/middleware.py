@@ -24,6 +24,22 @@ def _nobody(_: Any) -> None:
     return None
 
 
+class _Failures:
+    """Says once for each kind that ``get_user`` failed; never the message, which may quote the user.
+
+    The request's OpenAI calls are counted as `no_user`, unless the app says itself who it is.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def __call__(self, error: Exception) -> None:
+        kind = type(error).__name__
+        if kind not in self._logged:
+            self._logged.add(kind)
+            _log.error("get_user failed (%s); its requests' OpenAI calls carry no end user", kind)
+
+
 class SafetyMiddleware:
     """ASGI middleware: one shared place for the end user of each HTTP request or WebSocket.
 
@@ -37,6 +53,7 @@ class SafetyMiddleware:
     def __init__(self, app: AsgiApp, get_user: GetUser = _nobody) -> None:
         self.app = app
         self._get_user = get_user
+        self._failed = _Failures()
 
     async def __call__(
         self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
@@ -57,8 +74,8 @@ class SafetyMiddleware:
         try:
             found = self._get_user(scope)
             return as_end_user(await found if inspect.isawaitable(found) else found)
-        except Exception:  # noqa: BLE001 - the app's own function; its request must go on
-            _log.exception("get_user failed; the request's OpenAI calls carry no end user")
+        except Exception as error:  # noqa: BLE001 - the app's own function; its request must go on
+            self._failed(error)
             return None
 
 
@@ -68,6 +85,7 @@ class SafetyWsgiMiddleware:
     def __init__(self, app: WsgiApp, get_user: Callable[[dict[str, Any]], User] = _nobody) -> None:
         self.app = app
         self._get_user = get_user
+        self._failed = _Failures()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -88,8 +106,8 @@ class SafetyWsgiMiddleware:
     def _user(self, environ: dict[str, Any]) -> EndUser | None:
         try:
             return as_end_user(self._get_user(environ))
-        except Exception:  # noqa: BLE001 - the app's own function; its request must go on
-            _log.exception("get_user failed; the request's OpenAI calls carry no end user")
+        except Exception as error:  # noqa: BLE001 - the app's own function; its request must go on
+            self._failed(error)
             return None
 
 
