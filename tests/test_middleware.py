@@ -21,7 +21,6 @@ from openai_safety_otel import EndUser, end_user, set_end_user
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher, current_end_user
 from openai_safety_otel.middleware import SafetyMiddleware, SafetyWsgiMiddleware
-from support.http import http_library
 from support.serving import serving
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
@@ -57,8 +56,9 @@ def visit(address: str, path: str, headers: dict[str, str]) -> None:
             socket.send("hello")
             socket.recv(timeout=20)
         return
-    answer = http_library.get(f"http://{address}{path}", headers=headers, timeout=20)
-    assert 200 == answer.status_code, answer.text
+    host, _, port = address.partition(":")
+    status, text = _get(host, int(port), path, headers)
+    assert 200 == status, text
 
 
 def told(telemetry: Telemetry, number: int) -> bool:
@@ -187,14 +187,14 @@ def get(app: Any, paths: Iterable[str], **headers: str) -> list[tuple[int, str]]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            return [_get(server.server_port, path, headers) for path in paths]
+            return [_get("127.0.0.1", server.server_port, path, headers) for path in paths]
         finally:
             server.shutdown()
             thread.join()
 
 
-def _get(port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+def _get(host: str, port: int, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(host, port, timeout=20)
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
@@ -250,10 +250,10 @@ def test_wsgi_get_user(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_wsgi_bodies_stay_what_servers_look_for() -> None:
     """A file wrapper reaches the server as it is, and a list of known length keeps it."""
-    file = FileWrapper(Path(__file__).open("rb"))
     environ = {"wsgi.file_wrapper": FileWrapper, "PATH_INFO": "/"}
-    sent = SafetyWsgiMiddleware(lambda *_: file)(environ, print)
-    file.filelike.close()
+    with Path(__file__).open("rb") as opened:
+        file = FileWrapper(opened)
+        sent = SafetyWsgiMiddleware(lambda *_: file)(environ, print)
     sized: Any = SafetyWsgiMiddleware(lambda *_: [b"a", b"b"])(environ, print)
     with end_user("outside"):
         unsized = SafetyWsgiMiddleware(lambda *_: iter([b"a"]))(environ, print)
