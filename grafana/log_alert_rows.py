@@ -70,6 +70,7 @@ RETRIES: Final = (
         + ' got {{ $value | printf "%.0f" }} enforcement blocks '
         "({{ $labels.openai_safety_block_code }}) within a minute.",
         "3 enforcement blocks of one identifier and code within 60 s",
+        keep="10m",  # the condition may hold for 15 s, and an Alertmanager gathers tickets for longer
     ),
 )
 

@@ -266,6 +266,13 @@ def test_provisioned_sources_link_lines_to_traces_and_back() -> None:
     assert tenants == {"openai-safety-loki": "safety", "openai-safety-evidence": "safety-evidence"}
 
 
+def test_provisioning_uses_no_form_grafana_does_not_know() -> None:
+    """Grafana replaces `${NAME}` but knows no default in it: such a form would end as an empty address."""
+    files = list((ROOT / "grafana" / "provisioning").rglob("*.yaml"))
+    assert len(files) == 2
+    assert [path.name for path in files if re.search(r"(?<!\$)\$\{?\w*:-", path.read_text())] == []
+
+
 @each_board
 def test_each_board_leads_back_and_to_the_runbook(name: str) -> None:
     """From everywhere to the other dashboards, back to the overview, and to the runbook."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -43,14 +44,37 @@ class Fed:
 
     loki: Store
     prometheus: Store
-    alertmanager: str
+    agent: str
     ledger: Ledger
     at: float
 
+    watch: Watch
+
+    @property
     def alerts(self) -> list[dict[str, Any]]:
-        """What the Alertmanager has."""
-        found: list[dict[str, Any]] = get(f"{self.alertmanager}/api/v2/alerts")
-        return found
+        """Every alert the Alertmanager has had: some conditions hold for moments only."""
+        return list(self.watch.seen.values())
+
+
+class Watch(threading.Thread):
+    """Looks at the Alertmanager twice a second and remembers."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self._url = url
+        self._end = threading.Event()
+        self.seen: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> None:
+        """Until `end` is called."""
+        while not self._end.wait(0.5):
+            for one in get(f"{self._url}/api/v2/alerts"):
+                self.seen[one["fingerprint"]] = one
+
+    def end(self) -> None:
+        """Stop looking, before the Alertmanager ends."""
+        self._end.set()
+        self.join()
 
 
 def quicker(path: Path, folder: Path) -> Path:
@@ -95,8 +119,10 @@ def _programs(folder: Path) -> Iterator[tuple[Running, Running, Running, Running
 def feed(folder: Path) -> Iterator[Fed]:
     """Agent, Loki, Prometheus and Alertmanager with the shipped configuration, fed with the scenario."""
     with _programs(folder) as (agent, logs, metrics, alerts):
-        scenario = Scenario(agent.url, time.time_ns())
-        stores = Fed(loki(logs.url), prometheus(metrics.url), alerts.url, scenario.ledger, 0)
+        scenario = Scenario(agent.url)
+        watch = Watch(alerts.url)
+        watch.start()
+        stores = Fed(loki(logs.url), prometheus(metrics.url), agent.url, scenario.ledger, 0, watch)
         scenario.play(between=lambda: eventually(lambda: _scrapes(stores) >= 2))
         scenario.close()
         ledger = scenario.ledger
@@ -107,7 +133,10 @@ def feed(folder: Path) -> Iterator[Fed]:
         assert eventually(lambda: stores.loki.number(everything, time.time()) >= events)
         before = _scrapes(stores)
         assert eventually(lambda: _scrapes(stores) >= before + SETTLED)
-        yield replace(stores, at=time.time())
+        try:
+            yield replace(stores, at=time.time())
+        finally:
+            watch.end()
 
 
 def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,8 +49,8 @@ class Ledger:
 class Scenario:
     """Processes of two services, a webhook receiver and a red team; ``play`` sends it all."""
 
-    def __init__(self, agent: str, now_ns: int, ordinary: int = 600) -> None:
-        self._now = now_ns
+    def __init__(self, agent: str, ordinary: int = 600) -> None:
+        self._now = time.time_ns()
         self._dice = random.Random(20261121)
         self._ordinary = ordinary
         self._number = 0
@@ -70,6 +71,7 @@ class Scenario:
         self._people()
         self._flush()
         between()
+        self._now = time.time_ns()
         self._trouble()
         self._case()
         self._flush()
@@ -170,7 +172,7 @@ class Scenario:
             self._call(self.chat, Identity(hashed("held"), "end_user", "k1"), Outcome("completed"), **held)
         self._unidentified(Identity(hashed("user-1"), "end_user", "k1"))
         retried = Identity(hashed("retrier"), "end_user", "k1")
-        for seconds in (40, 55, 70):
+        for seconds in (5, 15, 25):
             bio = Outcome("blocked", "bio_policy", "request", "bio_policy", "bio_policy")
             self._call(self.chat, retried, bio, minutes_ago=seconds / 60)
         self._history_of("gone")
