@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import re
@@ -50,6 +51,7 @@ class Browser:
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._held = contextlib.ExitStack()
         self._socket = self._connect()
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
@@ -60,7 +62,7 @@ class Browser:
             if match := _LISTENING.search(line):
                 with urlopen(f"http://127.0.0.1:{match[1]}/json") as answer:
                     pages = [page for page in json.load(answer) if page["type"] == "page"]
-                return connect(pages[0]["webSocketDebuggerUrl"], max_size=None)
+                return self._held.enter_context(connect(pages[0]["webSocketDebuggerUrl"], max_size=None))
         raise AssertionError("chromium ended before it listened")
 
     def ask(self, method: str, **values: Any) -> Any:
@@ -122,7 +124,7 @@ class Browser:
 
     def close(self) -> None:
         """End the browser."""
-        self._socket.close()
+        self._held.close()
         self._process.terminate()
         self._process.wait(20)
         assert self._process.stderr

@@ -10,7 +10,7 @@ import orjson
 from openai_safety_otel.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 
 _FIELDS = ("user_hash", "openai_safety_report_answer_user_hash")
-_SINCE = "1"  # Unix seconds: from the beginning
+_SINCE = "1000000000"  # Unix seconds, before anything; Loki wants ten digits
 
 
 def delete_from_loki(url: str, forms: list[str]) -> int:
@@ -26,7 +26,7 @@ def delete_from_loki(url: str, forms: list[str]) -> int:
         with LokiHttp(url, tenant) as http:
             for form, name in product(forms, _FIELDS):
                 query = f'{{service_name=~".+"}} | {name}={orjson.dumps(form).decode()}'
-                http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time()) + 1))
+                http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time())))
                 taken += 1
     return taken
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -37,7 +38,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     """The numbers at the top."""
     totals = report.totals
     classes = class_counts(totals.blocked)
-    coverage = "n/a" if totals.coverage is None else f"{100 * totals.coverage:.1f} %"
+    coverage = "n/a" if totals.coverage is None else f"{math.floor(1000 * totals.coverage) / 10:g} %"
     numbers: tuple[tuple[str, int | str, bool], ...] = (
         ("calls", totals.calls, False),
         ("identifiers", totals.identifiers, False),

@@ -54,13 +54,14 @@ class Loki:
         """
         scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
         try:
-            parts = _Parts(scratch)
             start, end = int(since * _NS), int(until * _NS)
-            for entry in self.entries(EVERYTHING, start, end):
-                parts.add(entry)
-                if progress and not parts.writer.rows % PAGE:
-                    progress((entry[0] - start) // _NS, (end - start) // _NS)
-            return open_events(parts.close(), f"Loki at {self._http.shown}", parts.writer.skipped, scratch)
+            with _Parts(scratch) as parts:
+                for entry in self.entries(EVERYTHING, start, end):
+                    parts.add(entry)
+                    if progress and not parts.writer.rows % PAGE:
+                        progress((entry[0] - start) // _NS, (end - start) // _NS)
+                files = parts.finish()
+            return open_events(files, f"Loki at {self._http.shown}", parts.writer.skipped, scratch)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -145,12 +146,19 @@ class _Parts:
         if self._pending >= _ROWS_A_PART:
             self._finish()
 
-    def close(self) -> list[Path]:
+    def finish(self) -> list[Path]:
         if self._pending:
             self._finish()
+        return self._parts
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._out.close()
         self._text.unlink(missing_ok=True)
-        return self._parts
 
     def _finish(self) -> None:
         self._out.close()

@@ -41,6 +41,7 @@
       if (plot) drawing.place.replaceChildren(plot);
     }
   }
+  const whole = (count) => (Number.isInteger(count) ? d3.format("~s")(count) : "");
   const day = (text) => new Date(`${text}T00:00:00Z`);
 
   chart("timeline", (width) => {
@@ -50,7 +51,7 @@
       width, height: 260, marginLeft: 44, className: "plot",
       x: { type: "band", domain: data.days, label: null, tickFormat: (text) => d3.utcFormat("%b %-d")(day(text)),
            ticks: data.days.filter((_, at) => at % Math.ceil(data.days.length / Math.max(2, width / 70)) === 0) },
-      y: { grid: true, label: "signals", tickFormat: "~s", nice: true },
+      y: { grid: true, label: "signals", tickFormat: whole, nice: true },
       color: { domain: kinds, range: kinds.map(tint) },
       marks: [
         Plot.barY(data.timeline, { x: "day", y: "count", fill: "kind", order: kinds, insetLeft: 1, insetRight: 1,
@@ -188,7 +189,7 @@
       width: Math.min(1040, Math.max(260, people.clientWidth - 60)), height: 110, marginLeft: 32, className: "plot",
       x: { type: "band", domain: data.days, label: null, tickFormat: (text) => d3.utcFormat("%b %-d")(day(text)),
            ticks: data.days.filter((_, at) => at % Math.ceil(data.days.length / 10) === 0) },
-      y: { label: null, ticks: 3, grid: true, tickFormat: "~s" },
+      y: { label: null, ticks: 3, grid: true, tickFormat: whole },
       color: { domain: kinds, range: kinds.map(tint) },
       marks: [Plot.barY(rows.filter((row) => row.count), { x: "day", y: "count", fill: "kind", order: kinds, insetLeft: 1, insetRight: 1 }), Plot.ruleY([0])],
     });
