@@ -18,6 +18,7 @@ from openai_safety_otel.sockets import DOORS, hooks_of
 from support.socket_client import Talk, connect, door, doors, needed, of
 from support.socket_server import Peer, SocketServer, born, created, delta, done, error, realtime, spoken
 from support.telemetry import Instrument, Telemetry
+from support.waiting import until
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -185,6 +186,7 @@ async def test_bytes_are_the_same(
         async with Talk(connect(caller, name, extra_headers={"X-App": "1"})) as talk:
             for event in events:
                 await talk.send(event)
+            assert until(lambda: len(server.events) == len(events))
         found = (list(server.paths), [_stable(one) for one in server.handshakes], list(server.events))
         server.reset()
         return found

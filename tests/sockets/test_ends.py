@@ -7,6 +7,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import openai
@@ -27,6 +28,7 @@ from support.socket_server import (
     written,
 )
 from support.telemetry import Instrument, Telemetry
+from support.waiting import until
 
 SEEN = ("openai_safety.outcome", "error.type", "gen_ai.response.id")
 
@@ -185,8 +187,27 @@ async def test_forgotten_connection(
     assert [] == telemetry.events
     del talk, manager
     gc.collect()
-    assert [("abandoned", None, "resp_1")] == seen(telemetry)
+    assert [("abandoned", None, "resp_1")] == until(lambda: seen(telemetry))
+    assert until(lambda: "openai-safety-orphans" not in {one.name for one in threading.enumerate()})
     await of(socket.close())
+
+
+async def test_collected_while_the_telemetry_is_locked(
+    async_client: openai.AsyncOpenAI, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """The collector may run while its thread is inside the telemetry SDK: it must not wait for itself."""
+    instrument()
+    server.script = half
+    talk = Talk(connect(async_client, "realtime"))
+    await talk.__aenter__()
+    await talk.connection.response.create()
+    await talk.hear("response.created")
+    socket = talk.connection._connection
+    with telemetry.span_exporter._lock:
+        del talk
+        gc.collect()
+    assert [("abandoned", None, "resp_1")] == until(lambda: seen(telemetry))
+    await socket.close()
 
 
 async def test_breaking_out_of_iteration(
@@ -326,7 +347,7 @@ async def test_queue_that_never_left(
     manager.send({"type": "response.create", "model": "gpt-5", "input": "hi"})
     del manager
     gc.collect()
-    assert [("abandoned", None, None)] == seen(telemetry)
+    assert [("abandoned", None, None)] == until(lambda: seen(telemetry))
     assert {} == telemetry.points("openai_safety.realtime.sessions")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import openai
 
@@ -11,6 +12,7 @@ from openai_safety_otel.sockets.session import Session
 from support.socket_client import Talk, connect, of
 from support.socket_server import SocketServer, realtime, spoken
 from support.telemetry import Instrument, Telemetry
+from support.waiting import until
 
 SESSIONS = 2_000
 WARM = 200
@@ -32,6 +34,7 @@ async def _sessions(client: openai.AsyncOpenAI, telemetry: Telemetry, count: int
         del talk
         if number % 100 == 99:
             gc.collect()
+            assert until(lambda: "openai-safety-orphans" not in {one.name for one in threading.enumerate()})
             records += len(telemetry.events)
             telemetry.clear()
     return records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
 from openai_safety_otel.sockets.doors import Door
 from openai_safety_otel.sockets.opening import Opening
+from openai_safety_otel.sockets.orphans import orphans
 from openai_safety_otel.sockets.sending import Sending, sending
 from openai_safety_otel.sockets.session import Session
 
@@ -43,7 +43,7 @@ class SocketHooks:
         self._refuse_early(opening.session)
         manager = wrapped(*opening.args, **opening.kwargs)
         _keep(manager, opening.session)
-        weakref.finalize(manager, opening.session.unused).atexit = False
+        orphans.watch(manager, opening.session.unused)
         return manager
 
     def enter(self, wrapped: Callable[..., Any], manager: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -227,8 +227,7 @@ def _watch(connection: Any, session: Session) -> None:
     with harmless("socket"):
         _keep(connection, session)
         session.connected()
-        # Not at exit: what is open then is ended by the observer, before the exporters go.
-        weakref.finalize(connection, session.collected).atexit = False
+        orphans.watch(connection, session.collected)
 
 
 def _admit(session: Session) -> None:
