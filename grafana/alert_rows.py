@@ -20,8 +20,7 @@ SEVERITY: Final = {"page": "critical", "ticket": "warning", "none": "info"}
 class Alert:
     """One alert: who is told, when, and what the message says.
 
-    ``question`` is the condition in words, for the table; ``severity`` follows ``notify`` unless given;
-    ``keep`` is how long a condition that holds for moments only goes on firing.
+    ``question`` is the condition in words, for the table; ``severity`` follows ``notify`` unless given.
     """
 
     name: str
@@ -32,7 +31,6 @@ class Alert:
     description: str
     question: str
     severity: str = ""
-    keep: str = ""
 
     @property
     def level(self) -> str:

@@ -9,10 +9,6 @@ from grafana.alert_queries import AT_LEAST
 from grafana.alert_rows import PLACE, Alert
 from grafana.scope import ALERT, DRILL
 
-# Evaluated every 15 s, 75 s wide and 30 s back: every minute lies whole in one window, and events that took
-# up to 30 s to arrive are counted.
-RETRY_WINDOW = "75s offset 30s"
-
 NOTICES: Final = (
     Alert(
         "IdentifierBlockedEvent",
@@ -62,7 +58,7 @@ RETRIES: Final = (
     Alert(
         "PolicyBlockRetried",
         "ticket",
-        f"{q.retried_blocks(ALERT, RETRY_WINDOW)} >= 3",
+        q.retried_blocks(ALERT, 3),
         "0s",
         "A blocked prompt is retried: one prompt becomes several strikes.",
         "Identifier {{ $labels.user_hash }} of "
@@ -70,7 +66,6 @@ RETRIES: Final = (
         + ' got {{ $value | printf "%.0f" }} enforcement blocks '
         "({{ $labels.openai_safety_block_code }}) within a minute.",
         "3 enforcement blocks of one identifier and code within 60 s",
-        keep="10m",  # the condition may hold for 15 s, and an Alertmanager gathers tickets for longer
     ),
 )
 
@@ -118,7 +113,7 @@ SESSIONS: Final = (
 # Group, seconds between evaluations, rows. The scans differ: the first two read the small notable stream.
 LOG_GROUPS: Final = {
     "openai-safety-events": ("1m", NOTICES),
-    "openai-safety-retries": ("15s", RETRIES),
+    "openai-safety-retries": ("1m", RETRIES),
     "openai-safety-people": ("5m", PEOPLE),
     "openai-safety-sessions": ("1h", SESSIONS),
 }

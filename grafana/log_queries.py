@@ -171,10 +171,18 @@ def sessions_seen_once(at: Scope, window: str, at_least: int) -> str:
     return f"count by ({BY}) ({each} == 1) / (count by ({BY}) ({each}) >= {at_least})"
 
 
-def retried_blocks(at: Scope, window: str) -> str:
+# Windows of 75 s that begin 15 s apart: every minute lies whole in one of them. The first ends 30 s ago, for
+# events that take that long to arrive; the last 3 minutes ago, so that the alert outlives an Alertmanager's
+# group_wait (Loki's ruler knows no keep_firing_for).
+_RETRY_OFFSETS = range(30, 196, 15)
+
+
+def retried_blocks(at: Scope, at_least: int) -> str:
     """Enforcement blocks of one code for one identifier: a retry turns one prompt into several strikes."""
     lines = _calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY)
-    return count(lines, window, f"{BY}, {USER}, {names.field(c.BLOCK_CODE)}")
+    by = f"{BY}, {USER}, {names.field(c.BLOCK_CODE)}"
+    windows = [count(lines, f"75s offset {offset}s", by) for offset in _RETRY_OFFSETS]
+    return "\nor ".join(f"({window} >= {at_least})" for window in windows)
 
 
 def blocked_identifiers(at: Scope, window: str) -> str:

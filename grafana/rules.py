@@ -38,8 +38,6 @@ def _rule(alert: Alert) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
     if alert.hold != "0s":
         rule["for"] = alert.hold
-    if alert.keep:
-        rule["keep_firing_for"] = alert.keep
     rule["labels"] = {"severity": alert.level, "notify": alert.notify}
     rule["annotations"] = {
         "summary": alert.summary,

@@ -18,15 +18,18 @@ _TO_TRACE = (
     "Trace",
     explore("${tempo_datasource}", {"queryType": "traceql", "query": "${__value.raw}"}),
 )
-_ABOUT = """\
+_EVIDENCE = explore(
+    "openai-safety-evidence", {"expr": '{openai_safety_stream="evidence"} | user_hash="${identifier}"'}
+)
+_ABOUT = f"""\
 1. **Map** the identifier: `openai-safety whois $identifier --candidates FILE --by YOU --why CASE`
 2. **Pull the context**: `openai-safety investigate $identifier --out case.zip --by YOU --why CASE`
 3. **Decide**: `openai-safety decide $identifier --action suspend --by YOU --why TEXT`, or `watch`, `filter`,
    `revoke`, `clear`
 4. **Never rotate**: a new identifier for the same person is evasion, whoever makes it.
 
-Evidence (masked text, if it is switched on) is in a data source of its own that these dashboards cannot read:
-open [Explore](/explore) with *Safety evidence* and ask for `user_hash="$identifier"`.
+[Evidence]({_EVIDENCE}) (masked text, if it is switched on) is in a data source of its own, which these dashboards
+cannot read: only those who decide cases can.
 """
 
 

@@ -40,6 +40,11 @@ def _of(fed: Fed, expr: str, identifier: str) -> int:
     return round(fed.loki.number(interpolate(expr, values), fed.at))
 
 
+def _fired(fed: Fed, name: str) -> list[dict[str, str]]:
+    every = [one["labels"] for one in fed.alerts if one["labels"]["alertname"] == name]
+    return [labels for labels in every if labels["deployment_environment_name"] == "test"]
+
+
 def test_every_target_is_accepted(fed: Fed) -> None:
     """No query of any panel is refused by the store it is for."""
     refused = {str(query): reason for query in queries() if (reason := _refusal(fed, query))}
@@ -114,18 +119,21 @@ def test_collector_metrics_carry_the_names_we_use(fed: Fed) -> None:
 
 
 def test_log_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
-    """Loki's own ruler loads the shipped rules, and each alert reaches the Alertmanager."""
+    """Loki's own ruler loads the shipped rules; each alert reaches the Alertmanager, for nobody else."""
     expected = {alert.name for alert in LOG_ALERTS}
     assert eventually(lambda: expected <= {one["labels"]["alertname"] for one in fed.alerts})
-    said = {
-        one["labels"]["alertname"]: one["annotations"]["description"]
-        for one in fed.alerts
-        if one["labels"]["deployment_environment_name"] == "test"
+    about = {
+        "IdentifierBlockedEvent": ("user_hash", {hashed("gone")}),
+        "SafetyNoticeEvent": ("openai_safety_notice_id", {"case_1", "evt_2"}),
+        "MisalignmentAlertEvent": ("openai_safety_notice_id", {"alert_3"}),
+        "SafetyDrillEvent": ("openai_safety_notice_id", {"case_drill"}),
+        "PolicyBlockRetried": ("user_hash", {hashed("retrier")}),
+        "PossibleHold": ("user_hash", {hashed("held")}),
+        "ApiKeyBlockShareUnusual": ("openai_safety_api_key_id", {"key-b"}),
+        "SessionIdentifiersSeenOnce": ("service_name", {"chat"}),
     }
-    assert hashed("retrier") in said["PolicyBlockRetried"]
-    assert hashed("held") in said["PossibleHold"]
-    assert "key-b" in said["ApiKeyBlockShareUnusual"]
-    assert hashed("gone") in said["IdentifierBlockedEvent"]
+    named = {name: {labels[label] for labels in _fired(fed, name)} for name, (label, _) in about.items()}
+    assert named == {name: who for name, (_, who) in about.items()}
 
 
 def test_metric_alerts_fire_at_the_alertmanager(fed: Fed) -> None:

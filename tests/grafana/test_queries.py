@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from grafana import names
 from grafana.alert_queries import largest_cause
+from grafana.log_queries import retried_blocks
 from grafana.scope import ALERT, DASHBOARD, Match, equal, one_of
 from openai_safety_otel import conventions as c
 
@@ -59,6 +62,14 @@ def test_dashboards_read_what_the_reader_chose() -> None:
         'openai_safety_moderation_checks_total{job=~"$job", instance=~"$instance", service_name=~"$service", '
         'deployment_environment_name=~"$environment"}'
     )
+
+
+def test_a_burst_within_a_minute_always_lies_whole_in_one_window() -> None:
+    """Whatever the phase between burst and evaluation, each evaluation of the next 2.5 minutes sees all of it."""
+    found = re.findall(r"\[(\d+)s\] offset (\d+)s\)", retried_blocks(ALERT, 3))
+    ends = [(int(length), int(offset)) for length, offset in found]
+    for evaluated in range(90, 241):  # seconds after the first of three blocks, the last one 60 s later
+        assert any(evaluated - offset - length <= 0 and 60 <= evaluated - offset for length, offset in ends)
 
 
 def test_largest_cause_asks_within_the_alerts_service() -> None:

@@ -203,7 +203,8 @@ def _heat(axes: Axes, panel: Panel, data: Data) -> None:
 
 def _text(axes: Axes, panel: Panel, data: Data) -> None:
     _bare(axes)
-    words = panel["options"]["content"].splitlines()
+    content = re.sub(r"\]\([^)]*\)", "]", panel["options"]["content"])
+    words = content.replace("$", r"\$").splitlines()
     wrapped = [part for line in words for part in (textwrap.wrap(line, 78) or [""])]
     axes.text(0, 1, "\n".join(wrapped), color=_INK, size=5.5, va="top", clip_on=True)
 
