@@ -130,6 +130,8 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         observer, self.observer = self.observer, None
         if observer is not None:
             observer.close()
+            if isinstance(observer.signals.sink, EventSink):
+                observer.signals.sink.close()
         self._unwrap()
         self.state = "removed"
 
@@ -168,7 +170,7 @@ def _build(
     harmless.on_failure = lambda place: metrics.dropped(place, "internal_error")
     hasher = load_hasher(settings)
     sink = EventSink.from_settings(
-        settings, logger_provider, on_drop=lambda reason: metrics.dropped("event", reason)
+        settings, logger_provider, on_drop=lambda reason, count=1: metrics.dropped("event", reason, count)
     )
     key_id = hasher.key_id if hasher else ""
 

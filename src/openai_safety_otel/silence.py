@@ -43,7 +43,8 @@ class Warner:
 def silent_signals(settings: Settings, given: dict[str, Any] | None = None) -> list[str]:
     """One line for each signal that goes nowhere; a single line where there is no SDK at all."""
     providers = _providers(given or {})
-    needless = {"events"} if settings.file_dir or settings.stdout_events else set()
+    elsewhere = settings.file_dir or settings.stdout_events or settings.pipeline == "dedicated"
+    needless = {"events"} if elsewhere else set()
     if settings.span == "off":
         needless.add("spans")
     missing = [name for name, provider in providers.items() if name not in needless and not _is_sdk(provider)]

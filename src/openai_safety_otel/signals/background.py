@@ -90,7 +90,7 @@ class Background:
                 thread = threading.Thread(target=self._run, args=(self._queue,), name=self._name, daemon=True)
                 thread.start()
                 self._thread = thread
-                _flush_when_a_worker_process_ends(self)
+                ends_with_worker_process(self, self.flush)
         except RuntimeError:  # the interpreter is ending and starts no threads: nothing else runs here now
             while not self._queue.empty():
                 self._take(self._queue.get())
@@ -125,13 +125,13 @@ def _flush_if_alive(reference: weakref.ref[Background]) -> None:
         alive.flush()
 
 
-def _flush_when_a_worker_process_ends(one: Background) -> None:
+def ends_with_worker_process(owner: object, act: Callable[[], object]) -> None:
     """A child of multiprocessing leaves by ``os._exit``: no exit handler runs there but its own."""
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
 
-        Finalize(one, one.flush, exitpriority=0)
+        Finalize(owner, act, exitpriority=0)
 
 
 def _begin_anew_in_child() -> None:

@@ -19,6 +19,13 @@ _NUMBERS = {"INFO": SeverityNumber.INFO, "WARN": SeverityNumber.WARN, "ERROR": S
 _QUIET = frozenset({"completed", "failed", "abandoned", "cancelled"})
 
 
+class Dropped(Protocol):
+    """Hears why, and how many, events were lost."""
+
+    def __call__(self, reason: str, count: int = 1) -> None:
+        """Count them."""
+
+
 class Sink(Protocol):
     """Where events go."""
 
@@ -66,7 +73,10 @@ class EventSink:
         self,
         provider: LoggerProviderApi | None = None,
         others: tuple[Callable[[SafetyEvent], None], ...] = (),
+        *,
+        shared: bool = True,
     ) -> None:
+        self._shared = shared
         self._provider = provider
         self._others = others
         self._loggers: dict[str, Logger] = {}
@@ -77,10 +87,17 @@ class EventSink:
         settings: Settings,
         provider: LoggerProviderApi | None = None,
         *,
-        on_drop: Callable[[str], None] | None = None,
+        on_drop: Dropped | None = None,
     ) -> EventSink:
         """The sink these settings ask for; ``on_drop`` hears the reason of each event not written."""
         others: list[Callable[[SafetyEvent], None]] = []
+        dedicated = None
+        if settings.pipeline == "dedicated":
+            from openai_safety_otel.signals.pipeline import Dedicated  # noqa: PLC0415 - only where it is used
+
+            dedicated = Dedicated.from_settings(settings, on_drop)
+        if dedicated is not None:
+            others.append(dedicated.emit)
         if settings.file_dir:
             from openai_safety_otel.signals.files import EventFile  # noqa: PLC0415 - only where it is used
 
@@ -96,7 +113,7 @@ class EventSink:
             from openai_safety_otel.signals.stdout import StdoutEvents  # noqa: PLC0415 - only where it is used
 
             others.append(StdoutEvents(on_drop).emit)
-        return cls(provider, tuple(others))
+        return cls(provider, tuple(others), shared=dedicated is None)
 
     @property
     def elsewhere(self) -> bool:
@@ -105,19 +122,27 @@ class EventSink:
 
     def emit(self, event: SafetyEvent) -> None:
         """Hand the event to each destination; a failing one does not keep it from the others."""
-        with harmless("event"):
-            self._logger(event.scope).emit(log_record(event))
+        if self._shared:
+            with harmless("event"):
+                self._logger(event.scope).emit(log_record(event))
         for write in self._others:
             with harmless("event file"):
                 write(event)
 
     def flush(self) -> None:
-        """Wait, for a bounded time, until files and standard output have what was emitted so far."""
+        """Wait, for a bounded time, until everything of our own has what was emitted so far."""
+        self._each("flush")
+
+    def close(self) -> None:
+        """Flush in bounded time and end what runs in the background; an event after that begins it anew."""
+        self._each("close")
+
+    def _each(self, name: str) -> None:
         for write in self._others:
-            flush = getattr(getattr(write, "__self__", None), "flush", None)
-            if flush is not None:
+            act = getattr(getattr(write, "__self__", None), name, None)
+            if act is not None:
                 with harmless("event file"):
-                    flush()
+                    act()
 
     def _logger(self, scope: str) -> Logger:
         logger = self._loggers.get(scope)

@@ -23,6 +23,17 @@ def hold(descriptor: int) -> None:
             _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
 
 
+def lock(descriptor: int) -> bool:
+    """Take a file that nobody holds; False where somebody does, or where locks are unknown."""
+    if _fcntl is None:
+        return False
+    try:
+        _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _in_use(path: Path) -> bool:
     if _fcntl is None:
         return True
