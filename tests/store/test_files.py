@@ -39,6 +39,14 @@ def test_finds_rotated_packed_and_nested_files(tmp_path: Path) -> None:
         assert events.origin == "5 files"
 
 
+def test_other_json_beside_the_events_is_left_alone(tmp_path: Path) -> None:
+    """A suspension list in the same folder is no event file, and nothing of it is counted as broken."""
+    write(tmp_path, [call(ANN, NOON)], "events.json")
+    (tmp_path / "suspensions.json").write_text('{\n "version": 3,\n "entries": {}\n}\n')
+    with open_files([tmp_path], keep_copies=False) as events:
+        assert (events.rows(COUNT), events.skipped.problems) == ([{"n": 1}], 0)
+
+
 def test_a_path_that_is_not_there_is_said() -> None:
     """A wrong path is an error that names it."""
     with pytest.raises(NoEventFilesError, match="/nowhere: no such file"):

@@ -22,6 +22,7 @@ from openai_safety_otel.store.schema import FINGERPRINT
 
 COPIES = ".openai-safety-copies"
 _EVENT_FILE = re.compile(r"\.(json|jsonl|ndjson)(\.\d+)?(\.gz)?$")
+_HEAD_BYTES = 4096
 _PIECE_BYTES = 64 * 1024 * 1024
 _QUIET_SECONDS = 600.0  # a file untouched for so long is kept as a copy; a live one would change again
 _ALONE_BYTES = 16 * 1024 * 1024  # less than this is read sooner than worker processes start
@@ -74,7 +75,24 @@ def _under(path: Path) -> Iterator[Path]:
         return
     for folder, names, files in os.walk(path):
         names[:] = sorted(name for name in names if name != COPIES)
-        yield from (Path(folder, name) for name in sorted(files) if _EVENT_FILE.search(name))
+        for name in sorted(files):
+            if _EVENT_FILE.search(name) and _holds_lines(candidate := Path(folder, name)):
+                yield candidate
+
+
+def _holds_lines(path: Path) -> bool:
+    """Whether a file found in a folder may be one of ours: a suspension list is JSON too.
+
+    A file that begins broken or blank (an erased line) is one; only other JSON documents are not.
+    """
+    if path.suffix != ".json":
+        return True
+    try:
+        with path.open("rb") as source:
+            head = source.read(_HEAD_BYTES).lstrip()
+    except OSError:
+        return True  # told as unreadable when it is read
+    return not head.startswith(b"{") or b'"resource' in head
 
 
 def open_files(
