@@ -140,7 +140,8 @@ def _bars(axes: Axes, panel: Panel, data: Data) -> None:
 def _renamed(panel: Panel) -> dict[str, str]:
     for one in panel.get("transformations", []):
         if one["id"] == "organize":
-            return dict(one["options"]["renameByName"])
+            shown: dict[str, str] = one["options"]["renameByName"]
+            return {name: title for title, name in {title: name for name, title in shown.items()}.items()}
     return {}
 
 

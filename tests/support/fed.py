@@ -95,7 +95,7 @@ def _brisk(folder: Path) -> Path:
 @contextlib.contextmanager
 def _programs(folder: Path) -> Iterator[tuple[Running, Running, Running, Running]]:
     configs = [COLLECTOR_CONFIG / name for name in ("agent.yaml", "traces-to-file.yaml")]
-    agent = prepare("collector", configs=configs)
+    agent = prepare("collector", folder=folder / "agent", configs=configs)
     own = [f"127.0.0.1:{agent.ports[port]}" for port in ("metrics", "scores")]
     with contextlib.ExitStack() as stack:
         alerts = stack.enter_context(running("alertmanager"))
