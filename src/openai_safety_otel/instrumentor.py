@@ -11,8 +11,8 @@ from typing import Any
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-from opentelemetry.metrics import get_meter
-from opentelemetry.trace import get_tracer
+from opentelemetry.metrics import Meter, NoOpMeter, get_meter
+from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel import peers, silence
@@ -48,7 +48,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     observer: Observer | None = None
     state: str = "removed"
-    # Of each socket door: waiting (the SDK loads it when it is first used), installed, or failed.
+    # Of each socket door: waiting (the SDK loads it when it is first used), installed, failed, or absent.
     doors: dict[str, str]
     # Methods of the doors that this SDK version does not have, as `door.Class.method`.
     absent: list[str]
@@ -108,6 +108,9 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         def install(module: Any) -> None:
             if observer is not self.observer:
                 return
+            if not hasattr(getattr(module, door.resource, None), "connect"):
+                self.doors[door.name] = "absent"  # an older SDK
+                return
             try:
                 self._wrap_door(door, module, SocketHooks(observer, door))
             except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
@@ -162,11 +165,7 @@ def _build(
     logger_provider: Any,
 ) -> Observer:
     own_version = _version("openai-safety-otel")
-    metrics = Metrics(
-        get_meter(c.SCOPE, own_version, meter_provider=meter_provider),
-        max_models=settings.metric_models,
-        traffic=settings.traffic,
-    )
+    metrics = _metrics(settings, lambda: get_meter(c.SCOPE, own_version, meter_provider=meter_provider))
     harmless.on_failure = lambda place: metrics.dropped(place, "internal_error")
     hasher = load_hasher(settings)
     sink = EventSink.from_settings(
@@ -183,15 +182,26 @@ def _build(
         }
         return [(1, {name: value for name, value in labels.items() if value})]
 
-    metrics.gauge(c.INFO, info)
-    tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
+    with harmless("metrics"):
+        metrics.gauge(c.INFO, info)
+    tracer: Tracer = NoOpTracer()
+    with harmless("span"):
+        tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
     signals = Signals(tracer, metrics, sink, settings.span)
     observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late)
     guard = observer.guard
     if guard is not None:
-        metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
+        with harmless("metrics"):
+            metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
     observer.listeners.append(silence.Warner(settings, tracer_provider, meter_provider, logger_provider))
     return observer
+
+
+def _metrics(settings: Settings, meter: Callable[[], Meter]) -> Metrics:
+    """The instruments; none that count where the app's provider raises: instrumenting must not."""
+    with harmless("metrics"):
+        return Metrics(meter(), max_models=settings.metric_models, traffic=settings.traffic)
+    return Metrics(NoOpMeter(c.SCOPE), max_models=settings.metric_models, traffic=settings.traffic)
 
 
 def _version(distribution: str) -> str:

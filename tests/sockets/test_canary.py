@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from support.socket_client import Talk, connect, of
+from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import (
     Peer,
     SocketServer,
@@ -80,7 +80,7 @@ async def test_nothing_said_leaves(
     instrument()
     server.script = script
     asks = {
-        "realtime": {"type": "response.create", "response": {"instructions": prose("instructions")}},
+        REALTIME: {"type": "response.create", "response": {"instructions": prose("instructions")}},
         "responses": {
             "type": "response.create",
             "model": prose("model"),
@@ -94,7 +94,7 @@ async def test_nothing_said_leaves(
     }
     with end_user(prose("user")):
         for name, ask in asks.items():
-            manager = connect(caller, name, **({"model": prose("model")} if name == "realtime" else {}))
+            manager = connect(caller, name, **({"model": prose("model")} if name == REALTIME else {}))
             async with Talk(manager) as talk:
                 await talk.send(ask)
                 with pytest.raises(Exception, match="1008"):

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from support.socket_client import Talk, connect, door, of
+from support.socket_client import REALTIME, Talk, connect, door, of
 from support.socket_server import (
     Peer,
     SocketServer,
@@ -63,7 +63,7 @@ async def test_dropped_in_the_middle(
         peer.drop()
 
     server.script = script
-    manager = connect(caller, "realtime")
+    manager = connect(caller, REALTIME)
     async with Talk(manager) as talk:
         await of(talk.connection.response.create())
         await talk.hear("response.output_text.delta")
@@ -101,7 +101,7 @@ async def test_closed_by_the_server(
         await peer.close(code, reason)
 
     server.script = script
-    manager = connect(caller, "realtime")
+    manager = connect(caller, REALTIME)
     async with Talk(manager) as talk:
         await of(talk.connection.response.create())
         with pytest.raises(Exception, match=r"1000|1008"):
@@ -116,7 +116,7 @@ async def test_closed_by_the_app(
     """A response that the app walks away from is abandoned, whether or not it had begun."""
     instrument()
     server.script = half
-    manager = connect(caller, "realtime")
+    manager = connect(caller, REALTIME)
     async with Talk(manager) as talk:
         await of(talk.connection.response.create())
         await talk.hear("response.output_text.delta")
@@ -135,7 +135,7 @@ async def test_cancelled_reader(
     begun = asyncio.Event()
 
     async def read() -> None:
-        async with Talk(connect(async_client, "realtime")) as talk:
+        async with Talk(connect(async_client, REALTIME)) as talk:
             await talk.connection.response.create()
             await talk.hear("response.output_text.delta")
             begun.set()
@@ -162,7 +162,7 @@ async def test_a_reader_that_looks_with_a_timeout(
         await peer.say(*spoken("resp_1")[1:])
 
     server.script = script
-    async with Talk(connect(async_client, "realtime")) as talk:
+    async with Talk(connect(async_client, REALTIME)) as talk:
         await talk.connection.response.create()
         await talk.hear("response.created")
         with pytest.raises(asyncio.TimeoutError):
@@ -178,7 +178,7 @@ async def test_forgotten_connection(
     """A connection that nobody closed ends its records when it is collected."""
     instrument()
     server.script = half
-    manager = connect(caller, "realtime")
+    manager = connect(caller, REALTIME)
     talk = Talk(manager)
     await talk.__aenter__()
     await of(talk.connection.response.create())
@@ -198,7 +198,7 @@ async def test_collected_while_the_telemetry_is_locked(
     """The collector may run while its thread is inside the telemetry SDK: it must not wait for itself."""
     instrument()
     server.script = half
-    talk = Talk(connect(async_client, "realtime"))
+    talk = Talk(connect(async_client, REALTIME))
     await talk.__aenter__()
     await talk.connection.response.create()
     await talk.hear("response.created")
@@ -216,7 +216,7 @@ async def test_breaking_out_of_iteration(
     """Leaving a loop over a connection is no end of it: the app may read on."""
     instrument()
     server.script = realtime(spoken)
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         await of(talk.connection.response.create())
         if hasattr(talk.connection, "__aiter__"):
             async for event in talk.connection:
@@ -243,7 +243,8 @@ write = lambda record: "\\n" + json.dumps(dict(record.log_record.attributes)) + 
 provider.add_log_record_processor(SimpleLogRecordProcessor(ConsoleLogRecordExporter(formatter=write)))
 SafetyInstrumentor().instrument(logger_provider=provider, hmac_key=b"k" * 40)
 client = openai.OpenAI(api_key="sk-test", websocket_base_url=sys.argv[1])
-connection = client.realtime.connect(model="gpt-realtime").enter()
+resource = getattr(client, "realtime", None) or client.beta.realtime
+connection = resource.connect(model="gpt-realtime").enter()
 connection.response.create()
 while connection.recv().type != "response.output_text.delta":
     pass
@@ -255,7 +256,7 @@ if len(sys.argv) > 2:
 @pytest.mark.parametrize("more", [(), ("exit",)])
 def test_exit_of_the_process(more: tuple[str, ...], server: SocketServer, client: openai.OpenAI) -> None:
     """A process that leaves, normally or by SystemExit, ends its open responses first."""
-    door(client, "realtime")
+    door(client, REALTIME)
     server.script = half
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, server.url, *more],
@@ -277,7 +278,7 @@ async def test_uninstrumenting_ends_and_lets_go(
     """After uninstrumenting, an open connection works on, unobserved, and what was open has ended."""
     instrumentor = instrument()
     server.script = realtime(lambda r: [created(r), delta(r)], spoken)
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         await of(talk.connection.response.create())
         await talk.hear("response.output_text.delta")
         instrumentor.uninstrument()
@@ -293,7 +294,7 @@ async def test_relay_that_parses_nothing(
     instrument()
     server.script = realtime(spoken)
     with end_user("u42"):
-        async with Talk(connect(caller, "realtime")) as talk:
+        async with Talk(connect(caller, REALTIME)) as talk:
             await of(talk.connection.response.create())
             while b'"response.done"' not in await of(talk.connection.recv_bytes()):
                 pass

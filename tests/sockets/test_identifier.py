@@ -11,14 +11,14 @@ import pytest
 
 from openai_safety_otel import end_user
 from openai_safety_otel.identifier import Hasher
-from support.socket_client import Talk, connect, door, doors, of
+from support.socket_client import REALTIME, Talk, connect, door, doors, of
 from support.socket_server import Peer, SocketServer, realtime, responses, spoken, written
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
 
 HEADER = "OpenAI-Safety-Identifier"
 WHO = ("user.hash", "openai_safety.identifier.source", "openai_safety.identifier.delivery")
-REALTIME = ["realtime", "beta.realtime"]
+BOTH_REALTIME = ["realtime", "beta.realtime"]
 RESPONSES = doors(api="responses")
 START = {"type": "session.start", "session": {"model": "gpt-live"}}
 
@@ -42,7 +42,7 @@ async def live(peer: Peer) -> None:
     )
 
 
-@pytest.mark.parametrize("name", REALTIME)
+@pytest.mark.parametrize("name", BOTH_REALTIME)
 async def test_realtime_header(
     name: str, caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
 ) -> None:
@@ -146,7 +146,7 @@ async def test_an_echo_names_the_session_attached_to(
     assert [hasher.end_user("jo@example.com")] == [event["user.hash"] for event in telemetry.events]
 
 
-@pytest.mark.parametrize("name", REALTIME)
+@pytest.mark.parametrize("name", BOTH_REALTIME)
 @pytest.mark.parametrize("place", ["extra_headers", "default_headers"])
 async def test_the_apps_own_header_wins(
     name: str,
@@ -264,7 +264,7 @@ async def test_nothing_is_added_unasked(
     instrument(**settings)
     server.script = realtime(spoken)
     with end_user("u42"):
-        async with Talk(connect(caller, "realtime")) as talk:
+        async with Talk(connect(caller, REALTIME)) as talk:
             await talk.send({"type": "response.create"})
             await talk.hear("response.done")
         server.script = responses(written)
@@ -299,7 +299,7 @@ async def test_reconnects_repeat_the_identifier(
     hasher: Hasher,
 ) -> None:
     """After a drop the SDK connects again with the same identifier, whatever else its callback overrides."""
-    if "on_reconnecting" not in door(caller, "realtime").connect.__code__.co_varnames:
+    if "on_reconnecting" not in door(caller, REALTIME).connect.__code__.co_varnames:
         pytest.skip(f"openai {openai.__version__} does not reconnect")
     instrument()
 
@@ -310,7 +310,7 @@ async def test_reconnects_repeat_the_identifier(
 
     server.script = script
     with end_user("u42"):
-        manager = connect(caller, "realtime", on_reconnecting=override, initial_delay=0.01, max_delay=0.02)
+        manager = connect(caller, REALTIME, on_reconnecting=override, initial_delay=0.01, max_delay=0.02)
         async with Talk(manager) as talk:
             async for event in _iterate(talk.connection):
                 if event.type == "session.created":

@@ -9,7 +9,7 @@ import openai
 
 from openai_safety_otel import end_user
 from openai_safety_otel.sockets.session import Session
-from support.socket_client import Talk, connect, of
+from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import SocketServer, realtime, spoken
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
@@ -23,7 +23,7 @@ async def _sessions(client: openai.AsyncOpenAI, telemetry: Telemetry, count: int
     records = 0
     for number in range(count):
         with end_user(f"u{number}"):
-            talk = Talk(connect(client, "realtime"))
+            talk = Talk(connect(client, REALTIME))
             await talk.__aenter__()
             await of(talk.connection.response.create())
             await talk.hear("response.done" if number % 2 else "response.created")

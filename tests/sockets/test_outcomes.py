@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from support.socket_client import Talk, connect, of
+from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import (
     Event,
     Peer,
@@ -54,7 +54,7 @@ def blocked(kind: str, source: str, code: str) -> tuple[str, ...]:
 
 
 REFUSAL = [{"type": "message", "id": "m", "content": [{"type": "refusal", "refusal": "no"}]}]
-REALTIME: dict[str, tuple[Answer, tuple[Any, ...]]] = {
+OF_REALTIME: dict[str, tuple[Answer, tuple[Any, ...]]] = {
     "completed": (spoken, COMPLETED),
     "filtered": (
         lambda r: [
@@ -104,21 +104,21 @@ REALTIME: dict[str, tuple[Answer, tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("case", REALTIME)
+@pytest.mark.parametrize("case", OF_REALTIME)
 async def test_realtime_outcomes(
     case: str, caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """Each way in which a Realtime response ends is told by its one record, and the next response is fine."""
     instrument()
-    answer, expected = REALTIME[case]
+    answer, expected = OF_REALTIME[case]
     server.script = realtime(answer, spoken)
     with end_user("u42"):
-        async with Talk(connect(caller, "realtime")) as talk:
+        async with Talk(connect(caller, REALTIME)) as talk:
             for _ in range(2):
                 await of(talk.connection.response.create())
                 await talk.hear("response.done", "error")
     assert [expected, COMPLETED] == outcomes(telemetry)
-    assert ["realtime.connect"] * 2 == [event["openai_safety.endpoint"] for event in telemetry.events]
+    assert [f"{REALTIME}.connect"] * 2 == [event["openai_safety.endpoint"] for event in telemetry.events]
 
 
 RESPONSES: dict[str, tuple[Callable[[str, str | None], list[Event]], tuple[Any, ...]]] = {
@@ -318,7 +318,7 @@ async def test_rejected_handshake(
     """A handshake that is answered with an error is one record, classified by the error; no session."""
     instrument()
     server.rejection = (status, body)
-    manager = connect(caller, "realtime")
+    manager = connect(caller, REALTIME)
     with pytest.raises(Exception, match=str(status)):
         async with Talk(manager):
             pass
@@ -345,7 +345,7 @@ async def test_errors_outside_responses(
         await peer.say(born(), *said)
 
     server.script = script
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         for _ in range(len(said) + 1):
             await talk.hear()
     assert expected == outcomes(telemetry)
@@ -357,7 +357,7 @@ async def test_block_between_responses(
     """A block that is about no response is not lost in a session that had responses."""
     instrument()
     server.script = realtime(lambda r: [*spoken(r), error("cyber_policy"), error("invalid_value"), born()])
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         await of(talk.connection.response.create())
         await talk.hear("response.done")
         await talk.hear("session.created")
@@ -376,7 +376,7 @@ async def test_error_names_the_event_it_is_about(
         await peer.say(error("conversation_busy", event_id="ev_2"), *spoken("resp_1"))
 
     server.script = script
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         for event_id, user in (("ev_1", "u1"), ("ev_2", "u2")):
             with end_user(user):
                 await of(talk.connection.response.create(event_id=event_id))
@@ -399,13 +399,13 @@ async def test_transcription_failed(
         "error": {"type": "x", "code": "content_policy_violation", "message": "x", "param": None},
     }
     server.script = realtime(lambda r: [created(r), failure, done(r)])
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         await of(talk.connection.response.create())
         await talk.hear("response.done")
     code = "content_policy_violation"
     assert [blocked("usage_policy", "input", code), COMPLETED] == outcomes(telemetry)
     endpoints = [event["openai_safety.endpoint"] for event in telemetry.events]
-    assert ["realtime.input_audio_transcription", "realtime.connect"] == endpoints
+    assert [f"{REALTIME}.input_audio_transcription", f"{REALTIME}.connect"] == endpoints
 
 
 async def test_unasked_responses(
@@ -419,7 +419,7 @@ async def test_unasked_responses(
 
     server.script = script
     with end_user("u42"):
-        manager = connect(caller, "realtime")
+        manager = connect(caller, REALTIME)
         async with Talk(manager) as talk:
             await talk.hear("response.done")
             await talk.hear("response.done")
@@ -435,7 +435,7 @@ async def test_one_event_metrics_and_span(
     instrument()
     server.script = realtime(spoken)
     with end_user("u42"):
-        async with Talk(connect(caller, "realtime")) as talk:
+        async with Talk(connect(caller, REALTIME)) as talk:
             await of(talk.connection.response.create())
             await talk.hear("response.done")
     [event] = telemetry.events

@@ -13,7 +13,7 @@ import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
 from openai_safety_otel.identifier import Hasher
-from support.socket_client import Talk, connect, doors, of
+from support.socket_client import REALTIME, Talk, connect, doors, of
 from support.socket_server import (
     Peer,
     SocketServer,
@@ -81,7 +81,7 @@ async def test_two_users_in_two_lanes(
         async def ask(user: str, lane: str) -> None:
             for at in (1, 2):
                 with end_user(user):
-                    await talk.connection.response.create(model="gpt-5", input=f"{lane}{at}", stream_id=lane)
+                    await talk.send({"type": "response.create", "input": f"{lane}{at}", "stream_id": lane})
 
         await asyncio.gather(ask("ann", "a"), ask("bob", "b"))
         await talk.hear("response.incomplete")
@@ -108,7 +108,7 @@ async def test_somebody_else_on_a_realtime_session(
     instrument()
     server.script = realtime(spoken)
     with end_user("ann"):
-        manager = connect(caller, "realtime")
+        manager = connect(caller, REALTIME)
     async with Talk(manager) as talk:
         for user in ("ann", "bob", None):
             with end_user(user):
@@ -141,7 +141,7 @@ async def test_concurrent_realtime_responses(
         await peer.say(done("r2", "incomplete", status_details={"reason": "content_filter"}), done("r1"))
 
     server.script = script
-    async with Talk(connect(caller, "realtime")) as talk:
+    async with Talk(connect(caller, REALTIME)) as talk:
         await of(talk.connection.response.create())
         await of(talk.connection.response.create())
         await talk.hear("response.done")
@@ -212,7 +212,7 @@ async def test_suspended_before_connecting(
             assert 1 == len(server.handshakes)
 
 
-@pytest.mark.parametrize("name", ["realtime", "responses"])
+@pytest.mark.parametrize("name", [REALTIME, "responses"])
 async def test_suspended_in_the_middle(
     name: str,
     caller: Any,
@@ -225,8 +225,8 @@ async def test_suspended_in_the_middle(
 ) -> None:
     """A user suspended while his response runs gets its end; his next request does not leave."""
     observer = follow(instrument, tmp_path)
-    server.script = realtime(spoken) if name == "realtime" else responses(written)
-    ask = {"type": "response.create", **({} if name == "realtime" else {"model": "gpt-5", "input": "hi"})}
+    server.script = realtime(spoken) if name == REALTIME else responses(written)
+    ask = {"type": "response.create", **({} if name == REALTIME else {"model": "gpt-5", "input": "hi"})}
     with end_user("mal"):
         async with Talk(connect(caller, name)) as talk:
             await talk.send(ask)
@@ -282,7 +282,7 @@ async def test_nobody_uses_a_suspended_session(
     observer = follow(instrument, tmp_path)
     server.script = realtime(spoken)
     with end_user("mal"):
-        manager = connect(caller, "realtime")
+        manager = connect(caller, REALTIME)
     async with Talk(manager) as talk:
         suspend("mal")
         await_decision(observer, hasher, "mal")
@@ -336,7 +336,7 @@ async def test_suspended_speech(
     server.script = script
     words = {"type": "input_audio_buffer.append", "audio": "AAAA"}
     with end_user("mal"):
-        async with Talk(connect(caller, "realtime")) as talk:
+        async with Talk(connect(caller, REALTIME)) as talk:
             await talk.send(words)
             await talk.hear("response.created")
             suspend("mal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib.util import find_spec
 from typing import Any
 
 import openai
@@ -21,6 +22,10 @@ def door(client: Any, name: str) -> Any:
     if found is None or not hasattr(found, "connect"):
         pytest.skip(f"openai {openai.__version__} has no {name}.connect")
     return found
+
+
+# Where the Realtime API is in this SDK version: it moved out of beta.
+REALTIME = "realtime" if find_spec("openai.resources.realtime") else "beta.realtime"
 
 
 def needed(name: str) -> dict[str, Any]:
@@ -84,4 +89,4 @@ def doors(**having: Any) -> list[str]:
     return [one.name for one in DOORS if all(getattr(one, key) == value for key, value in having.items())]
 
 
-__all__ = ["BY_NAME", "ENDS", "Door", "Talk", "connect", "door", "doors", "needed", "of"]
+__all__ = ["BY_NAME", "ENDS", "REALTIME", "Door", "Talk", "connect", "door", "doors", "needed", "of"]
