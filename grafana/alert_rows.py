@@ -9,7 +9,7 @@ from grafana import alert_queries as x
 from grafana import metric_queries as m
 from grafana import names
 from grafana.names import BY
-from grafana.scope import ALERT, DRILL, equal
+from grafana.scope import ALERT, DRILL, equal, one_of
 from openai_safety_otel import conventions as c
 
 Notify = Literal["page", "ticket", "none"]
@@ -38,6 +38,7 @@ class Alert:
         return self.severity or SEVERITY[self.notify]
 
 
+NOTICES: Final = ("identifier_blocked", "warning", "deactivation")
 PLACE = "{{ $labels.service_name }} ({{ $labels.deployment_environment_name }})"
 
 _NOTICE_TEXT = (
@@ -77,6 +78,19 @@ PAGES: Final = (
         "An open notice from OpenAI ends within 24 hours.",
         _NOTICE_TEXT,
         "the same gauge, under 24 h (or past)",
+    ),
+    Alert(
+        "SafetyNoticeReceived",
+        "page",
+        m.first(
+            ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, *NOTICES)), f"{BY}, {names.field(c.NOTICE_TYPE)}"
+        ),
+        "0s",
+        "OpenAI sent a safety notice (from the metrics).",
+        PLACE
+        + ' received {{ $value | printf "%.0f" }} {{ $labels.openai_safety_notice_type }} notices within '
+        "10 minutes.",
+        "any notice of a block, warning or deactivation in 10 min, also of a new series",
     ),
     Alert(
         "MisalignmentAlert",

@@ -6,6 +6,7 @@ from typing import Final
 
 from grafana import log_queries as q
 from grafana.alert_queries import AT_LEAST
+from grafana.alert_rows import NOTICES as NOTICE_TYPES
 from grafana.alert_rows import PLACE, Alert
 from grafana.scope import ALERT, DRILL
 
@@ -23,7 +24,7 @@ NOTICES: Final = (
     Alert(
         "SafetyNoticeEvent",
         "page",
-        f"{q.notices_received(ALERT, '10m', 'identifier_blocked', 'warning', 'deactivation')} > 0",
+        f"{q.notices_received(ALERT, '10m', *NOTICE_TYPES)} > 0",
         "0s",
         "OpenAI sent a safety notice.",
         "Notice {{ $labels.openai_safety_notice_id }} ({{ $labels.openai_safety_notice_type }}) reached "

@@ -141,6 +141,7 @@ def test_metric_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
     expected = {
         "IdentifierBlocked",
         "SafetyNoticeOpen",
+        "SafetyNoticeReceived",
         "SafetyNoticeDueSoon",
         "MisalignmentAlert",
         "EnforcementBlocksUnderWarning",
