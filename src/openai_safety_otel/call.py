@@ -140,8 +140,7 @@ class Call:
             record = self.record
             read_headers(record, response.headers)
             record.retries = retries
-            if self.trail is not None:
-                self.trail.look()
+            self._look()
             raw = response.request.headers.get(_RAW_HEADER)
             if stream or raw == "stream":
                 # A response read into memory beforehand (a scripted transport) has no bytes to tap.
@@ -179,9 +178,13 @@ class Call:
         with harmless("error"):
             read_headers(self.record, response.headers)
             read_error(self.record, error)
+            self._look()
+            self._settle(raised=True)
+
+    def _look(self) -> None:
+        with harmless("span"):
             if self.trail is not None:
                 self.trail.look()
-            self._settle(raised=True)
 
     def _settle(self, *, raised: bool = False) -> None:
         """Write what is known to another instrumentation's span: it may end right after this."""
@@ -273,6 +276,10 @@ class Call:
             if self._body is not None and not self.claimed:
                 seen = self._body.finish(self.record)
                 self._mark(seen, self._last)
+
+    def disown(self) -> None:
+        """In a forked child: the parent tells of this call."""
+        self._open.clear()
 
     # -- the end -------------------------------------------------------------------------------------------
 

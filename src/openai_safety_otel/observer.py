@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import collections
 import os
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -61,9 +62,7 @@ class Observer:
         self._open: dict[int, Call] = {}
         self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
         self._at_exit = False
-        if hasattr(os, "register_at_fork"):
-            # A child must not report its parent's open calls as abandoned.
-            os.register_at_fork(after_in_child=self._open.clear)
+        _ALIVE.add(self)
 
     def observe(
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
@@ -120,6 +119,12 @@ class Observer:
         call.trail = self.signals.trail(record, own_early=False)
         self._register(call)
         return call
+
+    def disown(self) -> None:
+        """In a forked child: its parent tells of the calls that are open."""
+        for call in self._open.values():
+            call.disown()
+        self._open.clear()
 
     def forget(self, call: Call) -> None:
         """Let go of a call without a record: others tell of it."""
@@ -232,6 +237,18 @@ class Observer:
             while len(self._counted) > _MAX_SEEN:
                 self._counted.popitem(last=False)
         return True
+
+
+_ALIVE: weakref.WeakSet[Observer] = weakref.WeakSet()
+
+
+def _begin_anew_in_child() -> None:
+    for observer in list(_ALIVE):
+        observer.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_child)
 
 
 def _standard(record: CallRecord, port: int | None, client: Any) -> dict[str, Any]:

@@ -55,11 +55,8 @@ def pipeline(lost: Lost | None = None, **more: Any) -> Dedicated:
 
 def waiting(folder: Path) -> list[int]:
     """The numbers of the events on disk."""
-    found = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_bytes().splitlines(keepends=True):
-            found.append(int(str(spilling.read_line(line)[0].attributes["n"])))
-    return found
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [int(str(spilling.read_line(line)[0].attributes["n"])) for line in lines]
 
 
 def test_events_arrive_as_they_were(collector: Collector) -> None:

@@ -32,7 +32,7 @@ class Collector:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 outer._answer(self, body)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *args: Any) -> None:
                 """Be silent."""
 
         class Server(ThreadingHTTPServer):

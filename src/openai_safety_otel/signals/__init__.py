@@ -21,9 +21,11 @@ class Signals:
         self.sink = sink
         self._mode: SpanMode = mode
 
-    def trail(self, record: CallRecord, *, own_early: bool = True, own_late: bool = True) -> Trail:
-        """The span side of a call that begins now."""
-        return Trail(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
+    def trail(self, record: CallRecord, *, own_early: bool = True, own_late: bool = True) -> Trail | None:
+        """The span side of a call that begins now; None where the app's tracer raises."""
+        with harmless("span"):
+            return Trail(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
+        return None
 
     def finish(
         self, record: CallRecord, outcome: Outcome, trail: Trail | None, *, counted: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -105,8 +106,9 @@ class Metrics:
             self._client(record, outcome, model, context)
 
     def dropped(self, signal: str, reason: str, count: int = 1) -> None:
-        """Count what could not be kept."""
-        self._dropped.add(count, self._label(c.DROPPED, signal, reason))
+        """Count what could not be kept; never raises, since this is where failures end."""
+        with contextlib.suppress(Exception):
+            self._dropped.add(count, self._label(c.DROPPED, signal, reason))
 
     def client_secret(self) -> None:
         """Count a Realtime client secret issued."""
