@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check test-unit test-matrix test-peers stack-build test-stack stack-up bench audit docs clean help
+.PHONY: demo test lint types check test-unit test-matrix test-peers test-frameworks stack-build test-stack stack-up bench audit docs clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ test-matrix: $(READY) ## the hook on each supported openai, with each OpenTeleme
 
 test-peers: $(READY) ## beside other GenAI instrumentations, loaded before and after
 	$(BIN)/python tests/peers/run.py
+
+test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frameworks
+	$(BIN)/python tests/frameworks/run.py
 
 stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
 	$(BIN)/python stack/build.py

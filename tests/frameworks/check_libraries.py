@@ -14,13 +14,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.telemetry import Instrument, Telemetry
 
 from openai_safety_otel import end_user, set_end_user
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher
+from support.telemetry import KEY, Instrument, Telemetry
 
-from .conftest import KEY, RECIPES, S9, U42, Calls
+from .conftest import RECIPES, S9, U42, Calls
 
 Recipe = Callable[[str], ModuleType]
 # The libraries keep one HTTP client for all: in another loop its connections are dead, and calls are retried.
@@ -47,7 +47,9 @@ def test_celery_worker(pool: str, celery_recipe: ModuleType, calls: Calls) -> No
     """The user who published a task is the user of its call, in a worker that serves one after the other."""
     from celery.contrib.testing.worker import start_worker
 
-    with start_worker(celery_recipe.app, pool=pool, concurrency=1, perform_ping_check=False, loglevel="ERROR"):
+    with start_worker(
+        celery_recipe.app, pool=pool, concurrency=1, perform_ping_check=False, loglevel="ERROR"
+    ):
         results = []
         with end_user("u42", session="s9"):
             results.append(celery_recipe.summarise.delay("hello"))
@@ -214,7 +216,6 @@ def test_logging(recipe: Recipe, telemetry: Telemetry, capsys: pytest.CaptureFix
     trace = f"{span.get_span_context().trace_id:032x}"
     logging.getLogger("product").removeHandler(module.handler)
     set_end_user(None)
-    print(logging.getLogger("product").__dict__, logging.root.manager.disable, module.handler.__dict__, sys.stderr)
     assert f"slow user={U42} trace={trace} answer={answer}\n" == capsys.readouterr().err
 
 

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-import httpx
 import pytest
-from support.serving import serving
-from support.telemetry import Telemetry
 
 from openai_safety_otel.conventions import REPORTED_HASH
+from support.http import http_library
+from support.serving import serving
+from support.telemetry import Telemetry
 
 from .conftest import S9, U42, Calls
 
@@ -49,8 +49,8 @@ def wsgi_serving() -> Iterator[Callable[[Any], str]]:
         server.server_close()
 
 
-def visit(address: str, path: str, headers: dict[str, str], method: str = "GET") -> httpx.Response:
-    answer = httpx.request(method, f"http://{address}{path}", headers=headers, timeout=20)
+def visit(address: str, path: str, headers: dict[str, str], method: str = "GET") -> Any:
+    answer = http_library.request(method, f"http://{address}{path}", headers=headers, timeout=20)
     assert 200 == answer.status_code, answer.text
     return answer
 
@@ -136,9 +136,9 @@ def member(django_project: ModuleType) -> tuple[str, str]:
     """A logged-in user: cookie, and identifier of the session it belongs to."""
     from django.contrib.auth.models import User
     from django.test import Client
-    from support.telemetry import KEY
 
     from openai_safety_otel.identifier import Hasher
+    from support.telemetry import KEY
 
     user, _ = User.objects.get_or_create(id=42, username="jo@example.com")
     client = Client()
@@ -147,7 +147,9 @@ def member(django_project: ModuleType) -> tuple[str, str]:
     return f"sessionid={session}", Hasher(KEY).session(session)
 
 
-@pytest.mark.parametrize("path", ["/sync?text=hi", "/async?text=hi", "/sync-stream?text=hi", "/async-stream?text=hi"])
+@pytest.mark.parametrize(
+    "path", ["/sync?text=hi", "/async?text=hi", "/sync-stream?text=hi", "/async-stream?text=hi"]
+)
 @pytest.mark.parametrize("server", ["asgi", "wsgi"])
 def test_django(
     server: str,
@@ -158,9 +160,8 @@ def test_django(
     wsgi_serving: Callable[[Any], str],
 ) -> None:
     """Sync and async views, plain and streamed, under both kinds of server: a member, then nobody."""
-    from support.telemetry import KEY
-
     from openai_safety_otel.identifier import Hasher
+    from support.telemetry import KEY
 
     cookie, session = member
     recipe("django_middleware")

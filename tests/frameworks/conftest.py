@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support.telemetry import KEY, Instrument, Telemetry
-from support.waiting import until
 
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher
+from support.telemetry import KEY, Instrument, Telemetry
+from support.waiting import until
 
 RECIPES = Path(__file__).parent / "recipes"
 U42 = Hasher(KEY).end_user("u42")
