@@ -133,9 +133,9 @@ def _fresh(stamp: Path, fingerprint: str, results: list[Path]) -> bool:
     return stamp.is_file() and stamp.read_text() == fingerprint and all(path.exists() for path in results)
 
 
-def _released(module_version: str) -> str:
+def released(module_version: str) -> str:
     """Prometheus 3.15.0 is published as module v0.315.0."""
-    old_style = re.fullmatch(r"v0\.(\d)(\d\d)\.(\d+)", module_version)
+    old_style = re.fullmatch(r"v0\.([3-9])(\d\d)\.(\d+)", module_version)
     return f"{old_style[1]}.{int(old_style[2])}.{old_style[3]}" if old_style else module_version.removeprefix("v")
 
 
@@ -150,7 +150,7 @@ def build_go(program: Program, compiler: str) -> str:
     flags = program.prepare(folder) if program.prepare else []
     link = "-s -w"
     if program.stamp_version_into:
-        link += f" -X {program.stamp_version_into}={_released(version(program))}"
+        link += f" -X {program.stamp_version_into}={released(version(program))}"
     for name, package in program.outputs.items():
         _run(["go", "build", *flags, f"-ldflags={link}", "-o", str(BIN / name), package], folder)
     stamp.write_text(fingerprint)

@@ -72,7 +72,19 @@ PATTERNS = (
 # Shapes no attribute of ours has: nested objects, and texts of four words or more.
 SHAPES = (
     (r"(?s)^(?:\{|\[[^\]]*[\[{]).*$", "objects, and lists of lists or objects"),
-    (r"(?s)^.*\S\s+\S+\s+\S+\s+\S.*$", "sentences: what a person wrote, not a name or a code"),
+    (r"(?s)^\s*\S+\s+\S+\s+\S+\s+\S.*$", "sentences: what a person wrote, not a name or a code"),
+)
+
+# Looked at first, and cheap (one class of characters, anchored): no value of these shapes can match a pattern above,
+# and nearly all values have one. Without them redaction alone costs more than receiving and sending.
+PLAIN = (
+    (r"^[0-9.]*$", "numbers, and what is no text"),
+    (r"^[a-z.]+$", "words and host names"),
+    (r"^[0-9a-f]+$", "hashes"),
+    (r"^re(?:sp|q)_[0-9a-f]+$", "the provider's ids"),
+    (r"^(?:gpt|omni)-[0-9a-z.\-]+$", "models"),
+    (r"^openai_safety\.[a-z_]+$", "events"),
+    (r"^end_user$|^usage_policy$", "frequent values with an underscore"),
 )
 
 
@@ -95,6 +107,8 @@ def redaction(keys: tuple[str, ...], ignored: tuple[str, ...], patterns: tuple[t
         "redact_all_types: true # lists and objects are looked into, not only strings",
         "summary: silent # what was found is not told",
         *_patterns(patterns),
+        "allowed_values: # looked at first: they cannot match a pattern above",
+        *(f"  - {_quoted(pattern)} # {doc}" for pattern, doc in PLAIN),
         *(_listed("ignored_keys", ignored) if ignored else []),
         *_listed("allowed_keys", keys),
     ]

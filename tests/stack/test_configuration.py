@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from openai_safety_otel import conventions as c
-from stack import generate
+from stack import build, generate
 from stack.launches import BIN, COLLECTOR_CONFIG, CONFIG
 from stack.programs import binary
 
@@ -99,3 +99,21 @@ def test_memory_limiter_comes_first() -> None:
         pipelines = yaml.safe_load((COLLECTOR_CONFIG / name).read_text())["service"]["pipelines"]
         firsts = {key: one["processors"][0] for key, one in pipelines.items() if "otlp" in one["receivers"]}
         assert set(firsts.values()) == {"memory_limiter"}, firsts
+
+
+def test_compose_uses_the_tested_files() -> None:
+    """Every mounted file exists, images are pinned, ports are loopback's, and versions and flags are the tested ones."""
+    root = COLLECTOR_CONFIG.parent
+    services = yaml.safe_load((root / "compose.yaml").read_text())["services"]
+    mounts = [one.split(":")[0] for service in services.values() for one in service.get("volumes", ()) if one[0] == "."]
+    assert [mount for mount in mounts if not (root / mount).exists()] == []
+    tags = {service["image"].rsplit(":", 1)[1] for service in services.values()}
+    assert [tag for tag in tags if not re.fullmatch(r"v?\d+\.\d+\.\d+", tag)] == []
+    ports = [port for service in services.values() for port in service.get("ports", ())]
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    flags = (CONFIG / "prometheus.flags").read_text().split()
+    assert services["prometheus"]["command"][2:] == flags
+    built = {program.folder: build.released(build.version(program)) for program in build.PROGRAMS}
+    pinned = {name: services[name]["image"].rsplit(":", 1)[1].removeprefix("v") for name in ("loki", "prometheus", "alertmanager")}
+    pinned["collector"] = services["agent"]["image"].rsplit(":", 1)[1]
+    assert pinned == built
