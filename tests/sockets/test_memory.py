@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import threading
 
 import openai
 
 from openai_safety_otel import end_user
+from openai_safety_otel.observer import Observer
 from openai_safety_otel.sockets.session import Session
 from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import SocketServer, realtime, spoken
@@ -18,7 +18,7 @@ SESSIONS = 2_000
 WARM = 200
 
 
-async def _sessions(client: openai.AsyncOpenAI, telemetry: Telemetry, count: int) -> int:
+async def _sessions(client: openai.AsyncOpenAI, observer: Observer, telemetry: Telemetry, count: int) -> int:
     """Run sessions, every second of them left open for the collector; how many records they left."""
     records = 0
     for number in range(count):
@@ -34,7 +34,7 @@ async def _sessions(client: openai.AsyncOpenAI, telemetry: Telemetry, count: int
         del talk
         if number % 100 == 99:
             gc.collect()
-            assert until(lambda: "openai-safety-orphans" not in {one.name for one in threading.enumerate()})
+            assert until(lambda: not observer._open)
             records += len(telemetry.events)
             telemetry.clear()
     return records
@@ -49,12 +49,13 @@ async def test_memory_is_flat(
     server.script = realtime(spoken)
 
     async def run(count: int) -> tuple[int, int]:
-        records = await _sessions(async_client, telemetry, count)
+        records = await _sessions(async_client, observer, telemetry, count)
         for ledger in (server.handshakes, server.paths, server.events):
             ledger.clear()
         gc.collect()
         return records, len(gc.get_objects())
 
+    gc.collect()
     gc.freeze()  # what was there before need not be looked at again and again
     try:
         first, before = await run(WARM)
