@@ -15,8 +15,8 @@ import pytest
 from opentelemetry.metrics import NoOpMeter, NoOpMeterProvider
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider
 
-from openai_safety_otel import end_user
 from openai_safety_otel import conventions as c
+from openai_safety_otel import end_user
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 from support.scripted import plain, scripted, seen_by_app
@@ -133,6 +133,7 @@ def test_our_own_failures_are_counted(
 
 
 class HostileText(str):
+    __slots__ = ()
     __repr__ = __str__ = __format__ = __bool__ = __len__ = __hash__ = __eq__ = broken
 
 
@@ -196,7 +197,7 @@ def test_hostile_answer(client: openai.OpenAI, telemetry: Telemetry, instrument:
 
 def test_hostile_end_user(client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument) -> None:
     """Lost and counted: a resolver that answers with a hostile object; the call goes on as nobody's."""
-    instrument(user_resolver=lambda: HostileThing())
+    instrument(user_resolver=HostileThing)
     assert "completed" == client.responses.create(**ASK).status
     problems = telemetry.points("openai_safety.identifier.problems")
     assert 1 == problems[frozenset({(c.REASON, "resolver_failed")})]

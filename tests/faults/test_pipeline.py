@@ -389,6 +389,7 @@ EXITS = [
 ]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("mode", "protocol"), EXITS)
 def test_the_exit_is_bounded(mode: str | int, protocol: str, tmp_path: Path) -> None:
     """Nothing lost: 2,000 queued events are delivered or on disk, and the process is gone in bounded time."""
@@ -405,6 +406,7 @@ def test_the_exit_is_bounded(mode: str | int, protocol: str, tmp_path: Path) -> 
     assert took < 6, f"{took:.1f} s"
 
 
+@pytest.mark.faults
 def test_the_exit_beside_the_bare_sdk(tmp_path: Path) -> None:
     """Lost and counted in one line without a spill folder; and far sooner gone than the bare SDK."""
     with Collector("hang") as collector:
@@ -415,6 +417,7 @@ def test_the_exit_beside_the_bare_sdk(tmp_path: Path) -> None:
     assert ours < 2 * (EXIT_SECONDS + 0.5)
 
 
+@pytest.mark.faults
 def test_sigterm_without_a_handler(tmp_path: Path) -> None:
     """Lost: what the collector did not take before the kill, as with any program; what is on disk stays."""
     with Collector(503) as collector:
