@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import get_args
 
@@ -11,9 +12,14 @@ from openai_safety_otel.harmless import harmless
 from openai_safety_otel.identifier import current_end_user, identify
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 from openai_safety_otel.keys import require_hasher
+from openai_safety_otel.masking import mask
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.settings import Settings
 
+MAX_TEXT = 2000
+_MAX_READ = 20_000
+# What comes back from a browser as an answer's id may be anything.
+_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +45,8 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
     Args:
         response_id: the reported answer's id, as the SDK returned it.
         reason: one of a closed list.
-        text: the user's own words; kept only where the setting ``EVIDENCE`` is not off.
+        text: the user's own words; kept only where the setting ``EVIDENCE`` is not off, with secrets and
+            personal data masked, up to 2,000 characters.
 
     Raises:
         ValueError: the reason is not of the list.
@@ -53,12 +60,12 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
     with harmless("user report"):
         reporter = identify(current_end_user(), observer.hasher)
         pairs: tuple[tuple[str, AttributeValue | None], ...] = (
-            (c.RESPONSE_ID, response_id),
+            (c.RESPONSE_ID, response_id if _ID.fullmatch(response_id) else "_OTHER"),
             (c.REPORT_REASON, reason),
             (c.USER_HASH, reporter.value),
             (c.IDENTIFIER_KEY_ID, reporter.key_id),
             (c.REPORTED_HASH, observer.identifier_of(response_id)),
-            (c.REPORT_TEXT, text[:2000] if text and observer.settings.evidence != "off" else None),
+            (c.REPORT_TEXT, _kept(text) if text and observer.settings.evidence != "off" else None),
             (c.TRAFFIC, observer.settings.traffic),
         )
         observer.signals.sink.emit(
@@ -70,3 +77,8 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
                 severity="WARN",
             )
         )
+
+
+def _kept(text: str) -> str:
+    """A user's words as evidence is kept: masked first, then cut."""
+    return mask(text[:_MAX_READ])[:MAX_TEXT]
