@@ -229,8 +229,26 @@ async def test_live_session_closed_for_content(
     assert ["gpt-live"] == [event["gen_ai.request.model"] for event in telemetry.events]
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "expected"),
+    [
+        (
+            "response.failed",
+            {"error": {"code": "cyber_policy", "message": "x"}},
+            blocked("cyber_policy", "output", "cyber_policy"),
+        ),
+        ("response.incomplete", {"incomplete_details": {"reason": "content_filter"}}, FILTERED),
+        ("response.completed", {}, COMPLETED),
+    ],
+)
 async def test_live_delegated_responses(
-    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+    kind: str,
+    fields: Event,
+    expected: tuple[Any, ...],
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
 ) -> None:
     """A response of the backend that a Live session delegates to has a record of its own."""
     instrument()
@@ -241,11 +259,10 @@ async def test_live_delegated_responses(
     async def script(peer: Peer) -> None:
         await peer.hear("session.start")
         await peer.hear("response.create")
-        failure = {"code": "cyber_policy", "message": "x"}
         await peer.say(
             nested(response_event("response.created", "resp_1")),
             nested(text_delta()),
-            nested(response_event("response.failed", "resp_1", error=failure)),
+            nested(response_event(kind, "resp_1", **fields)),
             {"type": "session.closed", "event_id": "e", "reason": "expired", "session": {}, "usage": {}},
         )
 
@@ -255,7 +272,7 @@ async def test_live_delegated_responses(
             await talk.send({"type": "session.start", "session": {"model": "gpt-live"}})
             await of(talk.connection.response.create())
             await talk.hear("session.closed")
-    assert [blocked("cyber_policy", "output", "cyber_policy"), COMPLETED] == outcomes(telemetry)
+    assert [expected, COMPLETED] == outcomes(telemetry)
     assert 1 == len({event["user.hash"] for event in telemetry.events})
 
 

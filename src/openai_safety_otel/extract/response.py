@@ -264,6 +264,11 @@ _READERS: Final[dict[str, Callable[[CallRecord, object], None]]] = {
 _STATEFUL: Final = frozenset({"responses", "videos", "batches", "assistants", "agents"})
 
 
+def read_nested(record: CallRecord, response: object) -> None:
+    """The response in an event of its own stream, whatever API carries it: Live passes on a backend's."""
+    _responses(record, response)
+
+
 def read_response(record: CallRecord, body: object) -> None:
     """Note what an answer says, SDK object or dictionary, by shape; anything else is ignored.
 

@@ -15,6 +15,7 @@ from openai_safety_otel.extract.response import (
     read_failure,
     read_filter,
     read_item,
+    read_nested,
     read_prompt_filters,
     read_response,
     read_status,
@@ -179,7 +180,7 @@ PLAIN_DELTAS: Final = frozenset(
 
 
 def _answer(record: CallRecord, event: object) -> Seen:
-    read_response(record, get(event, "response"))
+    read_nested(record, get(event, "response"))
     return _TERMINAL
 
 
