@@ -117,3 +117,10 @@ def test_compose_uses_the_tested_files() -> None:
     pinned = {name: services[name]["image"].rsplit(":", 1)[1].removeprefix("v") for name in ("loki", "prometheus", "alertmanager")}
     pinned["collector"] = services["agent"]["image"].rsplit(":", 1)[1]
     assert pinned == built
+
+
+def test_settings_are_documented() -> None:
+    """Each variable a configuration file reads is in the README's table, and the table names no other."""
+    read = {name for path in FILES for name in re.findall(r"\$\{env:([A-Z_]+)", path.read_text())} - {"CONFIG_DIR"}
+    table = (COLLECTOR_CONFIG / "README.md").read_text().split("## Settings")[1].split("##")[0]
+    assert set(re.findall(r"`([A-Z_]{4,})`", table)) == read
