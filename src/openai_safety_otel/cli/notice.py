@@ -140,7 +140,7 @@ def _entry(
     end = (None if seconds is None else at + seconds) if deadline is None else deadline
     if end is not None and end < 0:
         end = at - end
-    if end is not None and end <= at:
+    if deadline is not None and end is not None and end <= at:
         raise click.UsageError("--deadline is before the receipt")
     return Notice(
         key=notice_key(kind, case_id),

@@ -35,7 +35,8 @@ KINDS: dict[NoticeType, Kind] = {
     kind.name: kind
     for kind in (
         Kind("warning", "/safety/cases/", answer_seconds=WARNING_SECONDS),
-        Kind("deactivation", "/safety/cases/", "ERROR"),
+        # Its deadline is now: it stays due until somebody closes it.
+        Kind("deactivation", "/safety/cases/", "ERROR", answer_seconds=0),
         Kind("alert", "/safety/alerts/"),
         Kind("org_alert", "/safety/alerts/"),
         Kind("identifier_blocked", None, "ERROR"),
