@@ -1,4 +1,7 @@
-"""Safety observability for products built on the OpenAI API."""
+"""Safety observability for products built on the OpenAI API.
+
+The package brings a pytest plugin too, and is often loaded before pytest: PYTEST_DONT_REWRITE keeps it from warning.
+"""
 
 from __future__ import annotations
 
