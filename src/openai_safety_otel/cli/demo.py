@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 _NEEDED = (
-    "fastapi", "uvicorn", "openai", "duckdb", "orjson", "opentelemetry.sdk", "pydantic",
+    "fastapi", "uvicorn", "openai", "duckdb", "msgspec", "opentelemetry.sdk", "pydantic",
     "opentelemetry.configuration",
     "opentelemetry.exporter.otlp.json.file",
 )  # fmt: skip

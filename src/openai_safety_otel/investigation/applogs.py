@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
+import msgspec
 
 from openai_safety_otel.investigation.context import Source
 from openai_safety_otel.investigation.evidence import open_text
@@ -92,7 +92,7 @@ def search_loki(url: str, query: str, ids: list[str], start_ns: int, end_ns: int
     found: dict[tuple[int, str], dict[str, Any]] = {}
     with Loki(url) as loki:
         for at in range(0, len(ids), _BATCH):
-            pattern = orjson.dumps("|".join(re.escape(one) for one in ids[at : at + _BATCH])).decode()
+            pattern = msgspec.json.encode("|".join(re.escape(one) for one in ids[at : at + _BATCH])).decode()
             for narrowed in (f"{query} |~ {pattern}", f"{query} | trace_id=~{pattern}"):
                 for time_ns, line, _ in loki.entries(narrowed, start_ns, end_ns):
                     found[time_ns, line] = {"time_ns": time_ns, "text": line[:_LINE_LIMIT]}

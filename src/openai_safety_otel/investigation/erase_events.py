@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-import orjson
+import msgspec
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.store.files import find_files, forget_copies
@@ -110,7 +110,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, int]:
     """The line without the records, as long as before; a line that cannot be read goes as a whole."""
     try:
-        document = orjson.loads(line)
+        document = msgspec.json.decode(line)
         count = 0
         kept = 0
         for resource in document["resourceLogs"]:
@@ -119,9 +119,9 @@ def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, int]:
                 scope["logRecords"] = [record for record in records if not _about(record, wanted)]
                 count += len(records) - len(scope["logRecords"])
                 kept += len(scope["logRecords"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return _blank(line), 1
-    left = orjson.dumps(document) if kept else b""
+    left = msgspec.json.encode(document) if kept else b""
     return (left.ljust(len(line) - 1) + b"\n", count) if count else (line, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from itertools import product
 
-import orjson
+import msgspec
 
 from openai_safety_otel.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 
@@ -25,7 +25,7 @@ def delete_from_loki(url: str, forms: list[str]) -> int:
     for tenant in (TENANT, EVIDENCE_TENANT):
         with LokiHttp(url, tenant) as http:
             for form, name in product(forms, _FIELDS):
-                query = f'{{service_name=~".+"}} | {name}={orjson.dumps(form).decode()}'
+                query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()}'
                 http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time())))
                 taken += 1
     return taken

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-import orjson
+import msgspec
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.investigation.context import EVIDENCE_DAYS, Source, gone_or_never
@@ -52,7 +52,7 @@ def open_text(path: Path) -> BinaryIO:
 
 def _in_line(line: bytes, forms: list[str]) -> Iterator[dict[str, Any]]:
     try:
-        document = orjson.loads(line)
+        document = msgspec.json.decode(line)
         records = [
             record
             for resource in document["resourceLogs"]
@@ -65,7 +65,7 @@ def _in_line(line: bytes, forms: list[str]) -> Iterator[dict[str, Any]]:
             if name == c.EVIDENCE_EVENT and found.get(c.USER_HASH) in forms:
                 ids = {"time_ns": int(record["timeUnixNano"]), "trace_id": record.get("traceId")}
                 yield {**ids, **{key: found[key] for key in _FIELDS if found.get(key)}}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return  # a broken line: counted where the events are read
 
 
@@ -77,7 +77,7 @@ def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterato
     """
     with Loki(url, EVIDENCE_TENANT) as loki:
         for form in forms:
-            who = orjson.dumps(form).decode()
+            who = msgspec.json.encode(form).decode()
             query = f'{{service_name=~".+"}} | event_name="{c.EVIDENCE_EVENT}" | user_hash={who}'
             for at, _, labels in loki.entries(query, start_ns, end_ns):
                 found = {name: labels.get(column_name(name)) for name in _FIELDS}

@@ -7,16 +7,20 @@ from dataclasses import asdict, dataclass, fields
 from operator import itemgetter
 from typing import Any
 
-import orjson
+import msgspec
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.store.otlp import Record, decode_line
 from openai_safety_otel.store.schema import ATTRIBUTE_COLUMNS, LIST_SEPARATOR, LISTS, RESOURCE
 
 _BLANK: dict[str, Any] = dict.fromkeys(column.source for column in ATTRIBUTE_COLUMNS)
 _in_order = itemgetter(*_BLANK)
-_NOT_PLAIN = (b"\\", b"{", b"[")
+# An escape, an object or a list would break a CSV line; OTLP's words for what is no number are no numbers.
+_NOT_PLAIN = (b"\\", b"{", b"[", b'"NaN"', b'Infinity"')
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _TEXT_LIMIT = 20_000  # characters kept of one value: names and codes are far shorter
 _ROW_LIMIT = 500_000
+_MOST_RESOURCES = 1000
 _LATEST = 2**63  # nanoseconds: what a signed 64-bit column holds
 _OUR_SEVERITIES = {9: "INFO", 13: "WARN", 17: "ERROR"}
 
@@ -55,49 +59,82 @@ class RowWriter:
         self.skipped = Skipped()
         self.rows = 0
         self._write = write
+        self._places: dict[bytes, tuple[Any, ...]] = {}
 
     def line(self, line: bytes, *, finished: bool = True) -> None:
         """Read one line of a file; ``finished`` is false for a last line without its newline."""
-        if line.isspace():
+        try:
+            resources = decode_line(line).resource_logs
+            if resources is None:
+                self.skipped.other_lines += 1
+                return
+            for resource in resources:
+                place = self._place(bytes(resource.resource))
+                for scope in resource.scope_logs:
+                    for record in scope.log_records:
+                        self._record(record, place)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._odd_line(line, finished=finished)
+
+    def _record(self, record: Record, place: tuple[Any, ...]) -> None:
+        row = _BLANK.copy()
+        for pair in record.attributes:
+            # A value is an object of one member (none at all for an empty one).
+            for value in pair.value.values():
+                row[pair.key] = value
+        event = record.event_name or row.get(c.EVENT_NAME)
+        if not isinstance(event, str) or not event.startswith(c.ROOT):
+            self.skipped.other_records += 1
             return
         try:
-            document = orjson.loads(line)
+            self.row((*_head(record, event), *place), row)
+        except (TypeError, ValueError, AttributeError, msgspec.MsgspecError):
+            self.skipped.broken_records += 1
+
+    def _place(self, resource: bytes) -> tuple[Any, ...]:
+        """The resource's columns; every line of a process has the same one, so it is read once."""
+        known = self._places.get(resource)
+        if known is None:
+            if len(self._places) > _MOST_RESOURCES:
+                self._places.clear()
+            known = self._places[resource] = _resource(msgspec.json.decode(resource) if resource else None)
+        return known
+
+    def _odd_line(self, line: bytes, *, finished: bool) -> None:
+        """A line that is not as the protocol says: count it, or read the records of it that are."""
+        if not line.strip():
+            return
+        try:
+            document = msgspec.json.decode(line)
             resources = document["resourceLogs"]
         except (KeyError, TypeError):
             self.skipped.other_lines += 1
             return
-        except ValueError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if finished:
                 self.skipped.broken_lines += 1
             else:
                 self.skipped.unfinished_lines += 1
             return
-        self._resources(resources)
+        self._odd_resources(resources)
 
-    def _resources(self, resources: Any) -> None:
+    def _odd_resources(self, resources: Any) -> None:
         try:
             for resource in resources:
-                place = _resource(resource)
+                place = _resource(resource.get("resource"))
                 for scope in resource["scopeLogs"]:
                     for record in scope["logRecords"]:
-                        self._record(record, place)
+                        self._odd_record(record, place)
         except (KeyError, TypeError, AttributeError):
             self.skipped.broken_lines += 1
 
-    def _record(self, record: Any, place: tuple[Any, ...]) -> None:
+    def _odd_record(self, record: Any, place: tuple[Any, ...]) -> None:
         try:
-            row = _BLANK.copy()
-            for pair in record["attributes"]:
-                # A value is an object of one member (none at all for an empty one).
-                for value in pair["value"].values():
-                    row[pair["key"]] = value
-            event = record.get("eventName") or row.get(c.EVENT_NAME)
-            if not isinstance(event, str) or not event.startswith(c.ROOT):
-                self.skipped.other_records += 1
-                return
-            self.row(_head(record, event) + place, row)
-        except (KeyError, TypeError, AttributeError, ValueError):
+            typed = msgspec.convert(record, Record)
+        except msgspec.ValidationError:
             self.skipped.broken_records += 1
+            return
+        self._record(typed, place)
 
     def row(self, head: tuple[Any, ...], row: dict[str, Any]) -> None:
         """Write one row: the record's own fields, then the attributes in the table's order."""
@@ -106,7 +143,7 @@ class RowWriter:
                 row[name] = _joined(row[name])
         values = head + _in_order(row)
         # A JSON list without its brackets is a CSV line, as long as no string needs an escape.
-        text = orjson.dumps(values)[1:-1]
+        text = msgspec.json.encode(values)[1:-1]
         if len(text) > _ROW_LIMIT or any(mark in text for mark in _NOT_PLAIN):
             text = ",".join(map(_field, values)).encode("utf-8", "replace")
         self._write(text + b"\n")
@@ -119,25 +156,27 @@ class RowWriter:
         self.row(head, row)
 
 
-def _head(record: dict[str, Any], event: str) -> tuple[Any, ...]:
-    body = record.get("body") or {}
-    severity = record.get("severityText") or _OUR_SEVERITIES.get(record.get("severityNumber") or 0)
-    time_ns = int(record.get("timeUnixNano") or 0) or int(record["observedTimeUnixNano"])
+def _head(record: Record, event: str) -> tuple[Any, ...]:
+    time_ns = int(record.time_unix_nano) or int(record.observed_time_unix_nano)
     if not 0 < time_ns < _LATEST:
         raise ValueError("no such time")
+    body = record.body
     return (
         time_ns,
         event,
-        severity,
-        body.get("stringValue"),
-        record.get("traceId") or None,
-        record.get("spanId") or None,
+        record.severity_text or _OUR_SEVERITIES.get(record.severity_number),
+        body.get("stringValue") if body else None,
+        record.trace_id or None,
+        record.span_id or None,
     )
 
 
-def _resource(resource: dict[str, Any]) -> tuple[Any, ...]:
-    pairs = (resource.get("resource") or {}).get("attributes") or ()
-    found = {pair["key"]: pair["value"].get("stringValue") for pair in pairs}
+def _resource(resource: Any) -> tuple[Any, ...]:
+    try:
+        pairs = (resource or {}).get("attributes") or ()
+        found = {pair["key"]: pair["value"].get("stringValue") for pair in pairs}
+    except (KeyError, TypeError, AttributeError):
+        return (None,) * len(RESOURCE)
     return tuple(found.get(name) for name in RESOURCE.values())
 
 
@@ -151,8 +190,8 @@ def _joined(value: Any) -> str | None:
 
 
 def _field(value: Any) -> str:
-    if value is None:
+    if value is None or value in _NO_NUMBERS:
         return "null"
-    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     text = text[:_TEXT_LIMIT].replace("\x00", "").replace('"', '""')
     return f'"{text}"'
