@@ -1,4 +1,4 @@
-"""Throughput of the shipped agent against a bare `otlp` to the same exporter: ``python benchmarks/collector_throughput.py``.
+"""Throughput of the shipped agent against a bare `otlp` to the same exporter.
 
 Both send what they take to one sink (a collector that counts and forgets) through the same persistent queues;
 the shipped agent also redacts, derives score distributions and parts streams. Same events, same machine, in turn.
@@ -38,7 +38,10 @@ SINK = """
 receivers:
   otlp:
     protocols:
-      http: { endpoint: "127.0.0.1:${env:OTLP_HTTP_PORT}", logs_url_path: /otlp/v1/logs, max_request_body_size: 67108864 }
+      http:
+        endpoint: "127.0.0.1:${env:OTLP_HTTP_PORT}"
+        logs_url_path: /otlp/v1/logs
+        max_request_body_size: 67108864
 exporters:
   debug: { verbosity: basic, sampling_initial: 1, sampling_thereafter: 100000 }
 extensions:
@@ -47,10 +50,14 @@ service:
   extensions: [healthcheckv2]
   telemetry:
     logs: { level: error }
-    metrics: { level: normal, readers: [{ pull: { exporter: { prometheus: { host: 127.0.0.1, port: "${env:METRICS_PORT}" } } } }] }
+    metrics:
+      level: normal
+      readers:
+        - pull: { exporter: { prometheus: { host: 127.0.0.1, port: "${env:METRICS_PORT}" } } }
   pipelines:
     logs: { receivers: [otlp], exporters: [debug] }
 """
+
 
 def _payloads() -> list[bytes]:
     """Eight different requests of wide events, outcomes in their usual shares."""
@@ -63,9 +70,15 @@ def _payloads() -> list[bytes]:
 
 
 def _received(sink: Running) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{sink.ports['metrics']}/metrics", timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"http://127.0.0.1:{sink.ports['metrics']}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("otelcol_receiver_accepted_log_records")))
+    return int(
+        sum(
+            float(line.split()[-1])
+            for line in lines
+            if line.startswith("otelcol_receiver_accepted_log_records")
+        )
+    )
 
 
 def _send(port: int, payloads: list[bytes], count: int, at: int) -> None:

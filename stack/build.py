@@ -47,12 +47,16 @@ def _alertmanager_source(folder: Path) -> list[str]:
     copy = BUILD / "alertmanager-source"
     shutil.rmtree(copy, ignore_errors=True)
     # Contents only: files in the module cache are read-only, and a copy of their mode could not be cleared.
-    shutil.copytree(found, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*.elm", "mantine-ui"))
+    shutil.copytree(
+        found, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*.elm", "mantine-ui")
+    )
     for directory in (copy, *copy.rglob("*/")):
         directory.chmod(0o755)
     page = copy / "ui/app/dist/index.html"
     page.parent.mkdir()
-    page.write_text("<!doctype html><title>Alertmanager</title><p>API only: see /api/v2/alerts and amtool.</p>\n")
+    page.write_text(
+        "<!doctype html><title>Alertmanager</title><p>API only: see /api/v2/alerts and amtool.</p>\n"
+    )
     modfile = BUILD / "alertmanager.mod"
     modfile.write_text((folder / "go.mod").read_text() + f"\nreplace {module} => {copy}\n")
     shutil.copyfile(folder / "go.sum", BUILD / "alertmanager.sum")
@@ -136,7 +140,11 @@ def _fresh(stamp: Path, fingerprint: str, results: list[Path]) -> bool:
 def released(module_version: str) -> str:
     """Prometheus 3.15.0 is published as module v0.315.0."""
     old_style = re.fullmatch(r"v0\.([3-9])(\d\d)\.(\d+)", module_version)
-    return f"{old_style[1]}.{int(old_style[2])}.{old_style[3]}" if old_style else module_version.removeprefix("v")
+    return (
+        f"{old_style[1]}.{int(old_style[2])}.{old_style[3]}"
+        if old_style
+        else module_version.removeprefix("v")
+    )
 
 
 def build_go(program: Program, compiler: str) -> str:
@@ -174,7 +182,9 @@ def build_kafka() -> str:
 
 
 def _kafka_version() -> str:
-    found = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>([^<]+)", (STACK / "kafka/pom.xml").read_text())
+    found = re.search(
+        r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>([^<]+)", (STACK / "kafka/pom.xml").read_text()
+    )
     return "v" + found[1] if found else "unknown"
 
 

@@ -67,7 +67,10 @@ PATTERNS = (
     (r"\+\d[\d ().\-/]{6,18}\d", "telephone numbers, international"),
     (r"\(\d{3}\) ?\d{3}-\d{4}|\b\d{3}-\d{3}-\d{4}\b", "telephone numbers, national"),
     (r"\b(?:sk|pk|rk|ak|whsec)[-_][\w\-]{12,}", "API keys and signing secrets"),
-    (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[opusr]_\w{20,}|\bxox[a-z]-[\w\-]{8,}|\beyJ[\w\-]{10,}\.", "other tokens"),
+    (
+        r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[opusr]_\w{20,}|\bxox[a-z]-[\w\-]{8,}|\beyJ[\w\-]{10,}\.",
+        "other tokens",
+    ),
 )
 # Shapes no attribute of ours has: nested objects, and texts of four words or more.
 SHAPES = (
@@ -121,7 +124,16 @@ def _events() -> str:
 
 
 def _evidence() -> str:
-    keys = (c.EVENT_NAME, c.USER_HASH, c.RESPONSE_ID, c.TRAFFIC, c.API, c.BLOCK_TYPE, c.REPORT_REASON, *CONTENT)
+    keys = (
+        c.EVENT_NAME,
+        c.USER_HASH,
+        c.RESPONSE_ID,
+        c.TRAFFIC,
+        c.API,
+        c.BLOCK_TYPE,
+        c.REPORT_REASON,
+        *CONTENT,
+    )
     return redaction((*keys, c.REPORTED_HASH, *RESOURCE_KEYS), (), PATTERNS)
 
 
@@ -149,6 +161,9 @@ def _metric_names() -> str:
     )
 
 
+SCORE_RESOURCE = "{key: service.name}, {key: deployment.environment.name, optional: true}"
+
+
 def _scores() -> str:
     bounds = ", ".join(str(bound) for bound in c.SCORE_BOUNDS)
     lines = ["error_mode: ignore", "logs:"]
@@ -158,9 +173,10 @@ def _scores() -> str:
                 f"  - name: {c.MODERATION_SCORE.name}",
                 f"    description: {c.MODERATION_SCORE.doc}",
                 f"    unit: '{c.MODERATION_SCORE.unit}'",
-                "    include_resource_attributes: [{key: service.name}, {key: deployment.environment.name, optional: true}]",
-                f"    attributes: [{{key: {c.DIRECTION}, default_value: {direction}}}, "
-                f"{{key: {c.CATEGORY}, default_value: {category}}}]",
+                f"    include_resource_attributes: [{SCORE_RESOURCE}]",
+                "    attributes:",
+                f"      - {{key: {c.DIRECTION}, default_value: {direction}}}",
+                f"      - {{key: {c.CATEGORY}, default_value: {category}}}",
                 f"    conditions: ['log.attributes[\"{name}\"] != nil']",
                 "    histogram:",
                 f"      buckets: [{bounds}]",
@@ -171,7 +187,7 @@ def _scores() -> str:
 
 
 def _masked(path: str) -> list[str]:
-    return [f"replace_pattern({path}, {_ottl(pattern)}, \"****\")" for pattern, _ in PATTERNS]
+    return [f'replace_pattern({path}, {_ottl(pattern)}, "****")' for pattern, _ in PATTERNS]
 
 
 def _ottl(text: str) -> str:
@@ -187,14 +203,14 @@ RAW_IDENTIFIER = r"\s|@|^\+?[\d().\-/]{8,22}$"
 
 
 def _identifiers() -> list[str]:
-    # 64 characters are the length of our own hashes: no need to look closer (a 64-character address is masked later).
+    # 64 characters are the length of our own hashes: no need to look closer (an address of 64 is masked later).
     statements = []
     for name in IDENTIFIERS:
         value = _attribute(name)
-        looked_at = f"{value} != nil and Len({value}) != 64"
+        raw = f"{value} != nil and Len({value}) != 64 and IsMatch({value}, {_ottl(RAW_IDENTIFIER)})"
         statements += [
-            f'set(log.attributes["{c.IDENTIFIER_RAW}"], true) where {looked_at} and IsMatch({value}, {_ottl(RAW_IDENTIFIER)})',
-            f'delete_key(log.attributes, "{name}") where {looked_at} and IsMatch({value}, {_ottl(RAW_IDENTIFIER)})',
+            f'set(log.attributes["{c.IDENTIFIER_RAW}"], true) where {raw}',
+            f'delete_key(log.attributes, "{name}") where {raw}',
         ]
     return statements
 
@@ -259,9 +275,11 @@ def _shape_events() -> str:
     return _transform(
         {
             "The operator's own sentences keep their words, not what looks like a person or a secret.": [
-                f"{one} where {_attribute(name)} != nil" for name in SENTENCES for one in _masked(_attribute(name))
+                f"{one} where {_attribute(name)} != nil"
+                for name in SENTENCES
+                for one in _masked(_attribute(name))
             ],
-            "The line is made of allowed attributes; ids make it unique, because Loki counts equal lines of one time once.": _bodies(),
+            "The line is made of allowed attributes; ids make it unique: Loki joins equal lines.": _bodies(),
             "The stream class: becomes a resource attribute, from there a label in Loki.": _streams(),
         }
     )
@@ -273,14 +291,18 @@ def _shape_evidence() -> str:
 
 def _outcome(attributes: str = "span.attributes") -> str:
     """The condition of a span that must be in the store."""
-    outcomes = " or ".join(f'{attributes}["{c.OUTCOME}"] == "{name}"' for name in ("blocked", "refused", "failed"))
+    outcomes = " or ".join(
+        f'{attributes}["{c.OUTCOME}"] == "{name}"' for name in ("blocked", "refused", "failed")
+    )
     flagged = " or ".join(f'{attributes}["{name}"] == true' for name in c.FLAGGED.values())
     return f"{outcomes} or {flagged}"
 
 
 def _shape_spans() -> str:
     raw = [
-        one.replace("log.attributes", "span.attributes") for one in _identifiers() if c.REPORTED_HASH not in one
+        one.replace("log.attributes", "span.attributes")
+        for one in _identifiers()
+        if c.REPORTED_HASH not in one
     ]
     sentence = SHAPES[1][0]
     groups = {
@@ -301,7 +323,11 @@ def _shape_spans() -> str:
         "trace_statements:",
     ]
     for context, statements in groups.items():
-        lines += [f"  - context: {context}", "    statements:", *(f"      - {_quoted(one)}" for one in statements)]
+        lines += [
+            f"  - context: {context}",
+            "    statements:",
+            *(f"      - {_quoted(one)}" for one in statements),
+        ]
     return HEADER + "\n".join(lines) + "\n"
 
 

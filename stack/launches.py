@@ -104,7 +104,15 @@ def _kafka(folder: Path, ports: Ports, options: Options) -> Command:
     settings.write_text((CONFIG / "kafka.properties").read_text().format(folder=folder, **ports))
     java = ["java", "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
     if not (folder / "data").exists():
-        tool = [*java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", str(settings)]
+        tool = [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "MkU3OEVBNTcwNTJENDM2Qg",
+            "-c",
+            str(settings),
+        ]
         subprocess.run(tool, check=True, capture_output=True, cwd=folder)
     return [*java, "kafka.Kafka", str(settings)], {}
 
@@ -128,7 +136,13 @@ def write_targets(folder: Path, job: str, addresses: Iterable[str]) -> None:
 
 def create_topic(broker: str, topic: str, partitions: int) -> None:
     """Create one Kafka topic and wait for it; ``broker`` is ``host:port``."""
-    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{KAFKA_JARS}/*", "org.apache.kafka.tools.TopicCommand"]
+    java = [
+        "java",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        f"{KAFKA_JARS}/*",
+        "org.apache.kafka.tools.TopicCommand",
+    ]
     what = ["--create", "--if-not-exists", "--topic", topic, "--partitions", str(partitions)]
     subprocess.run([*java, "--bootstrap-server", broker, *what], check=True, capture_output=True, timeout=60)
 

@@ -40,7 +40,9 @@ def get(url: str, path: str, parameters: dict[str, Any] | None = None, *, tenant
 
 def logql(loki: str, query: str, *, tenant: str = TENANT, at: float | None = None) -> list[dict[str, Any]]:
     """An instant LogQL question: its result list."""
-    answer = get(loki, "/loki/api/v1/query", {"query": query, "time": int((at or time.time()) * 1e9)}, tenant=tenant)
+    answer = get(
+        loki, "/loki/api/v1/query", {"query": query, "time": int((at or time.time()) * 1e9)}, tenant=tenant
+    )
     return list(answer["data"]["result"])
 
 

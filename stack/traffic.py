@@ -21,7 +21,13 @@ from openai_safety_otel import conventions as c
 
 _SEVERITY = {"INFO": 9, "WARN": 13, "ERROR": 17}
 # Weights of the ordinary outcomes of a product.
-_OUTCOMES = (("completed", 90), ("refused", 3), ("blocked", 4), ("failed", 2), ("abandoned", 1))
+_OUTCOMES: tuple[tuple[str, int], ...] = (
+    ("completed", 90),
+    ("refused", 3),
+    ("blocked", 4),
+    ("failed", 2),
+    ("abandoned", 1),
+)
 _CONNECT_ERRORS = (OSError, TimeoutError)
 _RETRYABLE = frozenset({429, 502, 503, 504})
 
@@ -99,8 +105,7 @@ def mixed(first: int, count: int, *, people: int = 40, start_ns: int | None = No
     events = []
     for number in range(first, first + count):
         chance = random.Random(number)  # noqa: S311 - data for a test
-        names, weights = zip(*_OUTCOMES, strict=True)
-        outcome = chance.choices(names, weights)[0]
+        outcome = chance.choices([name for name, _ in _OUTCOMES], [weight for _, weight in _OUTCOMES])[0]
         flagged = chance.random() < 0.02  # noqa: PLR2004 - a usual share
         person = chance.randrange(people)
         events.append(call(number, outcome=outcome, person=person, time_ns=at + number, flagged=flagged))
@@ -128,7 +133,11 @@ def attributes_json(attributes: Attributes) -> list[dict[str, Any]]:
 
 def resource(service: str, **more: Any) -> dict[str, Any]:
     """The resource of one process."""
-    names = {"service.name": service, "deployment.environment.name": "test", "service.instance.id": f"{service}-1"}
+    names = {
+        "service.name": service,
+        "deployment.environment.name": "test",
+        "service.instance.id": f"{service}-1",
+    }
     return {"attributes": attributes_json(names | more)}
 
 
@@ -225,7 +234,9 @@ class Ledger:
         return sum(self.calls.values())
 
 
-def send(url: str, service: str, events: list[Event], ledger: Ledger, *, batch: int = 50, patience: float = 60.0) -> None:
+def send(
+    url: str, service: str, events: list[Event], ledger: Ledger, *, batch: int = 50, patience: float = 60.0
+) -> None:
     """Deliver events in batches and write each accepted one down."""
     for at in range(0, len(events), batch):
         part = events[at : at + batch]

@@ -56,8 +56,16 @@ def _start(stack: contextlib.ExitStack, folder: Path) -> dict[str, Running]:
         "collector",
         folder=folder / "collector",
         ports=USUAL["collector"],
-        configs=[COLLECTOR_CONFIG / "agent.yaml", COLLECTOR_CONFIG / "evidence.yaml", COLLECTOR_CONFIG / "traces-to-file.yaml"],
-        env={"LOKI_URL": loki.url, "EVIDENCE_LOKI_URL": loki.url, "TRACES_FILE": str(folder / "traces.jsonl")},
+        configs=[
+            COLLECTOR_CONFIG / "agent.yaml",
+            COLLECTOR_CONFIG / "evidence.yaml",
+            COLLECTOR_CONFIG / "traces-to-file.yaml",
+        ],
+        env={
+            "LOKI_URL": loki.url,
+            "EVIDENCE_LOKI_URL": loki.url,
+            "TRACES_FILE": str(folder / "traces.jsonl"),
+        },
     )
     prometheus = prepare(
         "prometheus",
@@ -88,11 +96,15 @@ def _traffic(stack: contextlib.ExitStack, collector: Running) -> None:
 
 def _print_links(programs: dict[str, Running]) -> None:
     loki, prometheus = programs["loki"].url, programs["prometheus"].url
-    blocked = 'sum by (user_hash) (count_over_time({openai_safety_stream="notable"} | openai_safety_outcome="blocked" [1h]))'
+    notable = '{openai_safety_stream="notable"} | openai_safety_outcome="blocked"'
+    question = f"--data-urlencode 'query=sum by (user_hash) (count_over_time({notable} [1h]))'"
+    ask = f"curl -H 'X-Scope-OrgID: {query.TENANT}' -G {loki}/loki/api/v1/query"
     print(f"OTLP          {programs['collector'].url}  (OTEL_EXPORTER_OTLP_ENDPOINT)")
-    print(f"Prometheus    {prometheus}/graph?g0.expr=sum+by+(openai_safety_outcome)+(openai_safety_calls_total)")
+    print(
+        f"Prometheus    {prometheus}/graph?g0.expr=sum+by+(openai_safety_outcome)+(openai_safety_calls_total)"
+    )
     print(f"alerts        {prometheus}/alerts   Alertmanager {programs['alertmanager'].url}/api/v2/alerts")
-    print(f"Loki          curl -H 'X-Scope-OrgID: {query.TENANT}' -G {loki}/loki/api/v1/query --data-urlencode 'query={blocked}'")
+    print(f"Loki          {ask} {question}")
     print("Ctrl-C ends everything.", flush=True)
 
 

@@ -57,8 +57,12 @@ def collector(tmp_path: Path) -> Iterator[StartCollector]:
     started: list[Running] = []
     numbers = itertools.count(1)
 
-    def start(*configs: str | Path, env: dict[str, str] | None = None, ready: bool = True, **how: Any) -> Running:
-        files = [COLLECTOR_CONFIG / one if isinstance(one, str) else one for one in configs or ("agent.yaml",)]
+    def start(
+        *configs: str | Path, env: dict[str, str] | None = None, ready: bool = True, **how: Any
+    ) -> Running:
+        files = [
+            COLLECTOR_CONFIG / one if isinstance(one, str) else one for one in configs or ("agent.yaml",)
+        ]
         folder = how.pop("folder", None) or tmp_path / f"collector-{next(numbers)}"
         program = prepare("collector", folder=folder, env={**FAST, **(env or {})}, configs=files, **how)
         started.append(program)

@@ -32,7 +32,9 @@ def test_collector_validates(files: tuple[str, ...], tmp_path: Path) -> None:
     """The collector's own check accepts each combination."""
     configs = [f"--config={COLLECTOR_CONFIG / name}" for name in files]
     env = {"CONFIG_DIR": str(COLLECTOR_CONFIG), "QUEUE_DIR": str(tmp_path), "PATH": "/usr/bin"}
-    done = subprocess.run([binary("otelcol"), "validate", *configs], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [binary("otelcol"), "validate", *configs], env=env, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -42,8 +44,11 @@ def test_every_file_is_in_a_combination() -> None:
 
 
 def test_prometheus_and_alertmanager_accept_their_files(tmp_path: Path) -> None:
-    """promtool and amtool find nothing wrong."""
-    checks = ([BIN / "promtool", "check", "config", "--syntax-only", CONFIG / "prometheus.yaml"], [BIN / "amtool", "check-config", CONFIG / "alertmanager.yaml"])
+    """Promtool and amtool find nothing wrong."""
+    checks: tuple[list[str | Path], ...] = (
+        [BIN / "promtool", "check", "config", "--syntax-only", CONFIG / "prometheus.yaml"],
+        [BIN / "amtool", "check-config", CONFIG / "alertmanager.yaml"],
+    )
     assert [subprocess.run(check, capture_output=True, check=False).returncode for check in checks] == [0, 0]
 
 
@@ -56,7 +61,10 @@ def test_generated_files_are_current(name: str) -> None:
 
 def test_allow_lists_and_contract_agree() -> None:
     """Every attribute is allowed where it belongs, and nothing of ours is listed that the contract does not know."""
-    listed = {name: _allowed(name) for name in ("redact-events.yaml", "redact-spans.yaml", "redact-evidence.yaml", "redact-metrics.yaml")}
+    listed = {
+        name: _allowed(name)
+        for name in ("redact-events.yaml", "redact-spans.yaml", "redact-evidence.yaml", "redact-metrics.yaml")
+    }
     known = set(c.ATTRIBUTES) | set(generate.RESOURCE_KEYS) | set(generate.SPAN_KEYS)
     assert {key for keys in listed.values() for key in keys} - known == set()
     assert set(c.ATTRIBUTES) - listed["redact-events.yaml"] == set(generate.CONTENT)
@@ -86,10 +94,24 @@ NUMBER = re.compile(r":\s*\"?(?:\$\{env:[A-Z_]+:-)?\d[\w.]*\}?\"?\s*(?:#|$|,|\})
 NAMES = re.compile(r"endpoint|_port|_addr:|\bport\b|v13|brokers|address|exporter:|replication_factor")
 
 
-@pytest.mark.parametrize("path", [*FILES, CONFIG / "loki.yaml", CONFIG / "loki-tenants.yaml", CONFIG / "prometheus.yaml", CONFIG / "alertmanager.yaml"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        *FILES,
+        CONFIG / "loki.yaml",
+        CONFIG / "loki-tenants.yaml",
+        CONFIG / "prometheus.yaml",
+        CONFIG / "alertmanager.yaml",
+    ],
+    ids=lambda p: p.name,
+)
 def test_every_number_is_explained(path: Path) -> None:
     """A line that sets a number says why, on the line."""
-    bare = [line for line in path.read_text().splitlines() if NUMBER.search(line) and "#" not in line and not NAMES.search(line)]
+    bare = [
+        line
+        for line in path.read_text().splitlines()
+        if NUMBER.search(line) and "#" not in line and not NAMES.search(line)
+    ]
     assert bare == []
 
 
@@ -102,10 +124,15 @@ def test_memory_limiter_comes_first() -> None:
 
 
 def test_compose_uses_the_tested_files() -> None:
-    """Every mounted file exists, images are pinned, ports are loopback's, and versions and flags are the tested ones."""
+    """Every mounted file exists, images are pinned, ports are loopback's, versions and flags are the tested ones."""
     root = COLLECTOR_CONFIG.parent
     services = yaml.safe_load((root / "compose.yaml").read_text())["services"]
-    mounts = [one.split(":")[0] for service in services.values() for one in service.get("volumes", ()) if one[0] == "."]
+    mounts = [
+        one.split(":")[0]
+        for service in services.values()
+        for one in service.get("volumes", ())
+        if one[0] == "."
+    ]
     assert [mount for mount in mounts if not (root / mount).exists()] == []
     tags = {service["image"].rsplit(":", 1)[1] for service in services.values()}
     assert [tag for tag in tags if not re.fullmatch(r"v?\d+\.\d+\.\d+", tag)] == []
@@ -114,13 +141,18 @@ def test_compose_uses_the_tested_files() -> None:
     flags = (CONFIG / "prometheus.flags").read_text().split()
     assert services["prometheus"]["command"][2:] == flags
     built = {program.folder: build.released(build.version(program)) for program in build.PROGRAMS}
-    pinned = {name: services[name]["image"].rsplit(":", 1)[1].removeprefix("v") for name in ("loki", "prometheus", "alertmanager")}
+    pinned = {
+        name: services[name]["image"].rsplit(":", 1)[1].removeprefix("v")
+        for name in ("loki", "prometheus", "alertmanager")
+    }
     pinned["collector"] = services["agent"]["image"].rsplit(":", 1)[1]
     assert pinned == built
 
 
 def test_settings_are_documented() -> None:
     """Each variable a configuration file reads is in the README's table, and the table names no other."""
-    read = {name for path in FILES for name in re.findall(r"\$\{env:([A-Z_]+)", path.read_text())} - {"CONFIG_DIR"}
+    read = {name for path in FILES for name in re.findall(r"\$\{env:([A-Z_]+)", path.read_text())} - {
+        "CONFIG_DIR"
+    }
     table = (COLLECTOR_CONFIG / "README.md").read_text().split("## Settings")[1].split("##")[0]
     assert set(re.findall(r"`([A-Z_]{4,})`", table)) == read

@@ -9,7 +9,9 @@ def test_every_call_is_stored_once(agent: Running, loki: Running, service: str) 
     """A thousand calls of forty people: the numbers per identifier and outcome in Loki are the ledger's."""
     ledger = traffic.Ledger()
     traffic.send(agent.url, service, traffic.mixed(0, 1000), ledger)
-    assert query.until(lambda: query.calls_by_identifier(loki.url, service) == ledger.calls), agent.log[-3000:]
+    assert query.until(lambda: query.calls_by_identifier(loki.url, service) == ledger.calls), agent.log[
+        -3000:
+    ]
 
 
 def test_streams_part_by_what_happened(agent: Running, loki: Running, service: str) -> None:
@@ -21,10 +23,14 @@ def test_streams_part_by_what_happened(agent: Running, loki: Running, service: s
         traffic.call(4, outcome="refused"),
         traffic.Event(c.NOTICE_EVENT, 0, {c.NOTICE_TYPE: "warning", c.NOTICE_ID: "case_1"}),
         traffic.Event(c.USER_REPORT_EVENT, 0, {c.REPORT_REASON: "hate"}),
-        traffic.Event(c.DECISION_EVENT, 0, {c.DECISION_ACTION: "suspend", c.DECISION_WHY: "third block in a row today"}),
+        traffic.Event(
+            c.DECISION_EVENT, 0, {c.DECISION_ACTION: "suspend", c.DECISION_WHY: "third block in a row today"}
+        ),
     ]
     now = events[0].time_ns
-    events = [traffic.Event(e.name, now + at, e.attributes, e.body, e.severity) for at, e in enumerate(events)]
+    events = [
+        traffic.Event(e.name, now + at, e.attributes, e.body, e.severity) for at, e in enumerate(events)
+    ]
     traffic.deliver(agent.url, "logs", traffic.logs_request(service, events))
 
     def stored() -> dict[str, list[str]]:

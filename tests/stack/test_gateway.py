@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from stack import query, traffic
 from stack.launches import create_topic
 from stack.programs import Running, running
@@ -63,11 +64,17 @@ def kafka() -> Iterator[Running]:
         yield broker
 
 
-def _post(gateway: Running, payload: dict[str, object], *, scheme: str, headers: dict[str, str], authority: Path) -> str:
+def _post(
+    gateway: Running, payload: dict[str, object], *, scheme: str, headers: dict[str, str], authority: Path
+) -> str:
     url = f"{scheme}://127.0.0.1:{gateway.ports['http']}/v1/logs"
-    request = urllib.request.Request(url, json.dumps(payload).encode(), {"Content-Type": "application/json", **headers})
+    request = urllib.request.Request(
+        url, json.dumps(payload).encode(), {"Content-Type": "application/json", **headers}
+    )
     try:
-        with urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cafile=authority)) as answer:
+        with urllib.request.urlopen(
+            request, timeout=10, context=ssl.create_default_context(cafile=authority)
+        ) as answer:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -100,7 +107,9 @@ def test_gateway_takes_nothing_without_tls_and_token(
     assert query.until(lambda: sum(query.calls_by_identifier(loki.url, service).values()) == 1)
 
 
-def test_agent_to_gateway(collector: Collector, gateway: Running, loki: Running, credentials: Credentials, service: str) -> None:
+def test_agent_to_gateway(
+    collector: Collector, gateway: Running, loki: Running, credentials: Credentials, service: str
+) -> None:
     """Events pass from an agent over TLS with the token through the gateway; the gateway dies once on the way."""
     env = {"GATEWAY_ENDPOINT": f"127.0.0.1:{gateway.ports['grpc']}", **credentials.environment}
     agent = collector("agent.yaml", "to-gateway.yaml", env=env)
@@ -110,18 +119,29 @@ def test_agent_to_gateway(collector: Collector, gateway: Running, loki: Running,
         time.sleep(1)
         gateway.start()
         time.sleep(1)
-    assert query.until(lambda: query.calls_by_identifier(loki.url, service) == load.ledger.calls), agent.log[-3000:]
+    assert query.until(lambda: query.calls_by_identifier(loki.url, service) == load.ledger.calls), agent.log[
+        -3000:
+    ]
 
 
 @pytest.fixture
 def fleet(
-    collector: Collector, kafka: Running, loki: Running, prometheus: Running, credentials: Credentials, tmp_path: Path
+    collector: Collector,
+    kafka: Running,
+    loki: Running,
+    prometheus: Running,
+    credentials: Credentials,
+    tmp_path: Path,
 ) -> tuple[Running, Running]:
     """An agent that writes to Kafka, and a gateway that reads from it."""
     stores = {"LOKI_URL": loki.url, "PROMETHEUS_URL": prometheus.url, "KAFKA_BROKER": kafka.url}
     traces = {"TRACES_FILE": str(tmp_path / "traces.jsonl"), "TRACE_SHARE_PERCENT": "0"}
     gateway = collector(
-        "agent.yaml", "gateway.yaml", "from-kafka.yaml", "traces-to-file.yaml", env=stores | traces | credentials.environment
+        "agent.yaml",
+        "gateway.yaml",
+        "from-kafka.yaml",
+        "traces-to-file.yaml",
+        env=stores | traces | credentials.environment,
     )
     return collector("agent.yaml", "to-kafka.yaml", env=stores), gateway
 
@@ -130,7 +150,9 @@ def _equal(loki: Running, service: str, ledger: traffic.Ledger) -> bool:
     return query.until(lambda: query.distinct_calls(loki.url, service)[0] == ledger.calls, timeout=90)
 
 
-def test_kafka_broker_restarts(fleet: tuple[Running, Running], kafka: Running, loki: Running, service: str) -> None:
+def test_kafka_broker_restarts(
+    fleet: tuple[Running, Running], kafka: Running, loki: Running, service: str
+) -> None:
     """The broker is killed under load and comes back; agent and gateway carry on, and the ledger is in Loki."""
     agent, gateway = fleet
     with traffic.Load(agent.url, service) as load:

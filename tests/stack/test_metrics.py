@@ -27,7 +27,7 @@ NAMES = {
 
 
 def _metric(metric: c.Metric, at: int) -> dict[str, Any]:
-    point = {
+    point: dict[str, Any] = {
         "timeUnixNano": str(at),
         "startTimeUnixNano": str(at - 10**9),
         "attributes": traffic.attributes_json(dict.fromkeys(metric.labels, "x")),
@@ -48,10 +48,16 @@ def test_every_metric_arrives_with_its_labels(agent: Running, prometheus: Runnin
     at = time.time_ns()
     metrics = [_metric(one, at) for one in c.METRICS.values() if one is not c.MODERATION_SCORE]
     scopes = [{"scope": {"name": c.SCOPE}, "metrics": metrics}]
-    traffic.deliver(agent.url, "metrics", {"resourceMetrics": [{"resource": traffic.resource(service), "scopeMetrics": scopes}]})
+    traffic.deliver(
+        agent.url,
+        "metrics",
+        {"resourceMetrics": [{"resource": traffic.resource(service), "scopeMetrics": scopes}]},
+    )
 
     def labels() -> dict[str, set[str]]:
-        rows = query.promql(prometheus.url, f'{{service_name="{service}",deployment_environment_name="test"}}')
+        rows = query.promql(
+            prometheus.url, f'{{service_name="{service}",deployment_environment_name="test"}}'
+        )
         return {row["metric"]["__name__"]: set(row["metric"]) for row in rows}
 
     assert query.until(lambda: len(labels()) > len(NAMES), timeout=20), agent.log[-2000:]
@@ -59,7 +65,10 @@ def test_every_metric_arrives_with_its_labels(agent: Running, prometheus: Runnin
     for name, shown in NAMES.items():
         metric = c.METRICS[name]
         series = shown + ("_count" if metric.kind == "histogram" else "")
-        assert {label.replace(".", "_") for label in metric.labels} - stored.get(series, set()) == set(), (series, sorted(stored))
+        assert {label.replace(".", "_") for label in metric.labels} - stored.get(series, set()) == set(), (
+            series,
+            sorted(stored),
+        )
 
 
 def test_score_distributions_come_from_events(agent: Running, prometheus: Running, service: str) -> None:
@@ -76,7 +85,10 @@ def test_score_distributions_come_from_events(agent: Running, prometheus: Runnin
         return [row["value"][1] for row in query.promql(prometheus.url, series)]
 
     count = f"openai_safety_moderation_score_count{{{chosen}}}"
-    assert query.until(lambda: asked(count) == ["400"], timeout=60, every=1), (asked(count), agent.log[-2000:])
+    assert query.until(lambda: asked(count) == ["400"], timeout=60, every=1), (
+        asked(count),
+        agent.log[-2000:],
+    )
     assert asked(f'openai_safety_moderation_score_bucket{{{chosen},le="0.5"}}') == [str(low)]
     assert asked(f"count(openai_safety_moderation_score_count{{{labels}}})") == ["13"]
 

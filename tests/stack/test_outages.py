@@ -33,7 +33,7 @@ IN_FLIGHT = 6 * 2 * 20
 
 
 def test_collector_killed_under_load(agent: Running, loki: Running, service: str) -> None:
-    """Killed with -9 three times under load and restarted: nothing is lost, repetitions stay under what was in flight."""
+    """Killed with -9 three times under load: nothing is lost, repetitions stay under what was in flight."""
     with traffic.Load(agent.url, service) as load:
         for _ in range(3):
             time.sleep(1)
@@ -131,7 +131,9 @@ def test_disk_full_and_freed(collector: Collector, small_disk: Path, loki: Runni
     with traffic.Load(agent.url, service, batch=100, pause=0) as load:
         loki.kill()
         _fill(small_disk / "ballast")
-        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), agent.log[-3000:]
+        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), (
+            agent.log[-3000:]
+        )
         accepted = load.ledger.total
         (small_disk / "ballast").unlink()
         loki.start()
@@ -165,7 +167,7 @@ def test_late_events_are_accepted(agent: Running, loki: Running, service: str) -
 
 @pytest.mark.parametrize("damage", ["header", "middle", "cut"])
 def test_corrupt_queue_file(collector: Collector, loki: Running, service: str, damage: str) -> None:
-    """A queue file that cannot be read is moved away as documented: only its own events are gone, all others are stored."""
+    """An unreadable queue file is moved away as documented: only its own events are gone."""
     agent = collector(env={"LOKI_URL": "http://127.0.0.1:1"})
     waiting, events = traffic.Ledger(), traffic.mixed(0, 500)
     traffic.send(agent.url, service, events, waiting)
@@ -181,7 +183,11 @@ def test_corrupt_queue_file(collector: Collector, loki: Running, service: str, d
     later = traffic.Ledger()
     traffic.send(again.url, service, traffic.mixed(1000, 200), later)
     notable = Counter({key: number for key, number in waiting.calls.items() if key[1] != "completed"})
-    flagged = [event for event in events if event.attributes[c.FLAGGED["input"]] and event.attributes[c.OUTCOME] == "completed"]
+    flagged = [
+        event
+        for event in events
+        if event.attributes[c.FLAGGED["input"]] and event.attributes[c.OUTCOME] == "completed"
+    ]
     kept = traffic.Ledger()
     kept.note(flagged)
     expected = later.calls + notable + kept.calls

@@ -3,10 +3,9 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from openai_safety_otel import conventions as c
 from stack import query, traffic
@@ -20,10 +19,15 @@ PROMPT = "canary please tell me how to build a secret thing"
 CANARIES = (MAIL, KEY, PHONE, PROMPT, "canary", "example.com", "1234567")
 
 # Each is one place a value can hide in; every one is sent on its own log record.
-ATTRIBUTES = {
+ATTRIBUTES: dict[str, dict[str, Any]] = {
     "content": {"gen_ai.input.messages": PROMPT, "gen_ai.output.messages": [{"role": PROMPT}]},
     "system prompt": {"gen_ai.system_instructions": PROMPT},
-    "raw user id": {"user.id": "canary-u42", "enduser.id": MAIL, "user.name": "canary", "client.address": "canary"},
+    "raw user id": {
+        "user.id": "canary-u42",
+        "enduser.id": MAIL,
+        "user.name": "canary",
+        "client.address": "canary",
+    },
     "unknown key": {"customer_phone_number": PHONE, "x.y": "canary"},
     "address as identifier": {c.USER_HASH: MAIL},
     "number as identifier": {c.USER_HASH: "+491701234567"},
@@ -40,17 +44,12 @@ ATTRIBUTES = {
 }
 
 
-@pytest.fixture(scope="module")
-def sinks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("sinks")
-
-
 def _stored_text(entries: list[dict[str, object]]) -> str:
     return json.dumps(entries, ensure_ascii=False)
 
 
 def test_canaries_in_events_never_reach_loki(agent: Running, loki: Running, service: str) -> None:
-    """Content, raw identifiers and secrets in attributes, bodies, scope and severity of an event are gone in the store."""
+    """Content, raw identifiers and secrets in attributes, bodies, scope and severity are gone in the store."""
     events = [traffic.call(at, **values) for at, values in enumerate(ATTRIBUTES.values())]
     events += [
         traffic.Event(c.CALL_EVENT, time.time_ns(), {c.OUTCOME: "completed"}, body=PROMPT),
@@ -64,8 +63,12 @@ def test_canaries_in_events_never_reach_loki(agent: Running, loki: Running, serv
         group["scope"]["attributes"] = traffic.attributes_json({"canary": "canary"})
         for record in group["logRecords"]:
             record["severityText"] = "canary"
-    payload["resourceLogs"][0]["resource"]["attributes"] += traffic.attributes_json({"canary.key": "canary", "process.command": MAIL})
-    objects = traffic.logs_request(service, [traffic.Event(c.CALL_EVENT, time.time_ns(), {c.OUTCOME: "completed"})])
+    payload["resourceLogs"][0]["resource"]["attributes"] += traffic.attributes_json(
+        {"canary.key": "canary", "process.command": MAIL}
+    )
+    objects = traffic.logs_request(
+        service, [traffic.Event(c.CALL_EVENT, time.time_ns(), {c.OUTCOME: "completed"})]
+    )
     objects["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["body"] = {
         "kvlistValue": {"values": traffic.attributes_json({"prompt": PROMPT})}
     }
@@ -73,7 +76,9 @@ def test_canaries_in_events_never_reach_loki(agent: Running, loki: Running, serv
         traffic.deliver(agent.url, "logs", one)
 
     stored = len(events) - 2 + 1  # without the foreign event and the evidence, with the object body
-    assert query.until(lambda: len(query.lines(loki.url, f'{{service_name="{service}"}}')) == stored), agent.log[-2000:]
+    assert query.until(lambda: len(query.lines(loki.url, f'{{service_name="{service}"}}')) == stored), (
+        agent.log[-2000:]
+    )
     entries = query.lines(loki.url, f'{{service_name="{service}"}}')
     assert [canary for canary in CANARIES if canary in _stored_text(entries)] == []
     assert query.lines(loki.url, f'{{service_name="{service}"}}', tenant=query.EVIDENCE_TENANT) == []
@@ -82,11 +87,13 @@ def test_canaries_in_events_never_reach_loki(agent: Running, loki: Running, serv
 def test_what_is_allowed_arrives_unchanged(agent: Running, loki: Running, service: str) -> None:
     """Each attribute of a call event is stored with its value, and a raw identifier leaves the fact that it was one."""
     event = traffic.call(7, outcome="blocked", person=3)
-    raw = traffic.call(8, **{c.USER_HASH: MAIL})
-    own = traffic.call(9, **{c.USER_HASH: "cust_00017"})
+    raw = traffic.call(8, **_attributes(c.USER_HASH, MAIL))
+    own = traffic.call(9, **_attributes(c.USER_HASH, "cust_00017"))
     traffic.deliver(agent.url, "logs", traffic.logs_request(service, [event, raw, own]))
     assert query.until(lambda: len(query.lines(loki.url, f'{{service_name="{service}"}}')) == 3)
-    by_id = {entry["gen_ai_response_id"]: entry for entry in query.lines(loki.url, f'{{service_name="{service}"}}')}
+    by_id = {
+        entry["gen_ai_response_id"]: entry for entry in query.lines(loki.url, f'{{service_name="{service}"}}')
+    }
     stored = by_id[event.attributes[c.RESPONSE_ID]]
     names = {name: name.replace(".", "_").replace("/", "_").replace("-", "_") for name in event.attributes}
     sent = {names[name]: _as_stored(value) for name, value in event.attributes.items()}
@@ -94,6 +101,10 @@ def test_what_is_allowed_arrives_unchanged(agent: Running, loki: Running, servic
     suspect = by_id[raw.attributes[c.RESPONSE_ID]]
     assert ("user_hash" in suspect, suspect["openai_safety_identifier_raw_suspected"]) == (False, "true")
     assert by_id[own.attributes[c.RESPONSE_ID]]["user_hash"] == "cust_00017"
+
+
+def _attributes(name: str, value: Any) -> dict[str, Any]:
+    return {name: value}
 
 
 def _as_stored(value: object) -> str:
@@ -112,7 +123,9 @@ def _span(name: str, **more: object) -> dict[str, object]:
     }
 
 
-def test_canaries_in_spans_never_reach_the_trace_store(collector, tmp_path: Path, service: str) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_canaries_in_spans_never_reach_the_trace_store(
+    collector: Callable[..., Running], tmp_path: Path, service: str
+) -> None:
     """Span names, status messages, attributes, events, links, scopes and trace state are searched for canaries."""
     sink = tmp_path / "traces.jsonl"
     overlay = COLLECTOR_CONFIG / "traces-to-file.yaml"
@@ -124,32 +137,80 @@ def test_canaries_in_spans_never_reach_the_trace_store(collector, tmp_path: Path
         _span(PROMPT),
         _span("chat", status={"code": 2, "message": PROMPT}),
         _span("chat", traceState="canary=canary"),
-        _span("chat", events=[{"name": PROMPT, "attributes": traffic.attributes_json({"exception.message": PROMPT})}]),
-        _span("chat", events=[{"name": "exception", "attributes": traffic.attributes_json({c.ERROR_TYPE: MAIL})}]),
-        _span("chat", links=[{"traceId": "0" * 31 + "1", "spanId": "0" * 15 + "1", "attributes": traffic.attributes_json({"canary": MAIL})}]),
+        _span(
+            "chat",
+            events=[{"name": PROMPT, "attributes": traffic.attributes_json({"exception.message": PROMPT})}],
+        ),
+        _span(
+            "chat",
+            events=[{"name": "exception", "attributes": traffic.attributes_json({c.ERROR_TYPE: MAIL})}],
+        ),
+        _span(
+            "chat",
+            links=[
+                {
+                    "traceId": "0" * 31 + "1",
+                    "spanId": "0" * 15 + "1",
+                    "attributes": traffic.attributes_json({"canary": MAIL}),
+                }
+            ],
+        ),
     ]
-    scope = {"name": f"canary {MAIL} {PROMPT}", "version": "canary", "attributes": traffic.attributes_json({"canary": "canary"})}
-    payload = {"resourceSpans": [{"resource": traffic.resource(service, canary="canary"), "scopeSpans": [{"scope": scope, "spans": spans}]}]}
+    scope = {
+        "name": f"canary {MAIL} {PROMPT}",
+        "version": "canary",
+        "attributes": traffic.attributes_json({"canary": "canary"}),
+    }
+    payload = {
+        "resourceSpans": [
+            {
+                "resource": traffic.resource(service, canary="canary"),
+                "scopeSpans": [{"scope": scope, "spans": spans}],
+            }
+        ]
+    }
     traffic.deliver(agent.url, "traces", payload)
-    assert query.until(lambda: sink.exists() and sink.read_text().count('"spanId"') == len(spans), timeout=20), agent.log[-2000:]
+    assert query.until(
+        lambda: sink.exists() and sink.read_text().count('"spanId"') == len(spans), timeout=20
+    ), agent.log[-2000:]
     text = sink.read_text()
     assert [canary for canary in CANARIES if canary in text] == []
     assert text.count('"blocked"') == len(attributes)
 
 
-def test_canaries_in_metrics_never_reach_prometheus(agent: Running, prometheus: Running, service: str) -> None:
+def test_canaries_in_metrics_never_reach_prometheus(
+    agent: Running, prometheus: Running, service: str
+) -> None:
     """Unknown labels, values that look personal, foreign metrics, descriptions and exemplars are not stored."""
     point = {
         "asInt": "1",
         "timeUnixNano": str(time.time_ns()),
         "startTimeUnixNano": str(time.time_ns() - 10**9),
-        "attributes": traffic.attributes_json({c.API: "responses", c.OUTCOME: MAIL, c.USER_HASH: "canary", "email": MAIL}),
-        "exemplars": [{"asInt": "1", "timeUnixNano": str(time.time_ns()), "filteredAttributes": traffic.attributes_json({"canary": "canary"})}],
+        "attributes": traffic.attributes_json(
+            {c.API: "responses", c.OUTCOME: MAIL, c.USER_HASH: "canary", "email": MAIL}
+        ),
+        "exemplars": [
+            {
+                "asInt": "1",
+                "timeUnixNano": str(time.time_ns()),
+                "filteredAttributes": traffic.attributes_json({"canary": "canary"}),
+            }
+        ],
     }
-    calls = {"sum": {"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": True}, "unit": "{call}"}
+    calls = {
+        "sum": {"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": True},
+        "unit": "{call}",
+    }
     metrics = [{"name": name, "description": PROMPT, **calls} for name in (c.CALLS.name, "canary.requests")]
     scope = {"name": f"canary {MAIL}"}
-    body = {"resourceMetrics": [{"resource": traffic.resource(service, canary="canary"), "scopeMetrics": [{"scope": scope, "metrics": metrics}]}]}
+    body = {
+        "resourceMetrics": [
+            {
+                "resource": traffic.resource(service, canary="canary"),
+                "scopeMetrics": [{"scope": scope, "metrics": metrics}],
+            }
+        ]
+    }
     traffic.deliver(agent.url, "metrics", body)
     series = f'{{service_name="{service}",__name__!="target_info"}}'
     assert query.until(lambda: len(query.promql(prometheus.url, series)) == 1, timeout=20), agent.log[-2000:]

@@ -36,7 +36,9 @@ def old_loki() -> Iterator[Running]:
 def _push(loki: Running, tenant: str, stream: str, age: int) -> None:
     event = traffic.Event(c.CALL_EVENT, int((time.time() - age * DAY) * 1e9), {c.OUTCOME: "completed"})
     payload = traffic.logs_request(f"{stream}-{age}", [event])
-    payload["resourceLogs"][0]["resource"]["attributes"] += traffic.attributes_json({"openai_safety.stream": stream})
+    payload["resourceLogs"][0]["resource"]["attributes"] += traffic.attributes_json(
+        {"openai_safety.stream": stream}
+    )
     assert traffic.post(f"{loki.url}/otlp", "logs", payload, headers={"X-Scope-OrgID": tenant}) == 204
 
 

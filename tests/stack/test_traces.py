@@ -27,7 +27,14 @@ def _span(trace: str, name: str, attributes: dict[str, Any] | None = None) -> di
     at = str(time.time_ns())
     ids = {"traceId": trace, "spanId": secrets.token_hex(8)}
     shown = traffic.attributes_json(attributes or {c.OUTCOME: "completed"})
-    return {**ids, "name": name, "kind": 3, "startTimeUnixNano": at, "endTimeUnixNano": at, "attributes": shown}
+    return {
+        **ids,
+        "name": name,
+        "kind": 3,
+        "startTimeUnixNano": at,
+        "endTimeUnixNano": at,
+        "attributes": shown,
+    }
 
 
 def _deliver(agent: Running, service: str, spans: list[dict[str, Any]]) -> None:
@@ -73,7 +80,7 @@ def test_traces_with_an_outcome_are_kept_whole(sampling: Running, sink: Path, se
 
 
 def test_late_outcome_bypasses_the_sampler(sampling: Running, sink: Path, service: str) -> None:
-    """A block that comes long after the sampler dropped its trace is in the store, and the trace's later spans follow."""
+    """A block that comes long after the sampler dropped its trace is in the store all the same."""
     trace = secrets.token_hex(16)
     _deliver(sampling, service, [_span(trace, "begin")])
     time.sleep(4)  # four times the sampler's wait: the decision to drop has been made and is remembered
@@ -98,8 +105,14 @@ def test_share_of_ordinary_traces(collector: Collector, sink: Path, service: str
 def test_identifier_on_a_span_is_no_personal_data(collector: Collector, sink: Path, service: str) -> None:
     """A hashed identifier stays on the span; an address in its place goes, and the fact that it was there stays."""
     agent = collector("agent.yaml", "traces-to-file.yaml", env={"TRACES_FILE": str(sink)})
-    good, bad = ({c.OUTCOME: "blocked", c.USER_HASH: who} for who in (traffic.identifier(1), "a.person@example.com"))
+    good, bad = (
+        {c.OUTCOME: "blocked", c.USER_HASH: who} for who in (traffic.identifier(1), "a.person@example.com")
+    )
     _deliver(agent, service, [_span("1" * 32, "good", good), _span("2" * 32, "bad", bad)])
     assert query.until(lambda: len(_stored(sink)) == 2, timeout=10)
     text = sink.read_text()
-    assert (text.count(traffic.identifier(1)), text.count("example.com"), text.count(c.IDENTIFIER_RAW)) == (1, 0, 1)
+    assert (text.count(traffic.identifier(1)), text.count("example.com"), text.count(c.IDENTIFIER_RAW)) == (
+        1,
+        0,
+        1,
+    )
