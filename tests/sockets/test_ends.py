@@ -21,6 +21,7 @@ from support.socket_server import (
     born,
     created,
     delta,
+    error,
     realtime,
     response_event,
     responses,
@@ -160,6 +161,9 @@ async def test_a_reader_that_looks_with_a_timeout(
         await peer.say(created("resp_1"))
         await peer.hear("session.update")
         await peer.say(*spoken("resp_1")[1:])
+        await peer.hear("response.create")
+        await peer.say(created("resp_2"))
+        await peer.hear()
 
     server.script = script
     async with Talk(connect(async_client, REALTIME)) as talk:
@@ -169,7 +173,9 @@ async def test_a_reader_that_looks_with_a_timeout(
             await asyncio.wait_for(talk.connection.recv(), 0.05)
         await talk.send({"type": "session.update", "session": {"type": "realtime"}})
         await talk.hear("response.done")
-    assert [("completed", None, "resp_1")] == seen(telemetry)
+        await talk.connection.response.create()
+        await talk.hear("response.created")
+    assert [("completed", None, "resp_1"), ("abandoned", None, "resp_2")] == seen(telemetry)
 
 
 async def test_forgotten_connection(
@@ -316,6 +322,24 @@ async def test_parsing_by_hand(
             kind = talk.connection.parse_event(raw).type
             assert kind == talk.connection.parse_event(raw.decode()).type
     assert [("completed", None, "resp_1_1")] == seen(telemetry)
+
+
+async def test_a_frame_parsed_twice(
+    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """A frame that an app parses for its log and again for its work is told once."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        await peer.say(*spoken("resp_1"), error("cyber_policy"))
+
+    server.script = script
+    async with Talk(connect(caller, REALTIME)) as talk:
+        for _ in range(4):
+            raw = await of(talk.connection.recv_bytes())
+            talk.connection.parse_event(raw)
+            talk.connection.parse_event(raw)
+    assert [("completed", None, "resp_1"), ("blocked", "cyber_policy", None)] == seen(telemetry)
 
 
 async def test_events_queued_before_the_connection(

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
+from openai_safety_otel.identifier import Hasher
 from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import (
     Event,
@@ -368,6 +369,21 @@ async def test_errors_outside_responses(
     assert expected == outcomes(telemetry)
 
 
+async def test_block_before_the_first_response(
+    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """A block of the session is kept when responses follow all the same."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        await peer.say(error("cyber_policy"), born(), *spoken("resp_1"))
+
+    server.script = script
+    async with Talk(connect(caller, REALTIME)) as talk:
+        await talk.hear("response.done")
+    assert [blocked("cyber_policy", "request", "cyber_policy"), COMPLETED] == outcomes(telemetry)
+
+
 async def test_block_between_responses(
     caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
 ) -> None:
@@ -382,7 +398,7 @@ async def test_block_between_responses(
 
 
 async def test_error_names_the_event_it_is_about(
-    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
 ) -> None:
     """Of two responses asked for, the error ends the one whose event it names."""
     instrument()
@@ -398,9 +414,8 @@ async def test_error_names_the_event_it_is_about(
             with end_user(user):
                 await of(talk.connection.response.create(event_id=event_id))
         await talk.hear("response.done")
-    seen = [(event["openai_safety.outcome"], event.get("gen_ai.response.id")) for event in telemetry.events]
-    assert [("failed", None), ("completed", "resp_1")] == seen
-    assert 2 == len({event["user.hash"] for event in telemetry.events})
+    seen = [(event["openai_safety.outcome"], event["user.hash"]) for event in telemetry.events]
+    assert [("failed", hasher.end_user("u2")), ("completed", hasher.end_user("u1"))] == seen
 
 
 async def test_transcription_failed(

@@ -197,8 +197,7 @@ async def test_suspended_before_connecting(
     await_decision(follow(instrument, tmp_path), hasher, "mal")
     connect(caller, name)
     with end_user("mal"), pytest.raises(openai.PermissionDeniedError) as raised:
-        async with Talk(connect(caller, name)):
-            pass
+        connect(caller, name)
     assert (EndUserSuspended, "end_user_suspended", 403) == (
         type(raised.value),
         raised.value.code,
@@ -210,6 +209,28 @@ async def test_suspended_before_connecting(
     with end_user("ann"):
         async with Talk(connect(caller, name)):
             assert 1 == len(server.handshakes)
+
+
+async def test_suspended_before_entering(
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    tmp_path: Path,
+    suspend: Suspend,
+    hasher: Hasher,
+) -> None:
+    """Whoever is suspended between ``connect`` and the entering of its manager is refused there."""
+    observer = follow(instrument, tmp_path)
+    with end_user("mal"):
+        manager = connect(caller, REALTIME)
+    suspend("mal")
+    await_decision(observer, hasher, "mal")
+    with pytest.raises(EndUserSuspended):
+        async with Talk(manager):
+            pass
+    assert [] == server.handshakes
+    assert [REFUSED] == seen(telemetry)
 
 
 @pytest.mark.parametrize("name", [REALTIME, "responses"])
