@@ -107,22 +107,59 @@ def _sync_reader(base: Any) -> Any:
 
 
 def _async_reader(base: Any) -> Any:
-    async def read(self: Any) -> AsyncIterator[Any]:
-        call = _claim(self)
-        async with contextlib.aclosing(base.__stream__(self)) as inner:
-            if call is None:
-                async for chunk in inner:
-                    yield chunk
-                return
-            with _Reading(call):
-                async for chunk in inner:
-                    call.chunk(chunk)
-                    call.reading = False
-                    yield chunk
-                    call.reading = True
+    def read(self: Any) -> AsyncIterator[Any]:
+        return _AsyncReader(self, base.__stream__(self))
 
     read.__name__ = "__stream__"
     return read
+
+
+class _AsyncReader:
+    """The SDK's generator, looked at; not a second generator around it.
+
+    The event loop closes every generator that is left behind, each in a task of its own: of two, one inside
+    the other, the second to be closed would find the first already at it, and complain.
+    """
+
+    __slots__ = ("_call", "_inner", "_stream")
+
+    def __init__(self, stream: Any, inner: Any) -> None:
+        self._stream = stream
+        self._inner = inner
+        self._call: Listener | None = None
+
+    def __aiter__(self) -> _AsyncReader:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._stream is not None:
+            self._call, self._stream = _claim(self._stream), None
+        call = self._call
+        if call is None:
+            return await self._inner.__anext__()
+        call.reading = True
+        try:
+            chunk = await self._inner.__anext__()
+            call.chunk(chunk)
+        except BaseException as error:
+            call.reading = False
+            _left(call, error)
+            raise
+        call.reading = False
+        return chunk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _left(call: Listener, error: BaseException) -> None:
+    """Reading has ended, in one of its ways."""
+    if isinstance(error, StopAsyncIteration):
+        call.drained()
+    elif isinstance(error, GeneratorExit):
+        call.closed()
+    else:
+        call.failed(error)
 
 
 def _sync_close(base: Any) -> Any:
