@@ -52,9 +52,13 @@ class Browser:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._held = contextlib.ExitStack()
-        self._socket = self._connect()
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+        try:
+            self._socket = self._connect()
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                self.ask(f"{domain}.enable")
+        except BaseException:
+            self.close()  # a browser nobody can reach must not stay behind
+            raise
 
     def _connect(self) -> ClientConnection:
         assert self._process.stderr
