@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check test-unit test-matrix test-peers test-frameworks stack-build test-stack stack-up bench audit docs clean help
+.PHONY: test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks stack-build test-stack stack-up bench audit docs clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -15,7 +15,19 @@ demo: $(READY) ## the whole loop on this machine: provider stub, unchanged app, 
 test: lint types test-unit ## lint, types and all tests that need no built program
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not stack" tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not stack and not faults" tests
+
+test-faults: $(VENV)/.faults ## servers, exits and fuzzing: what is left when things break
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope -m faults tests
+
+test-wheel: $(VENV)/.faults ## the wheel: the same bytes twice, and working where there is no checkout
+	$(BIN)/python tests/wheel/check.py
+
+audit: $(VENV)/.faults ## known vulnerabilities in what an installation brings
+	$(BIN)/python tests/wheel/audit.py
+
+sbom: $(VENV)/.faults ## dist/sbom.cdx.json: what the wheel brings, as CycloneDX
+	$(BIN)/python tests/wheel/sbom.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -37,7 +49,7 @@ stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kaf
 	$(BIN)/python stack/build.py
 
 test-stack: stack-build ## everything that runs on the real programs
-	$(BIN)/python -m pytest -q -m stack tests
+	$(BIN)/python -m pytest -q --timeout 300 -m stack tests
 
 stack-up: $(READY) ## the stack on loopback with the demo's traffic
 	$(BIN)/python stack/up.py
@@ -57,6 +69,10 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[otlp,cli,redis,webhooks,report]' --group demo --group dev
 	@touch $(READY)
+
+$(VENV)/.faults: $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group faults
+	@touch $@
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .build .cache dist .mypy_cache .ruff_cache .pytest_cache
