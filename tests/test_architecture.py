@@ -12,7 +12,7 @@ PACKAGE = "openai_safety_otel"
 
 # Lower rooms never import higher ones. A package counts as one room.
 LEVELS = (
-    {"conventions", "harmless", "masking"},
+    {"conventions", "harmless", "orphans", "masking"},
     {"record", "settings"},
     {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "outcome"},

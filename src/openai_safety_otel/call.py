@@ -18,6 +18,7 @@ from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import Seen, fold
 from openai_safety_otel.gate import Gate
 from openai_safety_otel.harmless import harmless
+from openai_safety_otel.orphans import orphans
 from openai_safety_otel.outcome import classify
 from openai_safety_otel.record import CallRecord, End
 from openai_safety_otel.signals.trail import Trail
@@ -77,6 +78,7 @@ class Call:
         "_body",
         "_clock",
         "_decode",
+        "_dropped",
         "_last",
         "_open",
         "_previous",
@@ -108,6 +110,7 @@ class Call:
         self._answer: Any = None
         self._decode: Callable[[bytes], bytes] | None = None
         self._tapped = False
+        self._dropped = False
         self._open = [True]
         self._previous: Call | None = None
         record.started_ns = time.time_ns()
@@ -146,6 +149,7 @@ class Call:
                 # A response read into memory beforehand (a scripted transport) has no bytes to tap.
                 in_memory = raw == "stream" and response.is_closed
                 self._tapped = not in_memory and tap(response, self)
+                orphans.start()
                 self._decode = decoder(response.headers.get("content-encoding"))
             if self._tapped or raw is not None:
                 self._body = BodyReader(response.headers)
@@ -253,7 +257,18 @@ class Call:
         self.finish("returned")
 
     def closed(self) -> None:
-        """Closed before its end was read, or garbage-collected; a terminal chunk already seen counts."""
+        """Closed before its end was read; a terminal chunk already seen counts."""
+        if not self._dropped:
+            self.end_now()
+
+    def dropped(self) -> None:
+        """Collected, perhaps: nothing may be emitted from inside the garbage collector."""
+        if self._open and not self._dropped:
+            self._dropped = True
+            orphans.later(self.end_now)
+
+    def end_now(self) -> None:
+        """End as it stands: the process, or the observation, ends."""
         self.finish("returned" if self.record.complete else "abandoned")
 
     def failed(self, error: BaseException) -> None:

@@ -178,7 +178,7 @@ class Observer:
     def close_open(self) -> None:
         """End what is still open, as abandoned: the process is leaving, or the hooks are."""
         for call in list(self._open.values()):
-            call.closed()
+            call.end_now()
 
     def _ended(self, call: Call) -> None:
         self._open.pop(id(call), None)

@@ -34,7 +34,10 @@ class Listener(Protocol):
         """Reading raised."""
 
     def closed(self) -> None:
-        """The response was closed, or nobody can read it any more."""
+        """The response was closed."""
+
+    def dropped(self) -> None:
+        """Nobody can read it any more; perhaps the garbage collector says so."""
 
 
 class _Reading:
@@ -55,7 +58,7 @@ class _Reading:
         if error is None:
             self._call.drained()
         elif isinstance(error, GeneratorExit):
-            self._call.closed()
+            self._call.dropped()  # closed, or collected: from here nobody can tell
         else:
             self._call.failed(error)
 
@@ -267,7 +270,7 @@ class Tap:
     def __del__(self) -> None:
         call = self.__dict__.get("call")
         if call is not None:
-            call.closed()
+            call.dropped()
 
 
 def tap(response: Any, call: Listener) -> bool:

@@ -17,6 +17,7 @@ from openai_safety_otel import SafetyInstrumentor, end_user
 from openai_safety_otel.demo.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
+from support.waiting import until
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
@@ -29,6 +30,7 @@ def _on(instrument: Instrument) -> None:
 
 def outcomes(telemetry: Telemetry) -> list[str]:
     gc.collect()
+    until(lambda: telemetry.events)  # what was collected is told on a thread of its own
     return [event["openai_safety.outcome"] for event in telemetry.events]
 
 
@@ -202,7 +204,7 @@ def test_collected_stream_ends_at_its_last_chunk(client: openai.OpenAI, telemetr
     time.sleep(0.3)
     del stream
     gc.collect()
-    (span,) = telemetry.spans
+    (span,) = until(lambda: telemetry.spans)
     assert span.end_time is not None
     assert span.start_time is not None
     assert [True, span.end_time] == [
@@ -271,3 +273,14 @@ def test_an_unread_response_is_abandoned(
         event["openai_safety.provider.request_id"],
         len(event["user.hash"]),
     )
+
+
+def test_collected_while_the_telemetry_is_locked(client: openai.OpenAI, telemetry: Telemetry) -> None:
+    """The collector may run while its thread is inside the telemetry SDK: it must not wait for itself."""
+    stream = client.responses.create(**ASK, stream=True)
+    next(stream)
+    never = client.responses.create(**ASK, stream=True)
+    with telemetry.span_exporter._lock:
+        del stream, never
+        gc.collect()
+    assert ["abandoned"] * 2 == until(lambda: outcomes(telemetry) if len(telemetry.events) == 2 else [])

@@ -9,9 +9,9 @@ from typing import Any
 from openai_safety_otel.filtering import running
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
+from openai_safety_otel.orphans import orphans
 from openai_safety_otel.sockets.doors import Door
 from openai_safety_otel.sockets.opening import Opening
-from openai_safety_otel.sockets.orphans import orphans
 from openai_safety_otel.sockets.sending import Sending, sending
 from openai_safety_otel.sockets.session import Session
 

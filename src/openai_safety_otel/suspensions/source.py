@@ -9,7 +9,7 @@ from typing import Protocol
 from openai_safety_otel.suspensions.entry import Entry, Row
 
 
-class Unreadable(Exception):  # noqa: N818 - says what the list is
+class Unreadable(Exception):
     """The list cannot be read or written. ``reason`` is a short word for a metric; the text is one line."""
 
     def __init__(self, reason: str, text: str) -> None:

@@ -1,6 +1,6 @@
-"""Ends the records of connections that nobody closed, on a thread of its own.
+"""Ends the records of streams and connections that nobody closed, on a thread of its own.
 
-A connection refers to itself, so only the garbage collector frees it: in any thread, between any two
+They refer to themselves, so only the garbage collector frees them: in any thread, between any two
 instructions, also while that thread holds a lock of the telemetry SDK. To emit anything right there could
 wait for that lock for ever. The collector therefore only puts a note into a queue that is made for this.
 """
@@ -17,30 +17,36 @@ End = Callable[[], None]
 
 
 class Orphans:
-    """Calls an end for each watched thing that was collected; its thread lives while anything is watched."""
-
-    _thread: threading.Thread | None
+    """Calls, soon and elsewhere, the end of each thing that was collected."""
 
     def __init__(self) -> None:
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
 
+    def start(self) -> None:
+        """Have the thread running; called where a thing is made, because the collector must not do it."""
+        if self._started:
+            return
+        with self._lock:
+            if not self._started:
+                self._started = True
+                threading.Thread(target=self._run, name="openai-safety-orphans", daemon=True).start()
+
+    def later(self, end: End) -> None:
+        """Call ``end`` on the thread; may be called from the garbage collector."""
+        self._queue.put(end)
+
     def watch(self, thing: object, end: End) -> None:
         """Call ``end`` some time after the collection of ``thing``; ``end`` must not refer to it."""
-        with self._lock:
-            self._watched += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="openai-safety-orphans", daemon=True)
-                self._thread.start()
+        self.start()
         # Not at exit: the observer ends what is open then, before the exporters go.
         weakref.finalize(thing, self._collected, os.getpid(), end).atexit = False
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[End] = queue.SimpleQueue()
-        self._thread = None
-        self._watched = 0
+        self._started = False
 
     def _collected(self, pid: int, end: End) -> None:
         # A child tells nothing of its parent's connections.
@@ -48,13 +54,9 @@ class Orphans:
             self._queue.put(end)
 
     def _run(self) -> None:
+        waiting = self._queue
         while True:
-            self._queue.get()()
-            with self._lock:
-                self._watched -= 1
-                if self._watched == 0:
-                    self._thread = None
-                    return
+            waiting.get()()
 
 
 orphans = Orphans()
