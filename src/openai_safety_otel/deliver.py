@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -179,6 +180,8 @@ def _body(options: Any) -> Mapping[str, Any]:
     """The JSON body as it will be sent: ``extra_body`` is merged over the call's own fields by the SDK."""
     data = getattr(options, "json_data", None)
     extra = getattr(options, "extra_json", None)
+    if extra is None and type(data) is dict:
+        return data
     if isinstance(extra, Mapping):
         return {**data, **extra} if isinstance(data, Mapping) else extra
     return data if isinstance(data, Mapping) else {}
@@ -191,21 +194,29 @@ def body_of(options: Any) -> Mapping[str, Any]:
 
 def caller_value(options: Any, client: Any, place: str | None) -> object:
     """What the app itself sends as an identifier (perhaps None), or a sentinel where it sends nothing."""
-    kind, _, name = (place or "body:safety_identifier").partition(":")
+    kind, name, path, wanted = _parsed_place(place or "body:safety_identifier")
     if kind == "body":
-        found = _nested(_body(options), name)
+        found = _nested(_body(options), path)
         if found is not _ABSENT:
             return found
-        name = HEADER
-    wanted = {name.lower(), HEADER.lower()}
     # Older SDKs leave the client's own headers out of a socket's handshake.
-    defaults = getattr(client, "_custom_headers", None) if getattr(options, "sends_defaults", True) else None
+    defaults = getattr(client, "_custom_headers", None)
+    if defaults and not getattr(options, "sends_defaults", True):
+        defaults = None
     for headers in (getattr(options, "headers", None), defaults):
-        if isinstance(headers, Mapping):
+        if headers and isinstance(headers, Mapping):
             for key, value in headers.items():
                 if isinstance(key, str) and key.lower() in wanted:
                     return value
     return _ABSENT
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed_place(place: str) -> tuple[str, str, tuple[str, ...], frozenset[str]]:
+    """Kind, name, path in the body, and the headers (in lower case) in which an app may send the same."""
+    kind, _, name = place.partition(":")
+    headers = {HEADER.lower()} if kind == "body" else {HEADER.lower(), name.lower()}
+    return kind, name, tuple(name.split(".")), frozenset(headers)
 
 
 def is_absent(value: object) -> bool:
@@ -213,10 +224,10 @@ def is_absent(value: object) -> bool:
     return value is _ABSENT
 
 
-def _nested(body: Mapping[str, Any], path: str) -> object:
+def _nested(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
     found: Any = body
-    for part in path.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+    for part in path:
+        if not (type(found) is dict or isinstance(found, Mapping)) or part not in found:
             return _ABSENT
         found = found[part]
     return found
@@ -227,7 +238,7 @@ def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any |
 
     The app's own objects are never changed: it may send the same options or dict again.
     """
-    kind, _, name = place.partition(":")
+    kind, name, path, _ = _parsed_place(place)
     changed = copy.copy(options)
     if kind == "header":
         given = getattr(options, "headers", None)
@@ -236,11 +247,11 @@ def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any |
         return changed
     if getattr(options, "content", None) is not None:
         return None
-    source = "extra_json" if replace and not is_absent(_nested(_extra(options), name)) else "json_data"
+    source = "extra_json" if replace and not is_absent(_nested(_extra(options), path)) else "json_data"
     data = getattr(options, source, None)
     if data is not None and not isinstance(data, Mapping):
         return None
-    setattr(changed, source, _with(data or {}, name.split("."), value))
+    setattr(changed, source, _with(data or {}, list(path), value))
     return changed
 
 

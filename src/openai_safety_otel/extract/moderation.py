@@ -28,6 +28,8 @@ def read_requested(record: CallRecord, asked: object) -> None:
 
 def read_inline(record: CallRecord, moderation: object) -> None:
     """Both directions of an answer's ``moderation`` member; a missing one leaves no leg."""
+    if moderation is None:
+        return
     for direction in DIRECTIONS:
         side = get(moderation, direction)
         kind = text(side, "type")

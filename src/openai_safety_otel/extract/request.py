@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.moderation import read_requested
-from openai_safety_otel.extract.shape import Reader, count, get, is_mapping, number, whole
+from openai_safety_otel.extract.shape import Reader, count, get, is_mapping, members, number, whole
 from openai_safety_otel.extract.words import safe_identifier, safe_model, safe_word
 from openai_safety_otel.record import CallRecord
 
@@ -81,18 +81,19 @@ def read_request(record: CallRecord, json_data: object) -> None:
         standard[c.OUTPUT_TYPE] = output
     if not is_mapping(json_data):
         return
+    asked = members(json_data)
     for key, rows in _BY_KEY.items():
-        member = get(json_data, key)
+        member = asked.get(key)
         if member is not None:
             for name, rest, check in rows:
-                found = check(_below(member, rest))
+                found = check(_below(member, rest) if rest else member)
                 if found is not None:
                     standard[name] = found
     model = standard.get(c.REQUEST_MODEL)
     record.request_model = model if isinstance(model, str) else None
     record.streaming = record.streaming or c.STREAM in standard
-    record.background = get(json_data, "background") is True
-    read_requested(record, get(json_data, "moderation"))
+    record.background = asked.get("background") is True
+    read_requested(record, asked.get("moderation"))
 
 
 def _below(member: Any, rest: tuple[str, ...]) -> Any:

@@ -15,8 +15,11 @@ from openai_safety_otel.extract.shape import (
     get,
     is_list,
     is_mapping,
+    Members,
     is_text,
     items,
+    listed,
+    members,
     pairs,
     text,
 )
@@ -58,15 +61,19 @@ _USAGE: Final = (
 
 def read_common(record: CallRecord, body: object) -> None:
     """Id, model, tier and fingerprint."""
+    _common(record, members(body))
+
+
+def _common(record: CallRecord, body: Members) -> None:
     standard = record.standard
     for name, member, check in _COMMON:
-        found = check(get(body, member))
-        if found is not None:
+        value = body.get(member)
+        if value is not None and (found := check(value)) is not None:
             standard[name] = found
     record.response_id = _text(standard.get(c.RESPONSE_ID))
     record.response_model = _text(standard.get(c.RESPONSE_MODEL))
     # Perhaps raw: it is shown only as `shown_identity` allows.
-    record.echoed_identifier = _text(get(body, "safety_identifier")) or record.echoed_identifier
+    record.echoed_identifier = _text(body.get("safety_identifier")) or record.echoed_identifier
 
 
 def _text(value: object) -> str | None:
@@ -77,23 +84,45 @@ def read_usage(record: CallRecord, usage: object) -> None:
     """Token counts. A fetched answer reports none: they belong to the call that made it."""
     if usage is None or record.operation == _FETCH:
         return
-    for name, parents, members in _USAGE:
-        for parent in map(get, [usage] * len(parents), parents) if parents else (usage,):
-            found = next((n for m in members if (n := count(get(parent, m))) is not None), None)
-            if found is not None:
-                record.standard[name] = found
-                break
+    said = members(usage)
+    for name, parents, own in _USAGE:
+        found = _first_count(said, own) if not parents else _first_count_below(said, parents, own)
+        if found is not None:
+            record.standard[name] = found
+
+
+def _first_count(said: Members, names: tuple[str, ...]) -> int | None:
+    for name in names:
+        found = count(said.get(name))
+        if found is not None:
+            return found
+    return None
+
+
+def _first_count_below(said: Members, parents: tuple[str, ...], names: tuple[str, ...]) -> int | None:
+    for parent in parents:
+        inner = said.get(parent)
+        if inner is not None and (found := _first_count(members(inner), names)) is not None:
+            return found
+    return None
 
 
 def read_status(record: CallRecord, body: object) -> None:
     """Lifecycle status, why it is incomplete, and the error of a failed one."""
-    record.status = safe_word(get(body, "status")) or record.status
+    _status(record, members(body))
+
+
+def _status(record: CallRecord, body: Members) -> None:
+    record.status = safe_word(body.get("status")) or record.status
     if record.status and record.operation == _FETCH:
         record.standard[c.RESPONSE_STATUS] = record.status
-    reason = safe_word(dig(body, "incomplete_details", "reason"))
+    details = body.get("incomplete_details")
+    reason = None if details is None else safe_word(get(details, "reason"))
     record.incomplete_reason = reason or record.incomplete_reason
     for member in ("error", "last_error"):
-        read_failure(record, get(body, member))
+        error = body.get(member)
+        if error is not None:
+            read_failure(record, error)
 
 
 def read_failure(record: CallRecord, error: object) -> None:
@@ -124,7 +153,11 @@ def read_filter(record: CallRecord, results: object, stage: str) -> None:
 
 def read_prompt_filters(record: CallRecord, body: object) -> None:
     """Azure's verdicts on the prompt."""
-    for prompt in items(body, "prompt_filter_results"):
+    _prompt_filters(record, members(body))
+
+
+def _prompt_filters(record: CallRecord, body: Members) -> None:
+    for prompt in listed(body.get("prompt_filter_results")):
         read_filter(record, get(prompt, "content_filter_results"), "input")
 
 
@@ -132,18 +165,20 @@ def read_prompt_filters(record: CallRecord, body: object) -> None:
 
 
 def _chat(record: CallRecord, body: object) -> None:
-    read_common(record, body)
-    read_usage(record, get(body, "usage"))
+    said = members(body)
+    _common(record, said)
+    read_usage(record, said.get("usage"))
     reasons = []
-    for choice in items(body, "choices"):
-        reasons.append(safe_word(get(choice, "finish_reason")) or "error")
+    for choice in listed(said.get("choices")):
+        one = members(choice)
+        reasons.append(safe_word(one.get("finish_reason")) or "error")
         if reasons[-1] == "error":  # a gateway whose provider failed on the way
-            read_failure(record, get(choice, "error"))
-        record.refused = record.refused or bool(text(get(choice, "message"), "refusal"))
-        read_filter(record, get(choice, "content_filter_results"), "output")
+            read_failure(record, one.get("error"))
+        record.refused = record.refused or bool(text(one.get("message"), "refusal"))
+        read_filter(record, one.get("content_filter_results"), "output")
     finish(record, tuple(reasons))
-    read_prompt_filters(record, body)
-    read_inline(record, get(body, "moderation"))
+    _prompt_filters(record, said)
+    read_inline(record, said.get("moderation"))
 
 
 # --- responses ------------------------------------------------------------------------------------
@@ -166,17 +201,18 @@ _AZURE_STAGES: Final = {"prompt": "input", "completion": "output"}
 
 
 def _responses(record: CallRecord, body: object) -> None:
-    read_common(record, body)
-    read_usage(record, get(body, "usage"))
-    read_status(record, body)
-    kinds = {read_item(record, item) for item in items(body, "output")}
+    said = members(body)
+    _common(record, said)
+    read_usage(record, said.get("usage"))
+    _status(record, said)
+    kinds = {read_item(record, item) for item in listed(said.get("output"))}
     reason = _finish_reason(record, tools=not kinds.isdisjoint(_TOOL_CALLS))
     finish(record, (reason,) if reason else ())
-    conversation = safe_identifier(dig(body, "conversation", "id"))
-    if conversation:
+    conversation = said.get("conversation")
+    if conversation is not None and (conversation := safe_identifier(get(conversation, "id"))):
         record.standard[c.CONVERSATION_ID] = conversation
-    read_inline(record, get(body, "moderation"))
-    for verdict in items(body, "content_filters"):
+    read_inline(record, said.get("moderation"))
+    for verdict in listed(said.get("content_filters")):
         if get(verdict, "blocked") is True:
             add_stage(record, _AZURE_STAGES.get(text(verdict, "source_type"), "output"))
 

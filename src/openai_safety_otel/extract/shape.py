@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 MAX_ITEMS = 1024
 _PLAIN: Any = object()
@@ -45,6 +45,40 @@ def get(thing: object, name: str) -> Any:
         return None
 
 
+class Members(Protocol):
+    """Something whose members are read by name."""
+
+    def get(self, name: str, /) -> Any:
+        """The member, or None."""
+
+
+class _Strange:
+    """Anything but a dictionary or a model of the SDK: each member is asked for with care."""
+
+    __slots__ = ("_thing",)
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def get(self, name: str, /) -> Any:
+        return get(self._thing, name)
+
+
+def members(thing: object) -> Members:
+    """What `get` finds, for reading many members of one thing; never to be written to."""
+    if type(thing) is dict:
+        return thing
+    try:
+        extra = getattr(thing, "__pydantic_extra__", _PLAIN)
+        if extra is not _PLAIN and not is_mapping(thing):
+            own: dict[str, Any] = thing.__dict__
+            if type(own) is dict and (not extra or type(extra) is dict):
+                return {**extra, **own} if extra else own
+    except Exception:  # noqa: BLE001, S110 - as in `get`
+        pass
+    return _Strange(thing)
+
+
 def text(thing: object, name: str) -> str:
     """A text member; empty where it is missing or anything else, so that comparing it is safe."""
     found = get(thing, name)
@@ -62,7 +96,11 @@ def dig(thing: object, *path: str) -> Any:
 
 def items(thing: object, name: str) -> list[Any]:
     """The first items of a list member; empty where it is not one."""
-    found = get(thing, name)
+    return listed(get(thing, name))
+
+
+def listed(found: object) -> list[Any]:
+    """The first items of a list; empty where it is none."""
     if not is_list(found):
         return []
     try:

@@ -7,6 +7,7 @@ from opentelemetry.trace import Tracer
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import SpanMode
+from openai_safety_otel.signals.attributes import safety_attributes
 from openai_safety_otel.signals.event import Sink, call_event
 from openai_safety_otel.signals.metrics import Metrics
 from openai_safety_otel.signals.trail import Trail
@@ -33,13 +34,14 @@ class Signals:
         """Emit a finished call; ``counted`` is False for a look at an outcome that was already counted."""
         ids = (0, 0, 0)
         context = None
+        safety = safety_attributes(record, outcome)
         if trail is not None:
             with harmless("span"):
-                trail.finish(outcome)
+                trail.finish(outcome, safety)
                 ids, context = trail.ids, trail.context
         if not counted:
             return
         with harmless("metrics"):
             self.metrics.record(record, outcome, context, own_span=trail is not None and trail.owned)
         with harmless("event"):
-            self.sink.emit(call_event(record, outcome, ids))
+            self.sink.emit(call_event(record, outcome, ids, safety))

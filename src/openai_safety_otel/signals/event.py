@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
@@ -33,11 +33,19 @@ class Sink(Protocol):
         """Take one event; never raises, never blocks."""
 
 
-def call_event(record: CallRecord, outcome: Outcome, trace_ids: tuple[int, int, int]) -> SafetyEvent:
-    """The wide `openai_safety.call` event: every attribute we would set, scores included."""
+def call_event(
+    record: CallRecord,
+    outcome: Outcome,
+    trace_ids: tuple[int, int, int],
+    safety: Mapping[str, AttributeValue] | None = None,
+) -> SafetyEvent:
+    """The wide `openai_safety.call` event: every attribute we would set, scores included.
+
+    ``safety`` are the call's `safety_attributes` where they are already known.
+    """
     attributes: dict[str, AttributeValue] = dict(record.standard)
     attributes.update(score_attributes(record, only_flagged=False))
-    attributes.update(safety_attributes(record, outcome))
+    attributes.update(safety_attributes(record, outcome) if safety is None else safety)
     trace_id, span_id, flags = trace_ids
     return SafetyEvent(
         name=c.CALL_EVENT,

@@ -14,6 +14,8 @@ from openai_safety_otel.outcome import reachable_blocks
 from openai_safety_otel.record import CallRecord, Outcome
 
 MAX_ZERO_SERIES = 60
+MAX_CLIENT_LABELS = 256
+_ClientLabels = tuple[dict[str, Any], dict[str, dict[str, Any]]]
 _STANDARD_LABELS = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS)
 
 
@@ -34,6 +36,7 @@ class Metrics:
         self._zeroed: set[str] = set()
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
+        self._clients: dict[tuple[object, ...], _ClientLabels] = {}
         self._calls = self.counter(c.CALLS)
         self._blocks = self.counter(c.BLOCKS)
         self._checks = self.counter(c.CHECKS)
@@ -147,19 +150,29 @@ class Metrics:
 
     def _client(self, record: CallRecord, outcome: Outcome, model: str, context: Context | None) -> None:
         """The standard client metrics, recorded only where the span is ours."""
-        labels: dict[str, Any] = {
-            name: record.standard[name] for name in _STANDARD_LABELS if name in record.standard
-        }
-        if model:
-            labels[c.REQUEST_MODEL] = model
+        labels, by_kind = self._client_labels(record, model)
         ended = {**labels, c.ERROR_TYPE: outcome.error_type} if outcome.error_type else labels
         self._duration.record((record.ended_ns - record.started_ns) / 1e9, ended, context)
         for kind, name in (("input", c.INPUT_TOKENS), ("output", c.OUTPUT_TOKENS)):
             count = record.standard.get(name)
             if isinstance(count, int) and record.operation != "fetch_response":
-                self._tokens.record(count, {**labels, c.TOKEN_TYPE: kind}, context)
+                self._tokens.record(count, by_kind[kind], context)
         if record.time_to_first_chunk is not None:
             self._first_chunk.record(record.time_to_first_chunk, labels, context)
+
+    def _client_labels(self, record: CallRecord, model: str) -> _ClientLabels:
+        """The labels of the standard metrics, and the same with each kind of token; made once for each set."""
+        standard = record.standard
+        key = (record.operation, standard.get(c.PROVIDER_NAME), model, standard.get(c.SERVER_ADDRESS))
+        found = self._clients.get(key)
+        if found is None:
+            labels: dict[str, Any] = {name: standard[name] for name in _STANDARD_LABELS if name in standard}
+            if model:
+                labels[c.REQUEST_MODEL] = model
+            found = labels, {kind: {**labels, c.TOKEN_TYPE: kind} for kind in ("input", "output")}
+            if len(self._clients) < MAX_CLIENT_LABELS:
+                self._clients[key] = found
+        return found
 
     def _zero(self, api: str) -> None:
         """Start the block series an API can reach at 0: `increase()` misses a series born at 1."""

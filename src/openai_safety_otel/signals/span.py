@@ -11,14 +11,11 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, get_
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import AttributeValue, CallRecord, Outcome
-from openai_safety_otel.signals.attributes import (
-    identity_attributes,
-    safety_attributes,
-    score_attributes,
-)
+from openai_safety_otel.signals.attributes import identity_attributes, score_attributes
 
 # What makes a recording span a model call; agent, chain and tool spans are current too: never those.
 _MODEL_OPERATIONS = frozenset({"chat", "text_completion", "embeddings", "generate_content", "fetch_response"})
+_EARLY = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS, c.SERVER_PORT)
 _OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 _UTIL_GENAI = "opentelemetry.util.genai"
 _UTIL_GENAI_KEYS = (
@@ -54,10 +51,19 @@ def in_unsampled_model_call() -> bool:
     return any(str(key).startswith(_UTIL_GENAI_KEYS) and current[key] is not None for key in current)
 
 
-def start(tracer: Tracer, record: CallRecord, context: Context | None = None) -> Span:
-    """An own span, with what a sampler may want to see."""
-    names = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS, c.SERVER_PORT)
-    attributes = {name: record.standard[name] for name in names if name in record.standard}
+def early_attributes(record: CallRecord) -> dict[str, AttributeValue]:
+    """What an own span has from its start."""
+    standard = record.standard
+    return {name: standard[name] for name in _EARLY if name in standard}
+
+
+def start(
+    tracer: Tracer,
+    record: CallRecord,
+    attributes: Mapping[str, AttributeValue],
+    context: Context | None = None,
+) -> Span:
+    """An own span, begun with what a sampler may want to see."""
     model = record.request_model
     return tracer.start_span(
         f"{record.operation} {model}" if model else record.operation,
@@ -70,25 +76,29 @@ def start(tracer: Tracer, record: CallRecord, context: Context | None = None) ->
 
 def set_identity(span: Span, record: CallRecord) -> None:
     """Identity alone: a stream closed early leaves only this on another instrumentation's span."""
-    span.set_attributes(_plain(identity_attributes(record)))
+    span.set_attributes(identity_attributes(record))
 
 
-def set_outcome(span: Span, record: CallRecord, outcome: Outcome) -> None:
+def set_outcome(span: Span, record: CallRecord, safety: Mapping[str, AttributeValue]) -> None:
     """Safety attributes: set last, and again at the end, because a full span drops its oldest."""
-    attributes = score_attributes(record, only_flagged=True)
-    attributes.update(safety_attributes(record, outcome))
-    span.set_attributes(_plain(attributes))
+    span.set_attributes({**score_attributes(record, only_flagged=True), **safety})
 
 
-def end(span: Span, record: CallRecord, outcome: Outcome) -> None:
-    """Complete and end an own span."""
-    span.set_attributes(_plain(record.standard))
-    set_outcome(span, record, outcome)
+def end(
+    span: Span,
+    record: CallRecord,
+    outcome: Outcome,
+    early: Mapping[str, AttributeValue],
+    safety: Mapping[str, AttributeValue],
+) -> None:
+    """Complete and end an own span, begun with ``early``, by one setting of what is new; safety comes last."""
+    attributes = {
+        name: value for name, value in record.standard.items() if name not in early or early[name] != value
+    }
+    attributes.update(score_attributes(record, only_flagged=True))
+    attributes.update(safety)
+    span.set_attributes(attributes)
     if outcome.error_type is not None and (record.raised or record.status == "failed"):
         # No description: exception messages can quote the user.
         span.set_status(Status(StatusCode.ERROR))
     span.end(end_time=record.ended_ns)
-
-
-def _plain(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
-    return dict(attributes)

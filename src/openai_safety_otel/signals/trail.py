@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Span, SpanContext, Tracer, get_current_span, set_span_in_context
 
-from openai_safety_otel.record import CallRecord, Outcome
+from openai_safety_otel.record import AttributeValue, CallRecord, Outcome
 from openai_safety_otel.settings import SpanMode
 from openai_safety_otel.signals import span as spans
+from openai_safety_otel.signals.attributes import safety_attributes
 
 
 class Trail:
@@ -24,7 +27,7 @@ class Trail:
         own_late: False where another instrumentation makes its span only after the call has returned.
     """
 
-    __slots__ = ("_before", "_mode", "_own_late", "_owned", "_record", "_tracer", "span")
+    __slots__ = ("_before", "_early", "_mode", "_own_late", "_owned", "_record", "_tracer", "span")
 
     def __init__(
         self, tracer: Tracer, mode: SpanMode, record: CallRecord, *, own_early: bool, own_late: bool
@@ -34,13 +37,15 @@ class Trail:
         self._record = record
         self._before = otel_context.get_current()
         self._owned = False
+        self._early: dict[str, AttributeValue] = {}
         self._own_late = own_late and mode in {"auto", "own"} and is_instrumentation_enabled()
         self.span: Span | None = None
         self.look()
         if self.span is None and self._own_late and spans.in_unsampled_model_call():
             self._own_late = mode == "own"
         if self.span is None and self._own_late and (own_early or mode == "own"):
-            self.span = spans.start(tracer, record)
+            self._early = spans.early_attributes(record)
+            self.span = spans.start(tracer, record, self._early)
             self._owned = True
             # Attached by value: nothing is held that must be detached in the same context.
             otel_context.attach(set_span_in_context(self.span))
@@ -70,18 +75,26 @@ class Trail:
 
     def settle(self, outcome: Outcome) -> None:
         """The outcome is known, and another instrumentation may end its span right after this."""
-        if self.span is not None and not self._owned:
-            spans.set_outcome(self.span, self._record, outcome)
+        if self.foreign:
+            self._enrich(safety_attributes(self._record, outcome))
 
-    def finish(self, outcome: Outcome) -> None:
-        """The call is over: end an own span, or write once more to the other's."""
+    def finish(self, outcome: Outcome, safety: Mapping[str, AttributeValue]) -> None:
+        """The call is over: end an own span, or write once more to the other's.
+
+        ``safety`` are the `safety_attributes` of this outcome, which the event shares.
+        """
         if self.span is None and self._own_late:
-            self.span = spans.start(self._tracer, self._record, self._before)
+            self._early = spans.early_attributes(self._record)
+            self.span = spans.start(self._tracer, self._record, self._early, self._before)
             self._owned = True
         if self._owned and self.span is not None:
-            spans.end(self.span, self._record, outcome)
+            spans.end(self.span, self._record, outcome, self._early, safety)
         else:
-            self.settle(outcome)
+            self._enrich(safety)
+
+    def _enrich(self, safety: Mapping[str, AttributeValue]) -> None:
+        if self.span is not None and not self._owned:
+            spans.set_outcome(self.span, self._record, safety)
 
     @property
     def context(self) -> Context:
