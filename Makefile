@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks stack-build test-stack stack-up bench audit docs clean help
+.PHONY: test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ test-peers: $(READY) ## beside other GenAI instrumentations, loaded before and a
 
 test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frameworks
 	$(BIN)/python tests/frameworks/run.py
+
+test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test runs a tenth of it)
+	LOAD_CALLS=10000 $(BIN)/python -m pytest -q tests/test_load.py
 
 stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
 	$(BIN)/python stack/build.py
