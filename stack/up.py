@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -87,8 +86,10 @@ def _start(stack: contextlib.ExitStack, folder: Path) -> dict[str, Running]:
 def _traffic(stack: contextlib.ExitStack, collector: Running) -> None:
     """The demo's traffic where the demo is installed, else made-up events."""
     if importlib.util.find_spec("openai_safety_otel.demo.__main__"):
-        env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        demo = subprocess.Popen([sys.executable, "-m", "openai_safety_otel.demo"], env=env, cwd=ROOT)
+        command = "import sys; from openai_safety_otel.cli import main; sys.argv[0] = 'openai-safety'; main()"
+        demo = subprocess.Popen(
+            [sys.executable, "-c", command, "demo", "--collector", collector.url], cwd=ROOT
+        )
         stack.callback(demo.terminate)
     else:
         stack.enter_context(traffic.Load(collector.url, "demo", batch=10, pause=1.0))

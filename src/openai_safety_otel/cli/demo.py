@@ -34,6 +34,7 @@ _INSTALL = (
     show_default=True,
     help="Folder for telemetry, page and log; made anew.",
 )
+@click.option("--collector", metavar="URL", help="Send the app's telemetry to this OTLP/HTTP endpoint too.")
 @click.option("--serve", is_flag=True, help="Only serve the provider stub; its address is printed.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="With --serve: the port. [default: free]"
@@ -43,7 +44,7 @@ _INSTALL = (
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="With --serve: a folder of recorded exchanges to answer with.",
 )
-def demo(out: Path, serve: bool, port: int, replay: Path | None) -> None:
+def demo(out: Path, collector: str | None, serve: bool, port: int, replay: Path | None) -> None:
     """Start a provider stub and an unchanged app, drive 30 users through it, and show what is known of them.
 
     Only loopback is used. Exit code 1: the files and the provider's own ledger disagree.
@@ -51,7 +52,7 @@ def demo(out: Path, serve: bool, port: int, replay: Path | None) -> None:
     if not serve:
         if port or replay:
             raise click.UsageError("--port and --replay belong to --serve")
-        sys.exit(_module("openai_safety_otel.demo.run").run(out))
+        sys.exit(_module("openai_safety_otel.demo.run").run(out, collector=collector))
     _module("openai_safety_otel.demo.provider").serve(port=port, replay=replay)
 
 

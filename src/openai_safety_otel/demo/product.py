@@ -27,20 +27,46 @@ class ProductError(RuntimeError):
     """The app did not start or does not answer; the message says where its log is."""
 
 
+def _to_files(telemetry: Path) -> dict[str, str]:
+    """All three signals into OTLP JSON files, by the shipped declarative configuration."""
+    configuration = files("openai_safety_otel.demo") / "otel-files.yaml"
+    return {
+        "OTEL_CONFIG_FILE": str(configuration),
+        "OTEL_FILES_DIR": str(telemetry),
+        "OTEL_FILES_DELAY_MS": "200",
+    }
+
+
+def _to_collector(url: str, telemetry: Path) -> dict[str, str]:
+    """All three signals to a collector; events also into files, which the demo compares with the ledger."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "OPENAI_SAFETY_FILE_DIR": str(telemetry),
+    }
+
+
 class Product:
     """The app in a process of its own; a context manager that leaves nothing running."""
 
-    def __init__(self, provider_url: str, telemetry: Path, log: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self,
+        provider_url: str,
+        telemetry: Path,
+        log: Path,
+        settings: dict[str, str],
+        collector: str | None = None,
+    ) -> None:
         self._log = log
+        destination = _to_collector(collector, telemetry) if collector else _to_files(telemetry)
         self._environment = environment_of_child(
             ("OTEL_", "OPENAI_"),
             OPENAI_API_KEY="sk-demo",
             OPENAI_BASE_URL=provider_url,
             NO_PROXY="127.0.0.1",
-            OTEL_CONFIG_FILE=str(files("openai_safety_otel.demo") / "otel-files.yaml"),
             OTEL_SERVICE_NAME=SERVICE,
-            OTEL_FILES_DIR=str(telemetry),
-            OTEL_FILES_DELAY_MS="200",
+            **destination,
             **settings,
         )
         self._process: subprocess.Popen[bytes] | None = None

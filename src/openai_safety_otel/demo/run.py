@@ -104,13 +104,16 @@ def staged(out: Path) -> Iterator[Stage]:
         shutil.rmtree(secret, ignore_errors=True)
 
 
-def run(out: Path, console: Console | None = None) -> int:
-    """Run the demo; 0 if the files and the provider's ledger agree, 1 if not, 130 if interrupted."""
+def run(out: Path, console: Console | None = None, collector: str | None = None) -> int:
+    """Run the demo; 0 if the files and the provider's ledger agree, 1 if not, 130 if interrupted.
+
+    ``collector`` is the OTLP/HTTP endpoint that gets the app's telemetry too; None keeps it in files alone.
+    """
     console = console or Console()
     with _ended_in_good_order():
         try:
             with staged(out) as stage, Provider(block_after=BLOCK_AFTER) as provider:
-                return _play(stage, provider, console)
+                return _play(stage, provider, console, collector)
         except KeyboardInterrupt:
             console.print("interrupted; nothing is left behind")
             return 130
@@ -119,10 +122,10 @@ def run(out: Path, console: Console | None = None) -> int:
             return 1
 
 
-def _play(stage: Stage, provider: Provider, console: Console) -> int:
+def _play(stage: Stage, provider: Provider, console: Console, collector: str | None) -> int:
     crowd = people()
     _say_settings(stage, provider, console)
-    with Product(provider.url, stage.telemetry, stage.log, stage.settings()) as product:
+    with Product(provider.url, stage.telemetry, stage.log, stage.settings(), collector) as product:
         _drive(crowd, product, console)
         _await_events(stage, len(provider.ledger.calls()))
         verdict, report = _read(stage, provider)
