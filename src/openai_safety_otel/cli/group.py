@@ -9,6 +9,18 @@ import click
 
 from openai_safety_otel.cli import VERBS
 
+# Which extra brings a package that a verb imports.
+EXTRAS = {
+    "duckdb": "report",
+    "jinja2": "report",
+    "msgspec": "report",
+    "sqlalchemy": "report",
+    "redis": "redis",
+    "openai": "webhooks",
+    "uvicorn": "webhooks",
+    "opentelemetry": "otlp",
+}
+
 
 class Verbs(click.Group):
     """A click group over the table of verbs."""
@@ -23,7 +35,14 @@ class Verbs(click.Group):
         if place is None:
             return None
         module, _, name = place.partition(":")
-        return cast("click.Command", getattr(importlib.import_module(module), name))
+        try:
+            return cast("click.Command", getattr(importlib.import_module(module), name))
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get(str(error.name).partition(".")[0])
+            if extra is None:
+                raise
+            needed = f"{cmd_name} needs {error.name}: pip install 'openai-safety-otel[{extra}]'"
+            raise click.ClickException(needed) from None
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

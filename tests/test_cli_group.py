@@ -1,0 +1,55 @@
+"""The command group: every verb loads, and a missing extra is one line with the command that mends it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from openai_safety_otel.cli import VERBS
+from openai_safety_otel.cli.group import EXTRAS, app
+
+BLOCK = (
+    "import sys; sys.modules[{name!r}] = None; from openai_safety_otel.cli import main; "
+    "sys.argv[1:] = {args!r}; main()"
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    """`--help` of each verb answers at once, says what it does and shows an example."""
+    command = app.get_command(click.Context(app), verb)
+    inner = list(command.commands) if isinstance(command, click.Group) else []
+    pages = [CliRunner().invoke(app, [verb, *path, "--help"]) for path in ([], *([name] for name in inner))]
+    shown = "".join(page.output.split("Usage:", 1)[1] for page in pages)
+    assert ([0] * len(pages), True) == ([page.exit_code for page in pages], f"openai-safety {verb}" in shown)
+
+
+@pytest.mark.parametrize("name", ["duckdb", "jinja2", "msgspec"])
+def test_a_missing_extra_is_one_line(name: str) -> None:
+    """Without the packages of an extra, its verb names the extra instead of a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCK.format(name=name, args=["report"])],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert 1 == done.returncode
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(f"pip install 'openai-safety-otel[{EXTRAS[name]}]'"), line
+
+
+def test_without_the_cli_extra_too() -> None:
+    """Without click the command says what to install."""
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCK.format(name="click", args=["report"])],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "openai-safety needs click and rich: pip install 'openai-safety-otel[cli]'\n" == done.stderr
