@@ -29,7 +29,7 @@ AT_A_TIME = CALLS // 20
 USERS = 200
 WARM = 500
 REMEMBERED = 10_000
-SPARE_BLOCKS = 500  # of the HTTP pool; one block a call would be as many as calls
+SPARE_BLOCKS = 2_500  # once, whatever the number of calls; a block kept for each call would be 10,000
 
 
 @pytest.fixture
