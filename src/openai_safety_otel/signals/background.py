@@ -51,6 +51,7 @@ class Background:
 
     def reset(self) -> None:
         """Begin anew: a forked child has neither the thread nor a right to the parent's waiting events."""
+        keep_of_parent(getattr(self, "_thread", None), getattr(self, "_queue", None))
         # The C queue is reentrant: an event may be emitted by a finalizer that runs inside `put`.
         self._queue: queue.SimpleQueue[SafetyEvent | _Mark] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -98,8 +99,14 @@ class Background:
             self._starting.release()
 
     def _run(self, items: queue.SimpleQueue[SafetyEvent | _Mark]) -> None:
-        while self._take(items.get()):
-            pass
+        while True:
+            item = items.get()
+            # A greenlet survives a fork: what waits in the queue that it knows is the parent's, and it must
+            # never end, since `threading` in the child does not know it.
+            while items is not self._queue:
+                items.get()
+            if not self._take(item):
+                return
 
     def _take(self, item: SafetyEvent | _Mark) -> bool:
         """Write one event, or answer a mark; whether to go on."""
@@ -118,6 +125,14 @@ class Background:
 
 
 _ALIVE: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+_OF_PARENTS: list[object] = []
+
+
+def keep_of_parent(*things: object) -> None:
+    """A thread that is a greenlet exists in the child too: collected while it waits, it would complain."""
+    _OF_PARENTS.extend(thing for thing in things if thing is not None)
 
 
 def _flush_if_alive(reference: weakref.ref[Background]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from openai_safety_otel.record import SafetyEvent
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals.background import QUEUE_LIMIT, ends_with_worker_process
+from openai_safety_otel.signals.background import QUEUE_LIMIT, ends_with_worker_process, keep_of_parent
 from openai_safety_otel.signals.otlp import Exporting, exporter_class
 from openai_safety_otel.signals.sender import Drop, Mark, Sender
 from openai_safety_otel.signals.spill import Spill
@@ -73,6 +73,7 @@ class Dedicated:
         """Begin anew: a forked child has neither the thread nor a right to the parent's waiting events."""
         if self._sender is not None:
             self._sender.disown()
+            keep_of_parent(self._thread, self._queue, self._sender)
         # The C queue is reentrant: an event may be emitted by a finalizer that runs inside `put`.
         self._queue: queue.SimpleQueue[SafetyEvent | Mark] = queue.SimpleQueue()
         self._starting = threading.Lock()

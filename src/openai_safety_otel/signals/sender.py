@@ -65,6 +65,7 @@ class Sender:
         self._ending = False
         self._lock = threading.Lock()
         self._taken_over = False
+        self._disowned = False
         self.size = 0
 
     # -- the thread ----------------------------------------------------------------------------------------
@@ -76,6 +77,8 @@ class Sender:
                 item = items.get(timeout=self._pause())
             except queue.Empty:
                 self._tend()
+                continue
+            if self._disowned:
                 continue
             if isinstance(item, Mark):
                 item.delivered = self._all_sent(last=item.last)
@@ -91,12 +94,16 @@ class Sender:
 
     def _pause(self) -> float | None:
         """Seconds until there is something to do; None waits for the next event."""
+        if self._disowned:
+            return None
         moments = [self._since + DELAY_SECONDS] if self._fresh else []
         if self._waiting or (self._spill is not None and self._spill.waiting):
             moments.append(self._retry_at)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _tend(self) -> None:
+        if self._disowned:
+            return
         now = time.monotonic()
         if self._fresh and (len(self._fresh) >= BATCH or now >= self._since + DELAY_SECONDS):
             self._close_batch()
@@ -124,7 +131,7 @@ class Sender:
     def _sent(self, batch: _Batch) -> bool:
         ok = self._try(batch.events, self._who())
         with self._lock:
-            if self._taken_over:
+            if self._taken_over or self._disowned:
                 return False
             self._sending = None
             if not ok:
@@ -260,6 +267,11 @@ class Sender:
             self._spill.close()
 
     def disown(self) -> None:
-        """In a forked child: nothing here is this process's."""
+        """In a forked child: nothing here is this process's.
+
+        A thread that is a greenlet has come along. It waits for ever on its parent's queue: it must not end,
+        since `threading` in the child does not know it.
+        """
+        self._disowned = True
         if self._spill is not None:
             self._spill.disown()
