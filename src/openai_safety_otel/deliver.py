@@ -194,7 +194,7 @@ def body_of(options: Any) -> Mapping[str, Any]:
 
 def caller_value(options: Any, client: Any, place: str | None) -> object:
     """What the app itself sends as an identifier (perhaps None), or a sentinel where it sends nothing."""
-    kind, name, path, wanted = _parsed_place(place or "body:safety_identifier")
+    kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
     if kind == "body":
         found = _nested(_body(options), path)
         if found is not _ABSENT:

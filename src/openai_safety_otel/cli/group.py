@@ -44,6 +44,19 @@ class Verbs(click.Group):
             needed = f"{cmd_name} needs {error.name}: pip install 'openai-safety-otel[{extra}]'"
             raise click.ClickException(needed) from None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line for each verb; of one whose extra is missing, what to install."""
+        width = formatter.width - 6 - max(map(len, VERBS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._summary(ctx, name, width)) for name in VERBS])
+
+    def _summary(self, ctx: click.Context, name: str, width: int) -> str:
+        try:
+            command = self.get_command(ctx, name)
+        except click.ClickException as missing:
+            return f"({missing.message.partition(': ')[2]})"
+        return command.get_short_help_str(width) if command else ""
+
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="openai-safety-otel")
