@@ -113,7 +113,7 @@ def _rate(agent: Running, sink: Running, payloads: list[bytes], requests: int) -
 
 def _bare(folder: Path) -> Path:
     """agent.yaml with one pipeline: receiver, the exporter of completed calls."""
-    import yaml  # noqa: PLC0415 - only here
+    import yaml
 
     text = yaml.safe_load((COLLECTOR_CONFIG / "agent.yaml").read_text())
     text["service"]["pipelines"] = {"logs": {"receivers": ["otlp"], "exporters": ["otlp_http/completed"]}}

@@ -101,6 +101,14 @@ def ours(pipelines: Pipelines) -> None:
     set_end_user("u42")
 
 
+def somebody(name: str, number: int) -> None:
+    """Another end user for the calls that follow."""
+    if name == "ours":
+        from openai_safety_otel import set_end_user
+
+        set_end_user(f"user-{number}")
+
+
 def official(pipelines: Pipelines) -> None:
     """OpenTelemetry's own."""
     from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor

@@ -22,7 +22,9 @@ Samples = dict[tuple[str, str], dict[str, list[float]]]
 
 def sample(names: tuple[str, ...], starts: int, rounds: int) -> tuple[Samples, dict[str, Any]]:
     """Microseconds per call of every batch: contenders in a new order each round, processes started anew."""
-    samples: Samples = {(case, mode): {name: [] for name in names} for case in exchange.CASES for mode in MODES}
+    samples: Samples = {
+        (case, mode): {name: [] for name in names} for case in exchange.CASES for mode in MODES
+    }
     counts: dict[str, Any] = {}
     for start in range(starts):
         with Workers(names) as workers:

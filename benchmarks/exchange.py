@@ -276,6 +276,12 @@ def call(made: openai.OpenAI, case: str) -> Callable[[], object]:
     return streamed if stream else plain
 
 
+def call_open(made: openai.OpenAI, case: str) -> Any:
+    """A stream that the caller reads."""
+    door, arguments, _ = CASES[case]
+    return (made.responses if door == "responses" else made.chat.completions).create(**arguments)
+
+
 def async_call(made: openai.AsyncOpenAI, case: str) -> Callable[[], Any]:
     """One call of a case by the async client."""
     door, arguments, stream = CASES[case]

@@ -154,5 +154,3 @@ class Floor:
             return result
 
         return recorded
-
-

@@ -120,7 +120,7 @@ def test_any_answer_is_read_without_raising_or_leaking(api: str, body: Any, as_o
     _check(record)
 
 
-class Failure(Exception):  # noqa: N818 - stands for the SDK's
+class Failure(Exception):
     """An exception with the members of the SDK's."""
 
     def __init__(self, members: dict[str, Any]) -> None:

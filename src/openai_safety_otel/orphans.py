@@ -19,6 +19,8 @@ End = Callable[[], None]
 class Orphans:
     """Calls, soon and elsewhere, the end of each thing that was collected."""
 
+    _started: bool
+
     def __init__(self) -> None:
         self._reset()
         if hasattr(os, "register_at_fork"):

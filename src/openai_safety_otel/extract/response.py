@@ -9,13 +9,13 @@ from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.error import add_error, facts_of
 from openai_safety_otel.extract.moderation import read_inline, read_results
 from openai_safety_otel.extract.shape import (
+    Members,
     Reader,
     count,
     dig,
     get,
     is_list,
     is_mapping,
-    Members,
     is_text,
     items,
     listed,
