@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from installed import pinned
+from wheel.installed import pinned
 
 _UNREACHABLE = ("ServiceError", "ConnectionError", "Max retries", "HTTPError", "Timeout", "Name or service")
 

@@ -14,7 +14,7 @@ EXTRAS = ("", "otlp", "cli", "redis", "webhooks", "report")
 def pinned() -> list[str]:
     """``name==version`` of every distribution needed, directly or not, without our own."""
     found: dict[str, str] = {}
-    waiting = [(NAME, EXTRAS)]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(NAME, EXTRAS)]
     while waiting:
         name, extras = waiting.pop()
         for text in requires(name) or ():
@@ -28,5 +28,5 @@ def pinned() -> list[str]:
                 found[key] = version(key)
             except PackageNotFoundError:
                 continue
-            waiting.append((key, ("", *needed.extras)))
+            waiting.append((str(key), ("", *needed.extras)))
     return [f"{name}=={number}" for name, number in sorted(found.items())]

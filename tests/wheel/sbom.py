@@ -9,7 +9,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from installed import NAME, pinned
+from wheel.installed import NAME, pinned
 
 ROOT = Path(__file__).parents[2]
 
