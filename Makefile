@@ -24,10 +24,10 @@ test-wheel: $(VENV)/.faults ## the wheel: the same bytes twice, and working wher
 	$(BIN)/python tests/wheel/check.py
 
 audit: $(VENV)/.faults ## known vulnerabilities in what an installation brings
-	$(BIN)/python tests/wheel/audit.py
+	PYTHONPATH=tests $(BIN)/python -m wheel.audit
 
 sbom: $(VENV)/.faults ## dist/sbom.cdx.json: what the wheel brings, as CycloneDX
-	$(BIN)/python tests/wheel/sbom.py
+	PYTHONPATH=tests $(BIN)/python -m wheel.sbom
 
 lint: $(READY)
 	$(BIN)/ruff check .
