@@ -393,6 +393,23 @@ async def test_a_closed_coroutine(provider: Provider, telemetry: Telemetry, inst
     assert ["abandoned"] == [event[c.OUTCOME] for event in telemetry.events]
 
 
+async def test_async_streams_left_behind(
+    provider: Provider, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Nothing lost: streams broken off and collected later leave a record each, and the loop has no complaint."""
+    instrument()
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    for _ in range(5):
+        async with openai.AsyncOpenAI(api_key="k", base_url=provider.url) as client:
+            async for _chunk in await client.responses.create(**ASK, stream=True):
+                break
+    for _ in range(3):
+        gc.collect()
+        await asyncio.sleep(0.1)
+    assert (["abandoned"] * 5, []) == ([event[c.OUTCOME] for event in telemetry.events], complaints)
+
+
 def test_system_exit_from_a_callback(
     provider: Provider, telemetry: Telemetry, instrument: Instrument
 ) -> None:

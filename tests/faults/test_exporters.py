@@ -1,0 +1,122 @@
+"""The app's own exporters that raise, hang, refuse or answer badly: what the app sees, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.instrumentor import SafetyInstrumentor
+from support.collector import Collector
+from support.telemetry import KEY
+
+ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
+CALLS = 20
+MODES: list[str | int] = ["accept", "hang", "trickle", "refuse", "no such name", 400, 413, 429, 503]
+
+
+class Raising:
+    def export(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("exporter")
+
+    def shutdown(self, *_: Any, **__: Any) -> None:
+        return None
+
+    force_flush = shutdown
+
+
+def kept(folder: Path) -> list[str]:
+    """The request ids of the events on disk."""
+    found = []
+    for path in folder.iterdir():
+        for line in path.read_text().splitlines():
+            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
+            facts = {pair["key"]: pair["value"].get("stringValue") for pair in record["attributes"]}
+            found.append(str(facts[c.PROVIDER_REQUEST_ID]))
+    return sorted(found)
+
+
+def calls(client: openai.OpenAI) -> list[str | None]:
+    """What the app sees of its calls, streams among them."""
+    seen: list[str | None] = []
+    for number in range(CALLS):
+        if number % 2:
+            seen += [chunk.type for chunk in client.responses.create(**ASK, stream=True)]
+        else:
+            seen.append(client.responses.create(**ASK).status)
+    return seen
+
+
+def instrumented(client: openai.OpenAI, folder: Path, **providers: Any) -> list[str | None]:
+    instrumentor = SafetyInstrumentor()
+    instrumentor.instrument(**providers, hmac_key=KEY, file_dir=str(folder))
+    try:
+        return calls(client)
+    finally:
+        instrumentor.uninstrument()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_collector_that_misbehaves(
+    mode: str | int,
+    client: openai.OpenAI,
+    provider: Provider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lost: what the app's SDK drops, as with any of its telemetry; no call waits, and the file has all."""
+    bare = calls(client)
+    provider.ledger.clear()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    with Collector(
+        mode if mode in ("accept", "hang", "trickle") or isinstance(mode, int) else 503
+    ) as collector:
+        places = {"refuse": "http://127.0.0.1:1", "no such name": "http://collector.invalid:4318"}
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", places.get(str(mode), collector.url))
+        tracer, logger = TracerProvider(shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
+        tracer.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=50))
+        logger.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(), schedule_delay_millis=50))
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=100)
+        meter = MeterProvider([reader], shutdown_on_exit=False)
+        started = time.monotonic()
+        seen = instrumented(
+            client, tmp_path / "events", tracer_provider=tracer, meter_provider=meter, logger_provider=logger
+        )
+        took = time.monotonic() - started
+        collector.mode = "accept"
+        for one in (tracer, logger, meter):
+            one.shutdown()
+        arrived = len(collector.events)
+    # A call that waited for an exporter would wait its second, twenty times over.
+    assert (bare, True) == (seen, took < CALLS)
+    assert sorted(entry.request_id for entry in provider.ledger) == kept(tmp_path / "events")
+    if mode == "accept":
+        assert CALLS == arrived
+
+
+def test_exporters_that_raise(client: openai.OpenAI, provider: Provider, tmp_path: Path) -> None:
+    """Lost: the raising exporter's own telemetry; exported within the call, even so the app sees nothing."""
+    bare = calls(client)
+    provider.ledger.clear()
+    broken: Any = Raising()
+    tracer, logger = TracerProvider(shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
+    tracer.add_span_processor(SimpleSpanProcessor(broken))
+    logger.add_log_record_processor(SimpleLogRecordProcessor(broken))
+    seen = instrumented(client, tmp_path / "events", tracer_provider=tracer, logger_provider=logger)
+    assert bare == seen
+    assert sorted(entry.request_id for entry in provider.ledger) == kept(tmp_path / "events")
