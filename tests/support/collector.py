@@ -59,7 +59,8 @@ class Collector:
         mode = self.mode
         self.asked.set()
         if mode == "hang":
-            self._over.wait(60)
+            while self.mode == "hang" and not self._over.wait(0.1):
+                pass
             return
         if mode in ("accept", "lose") and handler.path == "/v1/logs":
             self._keep(body)
@@ -70,7 +71,7 @@ class Collector:
         handler.send_header("content-type", "application/x-protobuf")
         handler.send_header("content-length", "600" if mode == "trickle" else "0")
         handler.end_headers()
-        while mode == "trickle" and not self._over.wait(0.2):
+        while mode == "trickle" == self.mode and not self._over.wait(0.2):
             handler.wfile.write(b"\0")
 
     def _keep(self, body: bytes) -> None:
