@@ -151,6 +151,14 @@ class _AsyncReader:
         call.reading = False
         return chunk
 
+    async def aclose(self) -> None:
+        """Close the SDK's generator; older ones leave the response open, so nobody else would tell."""
+        try:
+            await self._inner.aclose()
+        finally:
+            if self._call is not None and not self._call.reading:
+                self._call.closed()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 

@@ -201,7 +201,9 @@ def test_background_answers_count_once_each(
     """One record at submission, one when its outcome is fetched, none for polls before or after."""
     instrument()
     with end_user("u42"):
-        answer = client.responses.create(model="gpt-5", input="[[cyber-failed]] hi", background=True)
+        answer = client.responses.create(
+            model="gpt-5", input="[[cyber-failed]] hi", extra_body={"background": True}
+        )
     for _ in range(6):
         client.responses.retrieve(answer.id)
     events = calls(telemetry)
