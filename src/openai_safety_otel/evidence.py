@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.shape import dig, get, items
-from openai_safety_otel.masking import mask
 from openai_safety_otel.record import AttributeValue, CallRecord, Outcome, SafetyEvent
 from openai_safety_otel.settings import EvidenceMode
 from openai_safety_otel.signals.attributes import is_flagged, safety_attributes, score_attributes
@@ -206,6 +205,8 @@ def about_minors(record: CallRecord) -> bool:
 
 def shortened(text: str) -> str:
     """Masked first and cut afterwards, so that half a secret is not left standing at the cut."""
+    from openai_safety_otel.masking import mask  # noqa: PLC0415 - its patterns are compiled where they are used
+
     masked = mask(text[: MAX_CHARS + _MARGIN])
     return masked if len(masked) <= MAX_CHARS and len(text) <= MAX_CHARS else f"{masked[: MAX_CHARS - 1]}…"
 

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from openai_safety_otel.settings import OnError, Settings
-from openai_safety_otel.suspensions.refresher import Dropped
+
+if TYPE_CHECKING:
+    from openai_safety_otel.suspensions.refresher import Dropped
 
 SECONDS: Final = 5.0  # the longest a filter may hold a call
 MAX_RUNNING: Final = 32  # filters at work at once; more count as failed

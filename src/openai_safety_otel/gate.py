@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.evidence import last_turn
 from openai_safety_otel.extract.endpoints import Endpoint
-from openai_safety_otel.filtering import Filter
-from openai_safety_otel.guard import Guard, refusal
 from openai_safety_otel.record import CallRecord
-from openai_safety_otel.suspensions.entry import Entry
+
+if TYPE_CHECKING:
+    from openai_safety_otel.filtering import Filter
+    from openai_safety_otel.guard import Guard
+    from openai_safety_otel.suspensions.entry import Entry
 
 
 class Gate:
@@ -61,6 +63,8 @@ class Gate:
 
     def _stop(self, *, filtered: bool) -> None:
         self._record.local_block = "filtered_locally" if filtered else "suspended_locally"
+        from openai_safety_otel.guard import refusal  # noqa: PLC0415 - loaded by now: a guard made this gate
+
         base = str(getattr(self._client, "base_url", "https://api.openai.com/v1"))
         raise refusal(self._entry, filtered=filtered, url=base)
 

@@ -24,7 +24,7 @@ from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
 from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.signals.metrics import Metrics
-from openai_safety_otel.sockets import DOORS, Door, SocketHooks, hooks_of
+from openai_safety_otel.sockets import DOORS, Door, hooks_of
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 self.doors[door.name] = "absent"  # an older SDK
                 return
             try:
+                # Loaded with the first door: an app without sockets does not pay for them.
+                from openai_safety_otel.sockets.hooks import SocketHooks  # noqa: PLC0415
+
                 self._wrap_door(door, module, SocketHooks(observer, door))
             except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
                 self.doors[door.name] = "failed"
@@ -121,7 +124,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
         wrapt.register_post_import_hook(install, door.module)
 
-    def _wrap_door(self, door: Door, module: Any, hooks: SocketHooks) -> None:
+    def _wrap_door(self, door: Door, module: Any, hooks: object) -> None:
         for owner_name, attribute, wrapper in hooks_of(door):
             owner = getattr(module, owner_name, None)
             if callable(getattr(owner, attribute, None)):
@@ -153,7 +156,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 def _is_ours(wrapper: Any) -> bool:
     inner = getattr(wrapper, "_self_wrapper", None)
-    return isinstance(getattr(inner, "__self__", None), (Hooks, SocketHooks))
+    return type(getattr(inner, "__self__", None)).__module__.startswith("openai_safety_otel.")
 
 
 def _build(

@@ -7,7 +7,7 @@ import collections
 import os
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.call import Call, Pass
@@ -17,7 +17,6 @@ from openai_safety_otel.extract.endpoints import Endpoint, find
 from openai_safety_otel.extract.request import read_request
 from openai_safety_otel.filtering import Filter, running
 from openai_safety_otel.gate import gate_for
-from openai_safety_otel.guard import Guard
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.identifier import Hasher, shown_identity
 from openai_safety_otel.outcome import classify, pending
@@ -25,6 +24,9 @@ from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
 from openai_safety_otel.streams import observed
+
+if TYPE_CHECKING:
+    from openai_safety_otel.guard import Guard
 
 _MAX_SEEN = 10_000
 Listener = Callable[[CallRecord, Outcome], None]
@@ -54,7 +56,7 @@ class Observer:
         self.signals = signals
         self.delivery = Delivery(settings, hasher)
         self.listeners: list[Listener] = []
-        self.guard = Guard.from_settings(settings, dropped=signals.metrics.dropped, emit=signals.sink.emit)
+        self.guard = _guard(settings, signals)
         self.filter = Filter.from_settings(settings, dropped=signals.metrics.dropped)
         self.evidence = Evidence(settings.evidence)
         self.hasher = hasher
@@ -249,6 +251,14 @@ def _begin_anew_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew_in_child)
+
+
+def _guard(settings: Settings, signals: Signals) -> Guard | None:
+    if not settings.suspensions:
+        return None
+    from openai_safety_otel.guard import Guard  # noqa: PLC0415 - only where there is a list
+
+    return Guard.from_settings(settings, dropped=signals.metrics.dropped, emit=signals.sink.emit)
 
 
 def _standard(record: CallRecord, port: int | None, client: Any) -> dict[str, Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.call import Call
 from openai_safety_otel.extract.shape import text
 from openai_safety_otel.gate import Gate, gate_for
-from openai_safety_otel.guard import Guard
 from openai_safety_otel.record import CallRecord
 from openai_safety_otel.sockets.frame import CREATE, SPEECH, START, Frame, Message
 from openai_safety_otel.sockets.lanes import Answer
 from openai_safety_otel.sockets.records import fresh, join_session
 from openai_safety_otel.sockets.session import Session
+
+if TYPE_CHECKING:
+    from openai_safety_otel.guard import Guard
 
 
 class Sending:
