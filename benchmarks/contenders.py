@@ -139,6 +139,7 @@ def logfire(pipelines: Pipelines) -> None:
     """Pydantic's; it sets up its own SDK and is given our processors and reader."""
     import logfire as package
 
+    pipelines.reader = InMemoryMetricReader()  # a reader belongs to one provider
     package.configure(
         send_to_logfire=False,
         console=False,
