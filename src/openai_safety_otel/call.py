@@ -13,6 +13,7 @@ from openai_safety_otel.evidence import Collector
 from openai_safety_otel.extract.encoding import decoder
 from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.extract.error import read_error
+from openai_safety_otel.extract.plain import is_plain
 from openai_safety_otel.extract.response import read_headers, read_response
 from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import Seen, fold
@@ -218,9 +219,10 @@ class Call:
             self._last = now = time.perf_counter_ns()
             record = self.record
             record.chunks += 1
-            seen = fold(record, chunk)
-            if seen or record.chunks == 1 or record.complete:
-                self._mark(seen, now)
+            if not is_plain(record, chunk):
+                seen = fold(record, chunk)
+                if seen or record.chunks == 1 or record.complete:
+                    self._mark(seen, now)
             if self.evidence is not None:
                 self.evidence.chunk(chunk)
         except Exception as error:  # the same guard, without a context manager for every chunk

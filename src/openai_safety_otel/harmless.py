@@ -21,10 +21,14 @@ class Harmless:
     def __init__(self) -> None:
         self._logged: set[tuple[str, str]] = set()
         self.on_failure: Callable[[str], None] | None = None
+        self._guards: dict[str, _Guard] = {}
 
     def __call__(self, place: str) -> _Guard:
-        """A guard for one place."""
-        return _Guard(self, place)
+        """The guard of one place; it holds no state, so that all calls share it."""
+        guard = self._guards.get(place)
+        if guard is None:
+            guard = self._guards[place] = _Guard(self, place)
+        return guard
 
     def failed(self, place: str, error: Exception) -> None:
         """Log once, count always."""

@@ -20,6 +20,7 @@ __all__ = ["RULES", "classify", "pending", "reachable_blocks", "safe_code"]
 
 _PENDING: Final = frozenset({"queued", "in_progress", "waiting", "validating", "finalizing", "cancelling"})
 _FAILED: Final = frozenset({"failed", "expired"})
+_FINE: Final = frozenset({None, "completed"})
 _CUT: Final = "length"
 
 
@@ -195,7 +196,27 @@ def classify(record: CallRecord) -> Outcome:
     its token limit is completed, even where the SDK raises for it. A background submission that was accepted
     is completed (`pending` tells it apart); its outcome is that of the retrieve that finds it done.
     """
+    if _plainly_completed(record):
+        return _COMPLETED
     return next(outcome for step in _STEPS for outcome in step(record))
+
+
+_COMPLETED: Final = Outcome("completed")
+
+
+def _plainly_completed(record: CallRecord) -> bool:
+    """Nothing of what the steps look at is there: most calls."""
+    return record.end == "returned" and not (
+        record.local_block
+        or record.errors
+        or record.item_errors
+        or record.filtered_stages
+        or record.incomplete_reason
+        or record.raised
+        or record.refused
+        or record.status not in _FINE
+        or "content_filter" in record.finish_reasons
+    )
 
 
 def _local(record: CallRecord) -> Iterator[Outcome]:

@@ -223,6 +223,9 @@ class Tap:
 
     def __iter__(self) -> Iterator[bytes]:
         call = self.call
+        if call.claimed:  # its chunks tell all there is to tell: nothing is done for each piece
+            yield from self._inner
+            return
         try:
             for data in self._inner:
                 if not call.claimed:
@@ -236,7 +239,13 @@ class Tap:
         if not call.claimed:
             call.drained()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.call.claimed:
+            claimed: AsyncIterator[bytes] = self._inner.__aiter__()
+            return claimed
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         call = self.call
         try:
             async for data in self._inner:

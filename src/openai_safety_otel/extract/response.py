@@ -93,8 +93,8 @@ def read_usage(record: CallRecord, usage: object) -> None:
 
 def _first_count(said: Members, names: tuple[str, ...]) -> int | None:
     for name in names:
-        found = count(said.get(name))
-        if found is not None:
+        value = said.get(name)
+        if value is not None and (found := count(value)) is not None:
             return found
     return None
 

@@ -36,7 +36,7 @@ class Seen(enum.IntFlag):
 
 _NOTHING, _OUTPUT, _TERMINAL = Seen.NOTHING, Seen.OUTPUT, Seen.TERMINAL
 _BOTH: Final = Seen.OUTPUT | Seen.TERMINAL
-MAX_CHOICES: Final = 128
+MAXCHOICES: Final = 128
 
 
 def fold(record: CallRecord, chunk: object) -> Seen:
@@ -46,7 +46,7 @@ def fold(record: CallRecord, chunk: object) -> Seen:
         ``OUTPUT`` for content, reasoning or tool deltas until ``record.output_begun`` is set (a frame that
         only says that a response was created is none), ``TERMINAL`` for the end and what follows it.
     """
-    if record.api in _CHOICES:
+    if record.api in CHOICES:
         return _fold_choices(record, chunk)
     kind = text(chunk, "type")
     if kind in PLAIN_DELTAS:
@@ -56,7 +56,7 @@ def fold(record: CallRecord, chunk: object) -> Seen:
 
 # --- chat and completions: chunks with choices ----------------------------------------------------
 
-_CHOICES: Final = frozenset({"chat", "completions"})
+CHOICES: Final = frozenset({"chat", "completions"})
 # Reasoning goes by two names at other providers; a completion's text stands on the choice itself.
 _OUTPUT_MEMBERS: Final = (
     "content",
@@ -116,7 +116,7 @@ def _said(value: object) -> bool:
 
 def _fold_reason(record: CallRecord, choice: object, reason: object) -> None:
     index = get(choice, "index")
-    at = index if type(index) is int and 0 <= index < MAX_CHOICES else 0
+    at = index if type(index) is int and 0 <= index < MAXCHOICES else 0
     found = safe_word(reason)
     if found:
         reasons = record.choice_reasons
