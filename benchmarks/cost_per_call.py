@@ -15,7 +15,7 @@ import exchange
 from rounds import HERE, Process, Workers, spread
 
 MODES = ("sync", "async")
-CALLS = {False: 40, True: 3}  # in one batch: plain calls, streams
+CALLS = {False: 15, True: 1}  # in one batch: plain calls, streams
 WARM = {False: 60, True: 4}
 Samples = dict[tuple[str, str], dict[str, list[float]]]
 
@@ -44,6 +44,7 @@ def _warm(workers: dict[str, Process]) -> None:
         for case, (_, _, stream) in exchange.CASES.items():
             for mode in MODES:
                 process.ask(case=case, mode=mode, calls=WARM[stream])
+        process.ask(settle=True)
 
 
 def _round(workers: dict[str, Process], samples: Samples) -> None:
@@ -61,22 +62,30 @@ def added(by_name: dict[str, list[float]], name: str, over: str = "bare") -> lis
 
 def summary(samples: Samples, counts: dict[str, Any]) -> dict[str, Any]:
     """Medians and quartiles of what was measured, and the ratios that the targets are about."""
-    rows = []
-    for (case, mode), by_name in samples.items():
-        stream = exchange.CASES[case][2]
-        row: dict[str, Any] = {"case": case, "mode": mode, "stream": stream}
-        row["bare_us"] = spread(by_name["bare"])
-        row["added_us"] = {name: spread(added(by_name, name)) for name in by_name if name != "bare"}
-        if "ours" in by_name and "floor" in by_name:
-            row["ours_over_floor"] = row["added_us"]["ours"]["median"] / row["added_us"]["floor"]["median"]
-            if stream:
-                bare_chunk = row["bare_us"]["median"] / exchange.CHUNKS
-                per_chunk = [over / exchange.CHUNKS for over in added(by_name, "ours", "floor")]
-                row["bare_chunk_us"] = bare_chunk
-                row["ours_chunk_us"] = spread(per_chunk)
-                row["ours_chunk_percent"] = 100 * row["ours_chunk_us"]["median"] / bare_chunk
-        rows.append(row)
+    rows = [_row(case, mode, by_name) for (case, mode), by_name in samples.items()]
+    for row in rows:
+        if row["stream"] and "ours" in row["added_us"]:
+            whole = row["case"].removesuffix(" stream")
+            plain = next(one for one in rows if (one["case"], one["mode"]) == (whole, row["mode"]))
+            _chunk(row, plain)
     return {"chunks": exchange.CHUNKS, "rows": rows, "recorded": counts}
+
+
+def _row(case: str, mode: str, by_name: dict[str, list[float]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"case": case, "mode": mode, "stream": exchange.CASES[case][2]}
+    row["bare_us"] = spread(by_name["bare"])
+    row["added_us"] = {name: spread(added(by_name, name)) for name in by_name if name != "bare"}
+    if "ours" in by_name and "floor" in by_name:
+        row["ours_over_floor"] = row["added_us"]["ours"]["median"] / row["added_us"]["floor"]["median"]
+    return row
+
+
+def _chunk(row: dict[str, Any], plain: dict[str, Any]) -> None:
+    """What we add to a chunk: what we add to a stream, without what we add to a call of the same kind."""
+    over = row["added_us"]["ours"]["median"] - plain["added_us"]["ours"]["median"]
+    row["bare_chunk_us"] = row["bare_us"]["median"] / exchange.CHUNKS
+    row["ours_chunk_us"] = over / exchange.CHUNKS
+    row["ours_chunk_percent"] = 100 * row["ours_chunk_us"] / row["bare_chunk_us"]
 
 
 def main() -> None:

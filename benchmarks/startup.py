@@ -16,6 +16,7 @@ from rounds import HERE, interpreter, spread
 
 _HOST = (
     "import time\nimport openai\nimport opentelemetry.sdk.trace, opentelemetry.sdk.metrics, opentelemetry.sdk._logs\n"
+    "import opentelemetry.instrumentation.instrumentor\n"  # as under `opentelemetry-instrument`
     "begun = time.process_time()\n"
 )
 _END = "\nprint(time.process_time() - begun)"

@@ -1,0 +1,258 @@
+"""README.md of the benchmarks, written from the JSON in results: no number stands in it by hand.
+
+The numbers of the *targets* are the project's own promise and stand in `TARGETS`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+# A plain call over the floor, a streamed chunk over the bare one (per cent), an import (ms).
+TARGETS = {"floor": 1.3, "chunk": 3, "import": 30}
+MILLION = 1_000_000
+
+
+def results() -> dict[str, Any]:
+    """Every result file by its name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "results").glob("*.json"))}
+
+
+def whole(value: float) -> str:
+    """A number without decimals."""
+    return f"{value:,.0f}"
+
+
+def one(value: float) -> str:
+    """A number with one decimal."""
+    return f"{value:,.1f}"
+
+
+def two(value: float) -> str:
+    """A number with two decimals."""
+    return f"{value:,.2f}"
+
+
+def _spread(found: dict[str, float]) -> str:
+    return f"{whole(found['median'])} ({whole(found['low'])} … {whole(found['high'])})"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def render(found: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = [_INTRO.format(**_machine(found)), _targets(found), _cost(found), _recorded(found)]
+    parts += [_together(found), _start(found), _memory(found), _profile(found), _others(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+_INTRO = """# Benchmarks
+
+`make bench` runs everything and writes `results/*.json`, `docs/benchmarks.svg` and this page; every number here is
+read from those files. Measured {date} on {processor}, {cores} cores, {memory_gb} GB, {system}, Python {python}
+({packages}); load average {load_before} when the run began: other work ran on the same machine, so trust ratios
+before absolute times.
+
+How: each contender is a process in an environment of its own, with the same provider in memory behind the SDK's own
+transport, real batch processors and exporters that drop. All are alive at once and are asked for small batches in
+turn, in a new order each round ({starts} starts, {rounds} rounds each); what is compared is the process's CPU time,
+exporting threads included, batch by batch against the bare SDK's of the same round. Medians, with quartiles in
+parentheses. The *floor* is the OpenTelemetry SDK alone, told to record the same span, event and measurements as
+constants.
+
+![CPU time added to a call](../docs/benchmarks.svg)"""
+
+
+def _machine(found: dict[str, Any]) -> dict[str, Any]:
+    machine, cost = found["machine"], found["cost_per_call"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return {**machine, "packages": packages, "starts": cost["starts"], "rounds": cost["rounds"]}
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "**not met**"
+
+
+def _targets(found: dict[str, Any]) -> str:
+    rows = found["cost_per_call"]["rows"]
+    plain = [row for row in rows if not row["stream"]]
+    ratios = [row["ours_over_floor"] for row in plain]
+    chunks = [row["ours_chunk_percent"] for row in rows if row["stream"]]
+    against, cheaper = _against(found, plain)
+    imported = found["startup"]["import_ms"]["median"]
+    ours, bare = (found["memory"]["growth"][name] for name in ("ours", "bare"))
+    flat = ours["blocks_per_call"] < bare["blocks_per_call"] + 0.05
+    return "## Targets\n\n" + _table(
+        ["Target", "Measured", ""],
+        [
+            [
+                f"a plain call adds at most {TARGETS['floor']} times the floor",
+                f"{two(min(ratios))} … {two(max(ratios))} times",
+                _met(max(ratios) <= TARGETS["floor"]),
+            ],
+            [
+                "and less than every peer that records a span and metrics",
+                f"ours over {against}",
+                _met(cheaper),
+            ],
+            [
+                f"a streamed chunk adds at most {TARGETS['chunk']} % of the bare chunk",
+                f"{one(min(chunks))} … {one(max(chunks))} %",
+                _met(max(chunks) <= TARGETS["chunk"]),
+            ],
+            [
+                f"`import` adds at most {TARGETS['import']} ms over openai and OpenTelemetry",
+                f"{one(imported)} ms",
+                _met(imported <= TARGETS["import"]),
+            ],
+            [
+                "memory is flat",
+                f"{two(ours['blocks_per_call'])} blocks kept per call (bare: {two(bare['blocks_per_call'])})",
+                _met(flat),
+            ],
+        ],
+    )
+
+
+def _rivals(found: dict[str, Any], case: str) -> list[str]:
+    """Peers that record a span and metrics for this case."""
+    recorded = found["cost_per_call"]["recorded"]
+    others = (name for name in recorded if name not in {"bare", "floor", "ours"})
+    return [name for name in others if recorded[name][case]["spans"] and recorded[name][case]["measurements"]]
+
+
+def _against(found: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, bool]:
+    """Our added time over that of each rival, in each case where it is one."""
+    over: dict[str, list[float]] = {}
+    for row in rows:
+        for name in _rivals(found, row["case"]):
+            ratio = row["added_us"]["ours"]["median"] / row["added_us"][name]["median"]
+            over.setdefault(name, []).append(ratio)
+    text = "; ".join(f"{name} {two(min(ratios))} … {two(max(ratios))} times" for name, ratios in over.items())
+    return text, all(ratio < 1 for ratios in over.values() for ratio in ratios)
+
+
+def _cost(found: dict[str, Any]) -> str:
+    rows = found["cost_per_call"]["rows"]
+    names = list(rows[0]["added_us"])
+    lines = [
+        [f"{row['case']}, {row['mode']}", whole(row["bare_us"]["median"])]
+        + [_spread(row["added_us"][name]) for name in names]
+        + [two(row["ours_over_floor"])]
+        for row in rows
+    ]
+    streams = [
+        [
+            f"{row['case']}, {row['mode']}",
+            one(row["bare_chunk_us"]),
+            two(row["ours_chunk_us"]),
+            one(row["ours_chunk_percent"]),
+        ]
+        for row in rows
+        if row["stream"]
+    ]
+    return (
+        "## CPU time added to a call, µs\n\n"
+        + _table(["Case", "bare", *names, "ours / floor"], lines)
+        + f"\n\nA stream has {found['cost_per_call']['chunks']} chunks. What a chunk of it costs, µs, what we "
+        "add to a call of the same kind without a stream taken off:\n\n"
+        + _table(["Case", "bare chunk", "ours adds", "%"], streams)
+    )
+
+
+def _recorded(found: dict[str, Any]) -> str:
+    recorded = found["cost_per_call"]["recorded"]
+    cases = ("responses", "chat", "responses, moderation")
+    lines = [
+        [name, *(" / ".join(str(count) for count in by_case[case].values()) for case in cases)]
+        for name, by_case in recorded.items()
+    ]
+    return (
+        "What one call made each record (spans / events / measurements); cheaper is not better where less is said:"
+        "\n\n" + _table(["", *cases], lines)
+    )
+
+
+def _together(found: dict[str, Any]) -> str:
+    both = found["concurrency"]
+    lines = [
+        [
+            name,
+            _spread(values["calls_per_second"]),
+            _spread(values["cpu_us_per_call"]),
+            whole(both["latency"][name]["added_p50_us"]),
+            whole(both["latency"][name]["added_p99_us"]),
+        ]
+        for name, values in both["together"].items()
+    ]
+    return (
+        f"## {whole(both['calls'])} calls at once on one event loop, and single calls one after another\n\n"
+        + _table(
+            ["", "calls a second", "CPU µs a call", "median latency added, µs", "99th percentile added, µs"],
+            lines,
+        )
+    )
+
+
+def _start(found: dict[str, Any]) -> str:
+    start = found["startup"]
+    return (
+        "## Start\n\n"
+        f"CPU milliseconds, medians of {start['repeats']} fresh interpreters that have openai, the OpenTelemetry SDK "
+        f"and its instrumentor base loaded: `import openai_safety_otel` {one(start['import_ms']['median'])}; import "
+        f"and `instrument()`, which loads the hooks, {one(start['instrument_ms']['median'])}."
+    )
+
+
+def _memory(found: dict[str, Any]) -> str:
+    memory = found["memory"]
+    ours, bare = (memory["growth"][name] for name in ("ours", "bare"))
+    last = ours["samples"][-1]
+    return (
+        "## Memory\n\n"
+        f"A live stream holds {whole(memory['stream_bytes']['bare'])} bytes in the bare SDK and "
+        f"{whole(memory['stream_added_bytes'])} more with us ({memory['streams']} open at once).\n\n"
+        f"{whole(memory['calls'])} calls, each with a new user and a new answer, resident memory sampled after the "
+        f"first {whole(memory['settled_after'])} (the package remembers its last ten thousand answers): "
+        f"{two(ours['blocks_per_call'])} live blocks kept per call (bare {two(bare['blocks_per_call'])}), "
+        f"{one(last['mb'])} MB resident at the end (bare {one(bare['samples'][-1]['mb'])} MB). The slope, extended "
+        f"to {whole(MILLION)} calls, is {one(ours['mb_per_million_calls'])} MB "
+        f"(bare {one(bare['mb_per_million_calls'])} MB); a full run of that length was not made."
+    )
+
+
+def _profile(found: dict[str, Any]) -> str:
+    profile = found["profile"]
+    parts = "; ".join(f"{name} {whole(value)}" for name, value in profile["own_us"].items())
+    lines = [
+        [f"`{row['function']}`", one(row["calls"]), one(row["own_us"])] for row in profile["functions"][:12]
+    ]
+    return (
+        "## Profile of a plain call\n\n"
+        f"Own time under cProfile, µs a call: {parts}. Our part is spread over {profile['of']} functions, none of "
+        "which stands out; the dearest:\n\n" + _table(["Function", "calls", "own µs"], lines)
+    )
+
+
+def _others(found: dict[str, Any]) -> str:
+    names = ("whois_speed", "report_speed", "suspensions", "collector_throughput", "loki_ranking")
+    blocks = [
+        f"`{name}.py`:\n\n```json\n{json.dumps(found[name], indent=1)}\n```"
+        for name in names
+        if name in found
+    ]
+    return "## Whois, report and the rest\n\nAs their scripts print them.\n\n" + "\n\n".join(blocks)
+
+
+def write() -> None:
+    """Write the page."""
+    (HERE / "README.md").write_text(render(results()))
+
+
+if __name__ == "__main__":
+    write()
