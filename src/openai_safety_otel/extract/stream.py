@@ -36,7 +36,7 @@ class Seen(enum.IntFlag):
 
 _NOTHING, _OUTPUT, _TERMINAL = Seen.NOTHING, Seen.OUTPUT, Seen.TERMINAL
 _BOTH: Final = Seen.OUTPUT | Seen.TERMINAL
-MAXCHOICES: Final = 128
+MAX_CHOICES: Final = 128
 
 
 def fold(record: CallRecord, chunk: object) -> Seen:
@@ -116,7 +116,7 @@ def _said(value: object) -> bool:
 
 def _fold_reason(record: CallRecord, choice: object, reason: object) -> None:
     index = get(choice, "index")
-    at = index if type(index) is int and 0 <= index < MAXCHOICES else 0
+    at = index if type(index) is int and 0 <= index < MAX_CHOICES else 0
     found = safe_word(reason)
     if found:
         reasons = record.choice_reasons
