@@ -117,5 +117,6 @@ async def test_many_streams_at_once(origin: str, instrument: Instrument, telemet
         telemetry.clear()
         del events, records, ledger, asked, answers, outcomes, hashes
         after, left = settled()
-    assert (ours, 0) == (left, len(observer._open))
+    # What settles late is a handful; what leaks grows with the calls.
+    assert (True, 0) == (left <= ours + 16, len(observer._open)), (ours, left)
     assert after - blocks < SPARE_BLOCKS
