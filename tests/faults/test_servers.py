@@ -75,7 +75,7 @@ APP = """
 GUNICORN = ["-m", "gunicorn", "--workers", "2", "--graceful-timeout", "20", "--bind"]
 UWSGI = ["--master", "--processes", "2", "--enable-threads", "--die-on-term", "--need-app", "--http-socket"]
 
-# name: (program or python module with its options, application, extra environment)
+# name: (program beside this Python with its options, application, extra environment)
 SERVERS: dict[str, tuple[list[str], list[str], dict[str, str]]] = {
     **{
         f"gunicorn {kind}{' preload' if preload else ''}": (
@@ -92,15 +92,20 @@ SERVERS: dict[str, tuple[list[str], list[str], dict[str, str]]] = {
         for preload in (False, True)
     },
     "opentelemetry-instrument gunicorn": (
-        [program("opentelemetry-instrument"), sys.executable, *GUNICORN],
+        ["opentelemetry-instrument", sys.executable, *GUNICORN],
         ["-k", "gthread", "app:wsgi"],
         {"IN_APP": "0"},
     ),
     # uWSGI forks without regard to Python's threads: a worker hangs if any of them runs at that moment. So no
     # call before the fork; with --lazy-apps there is none anyway.
-    "uwsgi": ([program("uwsgi"), *UWSGI], ["--module", "app:wsgi"], {"AT_IMPORT": "0"}),
-    "uwsgi lazy": ([program("uwsgi"), *UWSGI], ["--module", "app:wsgi", "--lazy-apps"], {}),
+    "uwsgi": (["uwsgi", *UWSGI], ["--module", "app:wsgi"], {"AT_IMPORT": "0"}),
+    "uwsgi lazy": (["uwsgi", *UWSGI], ["--module", "app:wsgi", "--lazy-apps"], {}),
 }
+
+
+def start(command: list[str]) -> list[str]:
+    """Looked up when a test runs: `make test` collects this file where no server is installed."""
+    return [program(command[0]) if command[0] != sys.executable else command[0], *command[1:]]
 
 
 def free_port() -> int:
@@ -172,7 +177,7 @@ def test_workers_lose_nothing(name: str, tmp_path: Path) -> None:
         environment = surroundings(tmp_path, provider, collector, **extra)
         with log.open("wb") as output:
             server = subprocess.Popen(
-                [*command, f"127.0.0.1:{port}", *options],
+                [*start(command), f"127.0.0.1:{port}", *options],
                 env=environment,
                 stdout=output,
                 stderr=output,
