@@ -3,13 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import duckdb
 import pytest
+from rich.console import Console
 
 from openai_safety_otel import conventions as c
-from openai_safety_otel.report import formats
+from openai_safety_otel.report import formats, table
 from openai_safety_otel.report.activity import Report
 from openai_safety_otel.report.build import Window, build_report
 from openai_safety_otel.store.files import open_files
@@ -85,3 +87,32 @@ def test_empty_reports_keep_their_columns(tmp_path: Path, by: str) -> None:
             for name in ("empty", "full")
         ]
     assert schemas[0] == schemas[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "left_out"),
+    [
+        (
+            300,
+            "identifier,ladder,calls,flagged,refused,blocked,highest score,APIs,models,last seen,notices,suspended",
+            None,
+        ),
+        (
+            110,
+            "identifier,ladder,calls,flagged,blocked",
+            "models, APIs, suspended, refused, notices, last seen, highest score",
+        ),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns(
+    tmp_path: Path, width: int, columns: str, left_out: str | None
+) -> None:
+    """What does not fit beside the rest is named under the table; the rest keeps its lines whole."""
+    console = Console(width=width, color_system=None)
+    with console.capture() as captured:
+        console.print(table.render(report_of(tmp_path), top=9))
+    lines = captured.get().splitlines()
+    heads = [part.strip() for line in lines if "┃" in line for part in line.strip("┃").split("┃")]
+    named = re.search(r"No room for: (.*?) \(", " ".join(lines))
+    assert (columns.split(","), left_out) == (heads, named and named[1])
+    assert any("enforcement blocks on 1 of the last 7 days" in line for line in lines)

@@ -104,28 +104,38 @@ def test_investigate_reads_loki_and_logql(loki: Running, stored: Path) -> None:
 def test_erase_deletes_from_loki_with_evidence(
     loki: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person's events and evidence go from both tenants; everybody else's stay."""
+    """A person's events and evidence go from both tenants, with a session of his own; everybody else's stay."""
     monkeypatch.chdir(tmp_path)
-    gone, stays = "9" * 64, "8" * 64
+    gone, stays, session, shared = "9" * 64, "8" * 64, "7" * 64, "6" * 64
     evidence = [
         event(c.EVIDENCE_EVENT, NOW - 9, {c.USER_HASH: who, c.EVIDENCE_INPUT: "text"})
         for who in (gone, stays)
     ]
-    send(loki, write(tmp_path, [call(gone, NOW - 8), call(stays, NOW - 7), *evidence]))
+    calls = [
+        call(gone, NOW - 8, IDENTIFIER_LINKED=session),
+        call(gone, NOW - 7.5, IDENTIFIER_LINKED=shared),
+        call(stays, NOW - 7, IDENTIFIER_LINKED=shared),
+        call(session, NOW - 6),
+        call(shared, NOW - 5),
+    ]
+    send(loki, write(tmp_path, [*calls, *evidence]))
+    everybody = {gone, stays, session, shared}
 
     def whose(tenant: str) -> set[str]:
         with Loki(loki.url, tenant) as source:
             entries = list(source.entries(reading.EVERYTHING, int((NOW - 3600) * 1e9), int((NOW + 60) * 1e9)))
-        return {labels["user_hash"] for _, _, labels in entries if "user_hash" in labels} & {gone, stays}
+        return {labels["user_hash"] for _, _, labels in entries if "user_hash" in labels} & everybody
 
-    assert [whose(tenant) for tenant in ("safety", "safety-evidence")] == [{gone, stays}] * 2
+    tenants = ("safety", "safety-evidence")
+    assert [whose(tenant) for tenant in tenants] == [everybody, {gone, stays}]
     arguments = ["erase", gone, "--loki-url", loki.url, "--by", "ann", "--why", "request 81", "--yes"]
     found = CliRunner().invoke(app, arguments)
-    assert (found.exit_code, "4 deletions requested from Loki" in found.stdout) == (0, True), found.output
+    assert (found.exit_code, "8 deletions requested from Loki" in found.stdout) == (2, True), found.output
+    assert f"NOT reached: session {shared}: others used it too" in found.stderr
     # Loki's queriers look at new requests every five minutes, and when they start.
     loki.stop()
     loki.start()
     deadline = time.monotonic() + 90
-    while (left := [whose(tenant) for tenant in ("safety", "safety-evidence")]) != [{stays}] * 2:
+    while (left := [whose(tenant) for tenant in tenants]) != [{stays, shared}, {stays}]:
         assert time.monotonic() < deadline, left
         time.sleep(0.5)

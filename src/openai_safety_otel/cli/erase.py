@@ -14,9 +14,10 @@ from openai_safety_otel.investigation.audit import AuditError, audit, check, sho
 from openai_safety_otel.investigation.erase_cases import erase_case_files
 from openai_safety_otel.investigation.erase_events import Erased, erase_files
 from openai_safety_otel.investigation.erase_loki import delete_from_loki, why_not
+from openai_safety_otel.investigation.sessions import sessions_of
 from openai_safety_otel.journal import JournalError, open_journal
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.store.files import NoEventFilesError, open_files
+from openai_safety_otel.store.files import NoEventFilesError
 from openai_safety_otel.store.loki import LokiError
 from openai_safety_otel.suspensions import Unreadable, open_source
 
@@ -25,12 +26,6 @@ _ELSEWHERE = (
     "backups, the app's own logs, and case files that were copied elsewhere (tickets, mail)",
     "what the provider stores about the identifier",
 )
-_SESSIONS = """
-SELECT openai_safety_identifier_linked AS session, bool_and(list_contains($forms, user_hash)) AS alone
-FROM events WHERE openai_safety_identifier_linked IS NOT NULL AND user_hash IS NOT NULL
-  AND NOT list_contains($forms, openai_safety_identifier_linked)
-GROUP BY 1 HAVING bool_or(list_contains($forms, user_hash)) ORDER BY 1
-"""
 
 
 @dataclass(slots=True)
@@ -94,9 +89,9 @@ def erase(
     try:
         check(by, why)
         forms = _forms(identifier, user, settings)
-        own, shared = _sessions(paths, forms)
-        forms += own
         loki = loki_url or tuple(filter(None, (settings.loki_url,)))
+        own, shared = _sessions(forms, paths, loki)
+        forms += own
         result = Result(forms, dry_run, bool(paths), bool(loki))
         if not paths and not loki:
             raise click.UsageError("say where the events are: --files, --loki-url, or the settings for them")
@@ -127,15 +122,14 @@ def _forms(identifier: str | None, user: str | None, settings: Settings) -> list
     return list(hasher.every("user", user or ""))
 
 
-def _sessions(paths: tuple[Path, ...], forms: list[str]) -> tuple[list[str], list[str]]:
-    """The anonymous sessions that turned out to be his alone, and those that he shared."""
-    if not paths:
-        return [], []
-    with open_files(paths, keep_copies=False) as events:
-        rows = events.rows(_SESSIONS, forms=forms)
-    return [row["session"] for row in rows if row["alone"]], [
-        row["session"] for row in rows if not row["alone"]
-    ]
+def _sessions(
+    forms: list[str], paths: tuple[Path, ...], urls: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    try:
+        return sessions_of(forms, paths, urls)
+    except LokiError as error:  # said again, with advice, when its events are to go
+        warn(f"sessions linked in Loki are not known: {error}")
+        return sessions_of(forms, paths, ())
 
 
 def _confirm(forms: list[str]) -> None:

@@ -21,13 +21,12 @@ from openai_safety_otel.report.build import Known, from_journal
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.events import Events
 from openai_safety_otel.store.files import NoEventFilesError, open_files
-from openai_safety_otel.store.loki import Loki, LokiError
+from openai_safety_otel.store.loki import LOOK_BACK_DAYS, Loki, LokiError
 from openai_safety_otel.suspensions import Unreadable, open_source
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SPAN = re.compile(r"(\d+)\s*([mhdw])")
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_EVERYTHING_DAYS = 400  # how far back Loki is asked: the longest retention shipped
 _SERVERS = ("redis://", "rediss://", "unix://")
 
 
@@ -93,7 +92,7 @@ def _open(
             raise click.ClickException("say where Loki is: --loki-url URL, or OPENAI_SAFETY_LOKI_URL")
         now = time.time()
         with Loki(url) as loki:
-            return loki.events(since or now - _EVERYTHING_DAYS * 86_400, now + 60, progress=advance)
+            return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, progress=advance)
     paths = place.files or ((Path(settings.file_dir),) if settings.file_dir else ())
     if not paths:
         raise click.ClickException(

@@ -83,7 +83,12 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
 
     with closing(open_journal(settings.store)) as journal, telling(settings) as told, measuring() as meters:
         app = create_app(
-            settings, journal=journal, sink=told.sink, suspend_on=suspend_on or None, meters=meters
+            settings,
+            journal=journal,
+            sink=told.sink,
+            suspend_on=suspend_on or None,
+            meters=meters,
+            flush=told.flush,
         )
         listener = _listen(host, port)
         click.echo(f"receiving on http://{host}:{listener.getsockname()[1]}/", err=True)

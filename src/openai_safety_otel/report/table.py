@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.console import Group as Stack
-from rich.console import RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +32,7 @@ _STAGES = {
 
 def render(report: Report, *, top: int) -> RenderableType:
     """The report for a terminal: the organisation's ladder, the ``top`` riskiest lines, the rule."""
-    table = _identifiers(report, top) if report.by == "identifier" else _groups(report)
+    table = _Identifiers(report, top) if report.by == "identifier" else _groups(report)
     return Stack(_headline(report), table, *_footer(report, top))
 
 
@@ -48,22 +49,61 @@ def _headline(report: Report) -> Text:
     return line
 
 
-def _identifiers(report: Report, top: int) -> Table:
-    table = Table(header_style="bold", expand=False)
-    for name in ("identifier", "ladder"):
-        table.add_column(name, overflow="fold")
-    for name in ("calls", "flagged", "refused"):
-        table.add_column(name, justify="right")
-    for name in ("blocked", "highest score", "APIs", "models", "last seen", "notices", "suspended"):
-        table.add_column(name, overflow="fold")
-    for one in report.activities[:top]:
-        table.add_row(*_line(one))
-    return table
+# Column of an identifier's line: whether it is a number, and when it gives way where the terminal is narrow: those
+# with the highest number first, 0 never.
+_COLUMNS = {
+    "identifier": (False, 0),
+    "ladder": (False, 0),
+    "calls": (True, 2),
+    "flagged": (True, 1),
+    "refused": (True, 6),
+    "blocked": (False, 0),
+    "highest score": (False, 3),
+    "APIs": (False, 8),
+    "models": (False, 9),
+    "last seen": (False, 4),
+    "notices": (False, 5),
+    "suspended": (False, 7),
+}
+
+
+class _Identifiers:
+    """The riskiest identifiers, in as many columns as fit beside each other."""
+
+    def __init__(self, report: Report, top: int) -> None:
+        self._lines = [dict(zip(_COLUMNS, _line(one), strict=True)) for one in report.activities[:top]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = list(_COLUMNS)
+        givers = sorted((name for name in shown if _COLUMNS[name][1]), key=lambda name: _COLUMNS[name][1])
+        left_out = []
+        while givers and self._width(console, options, shown) > options.max_width:
+            left_out.append(givers.pop())
+            shown.remove(left_out[-1])
+        yield self._table(shown)
+        if left_out:
+            yield Text(
+                f"No room for: {', '.join(left_out)} (a wider terminal, --out, or --format json)", "dim"
+            )
+
+    def _width(self, console: Console, options: ConsoleOptions, shown: list[str]) -> int:
+        return Measurement.get(console, options.update(width=1000), self._table(shown)).maximum
+
+    def _table(self, shown: list[str]) -> Table:
+        table = Table(header_style="bold", expand=False)
+        for name in shown:
+            number, _ = _COLUMNS[name]
+            table.add_column(
+                name, justify="right" if number else "left", overflow="fold", no_wrap=name == "identifier"
+            )
+        for line in self._lines:
+            table.add_row(*(line[name] for name in shown))
+        return table
 
 
 def _line(one: Activity) -> tuple[RenderableType, ...]:
     top = one.top_score
-    return (
+    return (  # in the order of _COLUMNS
         _text(f"{one.identifier[:16]}…" if len(one.identifier) > 20 else one.identifier or "(none)"),  # noqa: PLR2004
         Text(_clean(one.ladder.text), _COLOURS[one.ladder.rung]),
         f"{one.calls:,}",

@@ -18,6 +18,7 @@ from openai_safety_otel.store.schema import ATTRIBUTE_COLUMNS, LISTS, RESOURCE, 
 
 __all__ = ["EVIDENCE_TENANT", "Loki", "LokiError"]
 
+LOOK_BACK_DAYS: Final = 400  # how far back to ask for everything: the longest retention shipped
 PAGE: Final = 5000  # Loki's default limit of entries in one answer
 _RANGE_NS: Final = 29 * 86_400 * 1_000_000_000  # below Loki's default limit of 30 days in one query
 _NS: Final = 1_000_000_000

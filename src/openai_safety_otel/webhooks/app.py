@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import openai
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.metrics import MeterProvider
 
 from openai_safety_otel.conventions import NoticeType
@@ -14,6 +15,7 @@ from openai_safety_otel.journal import Journal, open_journal
 from openai_safety_otel.keys import load_hasher
 from openai_safety_otel.settings import Settings, environment
 from openai_safety_otel.signals.event import EventSink, Sink
+from openai_safety_otel.signals.standalone import Telling
 from openai_safety_otel.webhooks.cases import CaseReader
 from openai_safety_otel.webhooks.follow_up import Means, Pace, Suspender
 from openai_safety_otel.webhooks.measures import Measures
@@ -48,7 +50,8 @@ def create_app(
             the setting ``auto_suspend`` is ``provider``, else none.
         suspender: default: the suspension list of the settings.
         pace: retries and patience.
-        flush: called after each event, to hand it on before it is noted as sent.
+        flush: called after each event, to hand it on before it is noted as sent; default with the default sink:
+            the running SDK's.
         meters: where measurements go; default: the running SDK's.
 
     Raises:
@@ -61,7 +64,9 @@ def create_app(
         Notifier.from_files(settings.notify_url, settings.notify_template) if settings.notify_url else None
     )
     journal = journal or open_journal(settings.store)
-    sink = sink or EventSink.from_settings(settings)
+    if sink is None:
+        sink = EventSink.from_settings(settings)
+        flush = flush or Telling(sink, arrives=True, provider=get_logger_provider()).flush
     kinds = frozenset(suspend_on) if suspend_on is not None else _suspend_on(settings)
     if kinds and suspender is None:
         suspender = list_suspender(settings, journal, sink)
