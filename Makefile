@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -76,6 +76,8 @@ $(READY): pyproject.toml
 $(VENV)/.faults: $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --group faults
 	@touch $@
+
+install: $(VENV)/.faults ## everything the tests need, into .venv
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .build .cache dist .mypy_cache .ruff_cache .pytest_cache
