@@ -78,17 +78,17 @@ SHAPES = (
     (r"(?s)^\s*\S+\s+\S+\s+\S+\s+\S.*$", "sentences: what a person wrote, not a name or a code"),
 )
 
-# Looked at first, and cheap (one class of characters, anchored): no value of these shapes can match a pattern above,
-# and nearly all values have one. Without them redaction alone costs more than receiving and sending.
-PLAIN = (
-    (r"^[0-9.]*$", "numbers, and what is no text"),
-    (r"^[a-z.]+$", "words and host names"),
-    (r"^[0-9a-f]+$", "hashes"),
-    (r"^re(?:sp|q)_[0-9a-f]+$", "the provider's ids"),
-    (r"^(?:gpt|omni)-[0-9a-z.\-]+$", "models"),
-    (r"^openai_safety\.[a-z_]+$", "events"),
-    (r"^end_user$|^usage_policy$", "frequent values with an underscore"),
+# Looked at first: no value of these shapes can match a pattern above, and nearly all values have one. Without it
+# redaction alone costs more than receiving and sending. One expression, because the processor tries several in an
+# order of its own, a new one for each value.
+PLAIN_SHAPES = (
+    (r"[0-9a-z.]*", "numbers, words, host names, hashes, and what is no text"),
+    (r"(?:resp|req)_[0-9a-f]*", "the provider's ids"),
+    (r"(?:openai|end|usage)_[a-z_.]*", "events, and frequent values with an underscore"),
+    (r"(?:gpt|omni)-[0-9a-z.\-]*", "models"),
+    (r"[0-9.]+e-[0-9]+", "very small numbers"),
 )
+PLAIN = "^(?:" + "|".join(shape for shape, _ in PLAIN_SHAPES) + ")$"
 
 
 def _quoted(text: str) -> str:
@@ -110,8 +110,9 @@ def redaction(keys: tuple[str, ...], ignored: tuple[str, ...], patterns: tuple[t
         "redact_all_types: true # lists and objects are looked into, not only strings",
         "summary: silent # what was found is not told",
         *_patterns(patterns),
-        "allowed_values: # looked at first: they cannot match a pattern above",
-        *(f"  - {_quoted(pattern)} # {doc}" for pattern, doc in PLAIN),
+        "allowed_values: # looked at first: none of these can match a pattern above",
+        *(f"  # {doc}: {shape}" for shape, doc in PLAIN_SHAPES),
+        f"  - {_quoted(PLAIN)}",
         *(_listed("ignored_keys", ignored) if ignored else []),
         *_listed("allowed_keys", keys),
     ]
@@ -175,6 +176,7 @@ def _scores() -> str:
                 f"    unit: '{c.MODERATION_SCORE.unit}'",
                 f"    include_resource_attributes: [{SCORE_RESOURCE}]",
                 "    attributes:",
+                f"      - {{key: {c.FLAGGED[direction]}}} # no such verdict, no scores: the rest is not looked at",
                 f"      - {{key: {c.DIRECTION}, default_value: {direction}}}",
                 f"      - {{key: {c.CATEGORY}, default_value: {category}}}",
                 f"    conditions: ['log.attributes[\"{name}\"] != nil']",
@@ -240,9 +242,8 @@ def _streams() -> list[str]:
     flagged = " or ".join(f"{_attribute(name)} == true" for name in c.FLAGGED.values())
     quiet = f'{event} == "{c.CALL_EVENT}" and {_attribute(c.OUTCOME)} == "completed" and not ({flagged})'
     return [
-        f'set({stream}, "notable")',
+        f'set({stream}, "notable") where not ({quiet})',
         f'set({stream}, "decision") where {event} == "{c.DECISION_EVENT}"',
-        f'set({stream}, "completed") where {quiet}',
     ]
 
 
@@ -280,7 +281,9 @@ def _shape_events() -> str:
                 for one in _masked(_attribute(name))
             ],
             "The line is made of allowed attributes; ids make it unique: Loki joins equal lines.": _bodies(),
-            "The stream class: becomes a resource attribute, from there a label in Loki.": _streams(),
+            "The stream class: becomes a resource attribute, from there a label in Loki. The ordinary calls have none yet.": (
+                _streams()
+            ),
         }
     )
 
