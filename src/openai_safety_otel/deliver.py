@@ -27,6 +27,14 @@ HEADER = "OpenAI-Safety-Identifier"
 HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
 _ABSENT = object()
 _MAX_CACHED_KEYS = 256
+_MAX_CACHED_PEOPLE = (
+    1024  # an end user makes several calls in a row; a hash costs more than the rest of his identity
+)
+
+
+# By the client's own URL object, which is kept so that its id stays its own.
+_hosts: dict[int, tuple[object, tuple[str | None, int | None]]] = {}
+_MAX_CACHED_HOSTS = 64
 
 
 class Delivery:
@@ -39,6 +47,7 @@ class Delivery:
         self._places = {**HOST_PLACES, **dict(settings.host_identifiers)}
         self._allowed = {*settings.inject_hosts, *dict(settings.host_identifiers)}
         self._key_ids: dict[str, str] = {}
+        self._identify = functools.lru_cache(_MAX_CACHED_PEOPLE)(functools.partial(identify, hasher=hasher))
 
     def allowed(self, host: str | None) -> bool:
         """Whether something may be added to calls to this host."""
@@ -53,7 +62,7 @@ class Delivery:
         person = self.person(record)
         place = self.place(endpoint, record.host)
         sent = caller_value(options, client, place)
-        own = identify(person, self._hasher)
+        own = self._identify(person)
         record.identity = own
         if sent is not _ABSENT:
             return self._of_the_app(record, sent, own, person, place, options)
@@ -173,7 +182,12 @@ def host_of(client: Any, options: Any) -> tuple[str | None, int | None]:
         parts = urlsplit(url)
         return parts.hostname, parts.port
     base = getattr(client, "base_url", None)
-    return getattr(base, "host", None), getattr(base, "port", None)
+    known = _hosts.get(id(base))
+    if known is None or known[0] is not base:
+        known = base, (getattr(base, "host", None), getattr(base, "port", None))
+        if len(_hosts) < _MAX_CACHED_HOSTS:
+            _hosts[id(base)] = known
+    return known[1]
 
 
 def _body(options: Any) -> Mapping[str, Any]:

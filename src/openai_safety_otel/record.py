@@ -41,6 +41,9 @@ class Identity:
     matches: tuple[str, ...] = ()
 
 
+NOBODY = Identity()
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorFacts:
     """What a provider's error says, wherever it stood; ``message`` is read by rules and never exported."""
@@ -94,7 +97,7 @@ class CallRecord:
     ended_ns: int = 0
     standard: dict[str, AttributeValue] = field(default_factory=dict)
     # who
-    identity: Identity = field(default_factory=Identity)
+    identity: Identity = NOBODY
     delivery: IdentifierDelivery = "none"
     api_key_id: str | None = None
     traffic: Traffic = "production"
@@ -159,3 +162,5 @@ class SafetyEvent:
     trace_id: int = 0
     span_id: int = 0
     trace_flags: int = 0
+    # The tracing context of these ids where the event was made, for whoever emits it here and now.
+    context: object = field(default=None, compare=False, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from openai_safety_otel import conventions as c
@@ -71,6 +72,9 @@ _BY_KEY: Final[dict[str, tuple[tuple[str, tuple[str, ...], Reader], ...]]] = {
 }
 
 
+_RANK: Final = {key: rank for rank, key in enumerate(_BY_KEY)}
+
+
 def read_request(record: CallRecord, json_data: object) -> None:
     """Note what a request asks for. Its content, identifiers and unknown members are not looked at."""
     standard = record.standard
@@ -82,10 +86,10 @@ def read_request(record: CallRecord, json_data: object) -> None:
     if not is_mapping(json_data):
         return
     asked = members(json_data)
-    for key, rows in _BY_KEY.items():
+    for key in _asked_keys(json_data):
         member = asked.get(key)
         if member is not None:
-            for name, rest, check in rows:
+            for name, rest, check in _BY_KEY[key]:
                 found = check(_below(member, rest) if rest else member)
                 if found is not None:
                     standard[name] = found
@@ -94,6 +98,16 @@ def read_request(record: CallRecord, json_data: object) -> None:
     record.streaming = record.streaming or c.STREAM in standard
     record.background = asked.get("background") is True
     read_requested(record, asked.get("moderation"))
+
+
+def _asked_keys(body: dict[str, Any]) -> Iterable[str]:
+    """The members that are looked at, in the table's order; a body has few of them."""
+    if type(body) is not dict:
+        return _BY_KEY  # a mapping of the app's own: its keys may be anything
+    found = [key for key in body if key in _RANK]
+    if len(found) > 1:
+        found.sort(key=_RANK.__getitem__)
+    return found
 
 
 def _below(member: Any, rest: tuple[str, ...]) -> Any:

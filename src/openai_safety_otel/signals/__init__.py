@@ -44,4 +44,4 @@ class Signals:
         with harmless("metrics"):
             self.metrics.record(record, outcome, context, own_span=trail is not None and trail.owned)
         with harmless("event"):
-            self.sink.emit(call_event(record, outcome, ids, safety))
+            self.sink.emit(call_event(record, outcome, ids, safety, context))

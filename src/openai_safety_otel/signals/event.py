@@ -7,6 +7,7 @@ from typing import Protocol
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber, get_logger
 from opentelemetry._logs import LoggerProvider as LoggerProviderApi
+from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from openai_safety_otel import conventions as c
@@ -38,10 +39,12 @@ def call_event(
     outcome: Outcome,
     trace_ids: tuple[int, int, int],
     safety: Mapping[str, AttributeValue] | None = None,
+    context: Context | None = None,
 ) -> SafetyEvent:
     """The wide `openai_safety.call` event: every attribute we would set, scores included.
 
-    ``safety`` are the call's `safety_attributes` where they are already known.
+    ``safety`` are the call's `safety_attributes` where they are already known, ``context`` holds the span of
+    ``trace_ids`` where there is one at hand.
     """
     attributes: dict[str, AttributeValue] = dict(record.standard)
     attributes.update(score_attributes(record, only_flagged=False))
@@ -56,6 +59,7 @@ def call_event(
         trace_id=trace_id,
         span_id=span_id,
         trace_flags=flags,
+        context=context if trace_id else None,
     )
 
 
@@ -161,8 +165,8 @@ class EventSink:
 
 def log_record(event: SafetyEvent) -> LogRecord:
     """The OpenTelemetry log record of an event, timestamp set, its name also as an attribute."""
-    context = None
-    if event.trace_id:
+    context = event.context if isinstance(event.context, Context) else None
+    if event.trace_id and context is None:
         ids = SpanContext(
             event.trace_id, event.span_id, is_remote=False, trace_flags=TraceFlags(event.trace_flags)
         )

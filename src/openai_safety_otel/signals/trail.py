@@ -27,7 +27,17 @@ class Trail:
         own_late: False where another instrumentation makes its span only after the call has returned.
     """
 
-    __slots__ = ("_before", "_early", "_mode", "_own_late", "_owned", "_record", "_tracer", "span")
+    __slots__ = (
+        "_before",
+        "_context",
+        "_early",
+        "_mode",
+        "_own_late",
+        "_owned",
+        "_record",
+        "_tracer",
+        "span",
+    )
 
     def __init__(
         self, tracer: Tracer, mode: SpanMode, record: CallRecord, *, own_early: bool, own_late: bool
@@ -39,6 +49,7 @@ class Trail:
         self._owned = False
         self._early: dict[str, AttributeValue] = {}
         self._own_late = own_late and mode in {"auto", "own"} and is_instrumentation_enabled()
+        self._context: Context | None = None
         self.span: Span | None = None
         self.look()
         if self.span is None and self._own_late and spans.in_unsampled_model_call():
@@ -47,8 +58,9 @@ class Trail:
             self._early = spans.early_attributes(record)
             self.span = spans.start(tracer, record, self._early)
             self._owned = True
+            self._context = set_span_in_context(self.span, self._before)
             # Attached by value: nothing is held that must be detached in the same context.
-            otel_context.attach(set_span_in_context(self.span))
+            otel_context.attach(self._context)
 
     @property
     def owned(self) -> bool:
@@ -99,7 +111,11 @@ class Trail:
     @property
     def context(self) -> Context:
         """The context that measurements and events of this call belong to."""
-        return set_span_in_context(self.span, self._before) if self.span is not None else self._before
+        if self.span is None:
+            return self._before
+        if self._context is None:
+            self._context = set_span_in_context(self.span, self._before)
+        return self._context
 
     @property
     def ids(self) -> tuple[int, int, int]:
