@@ -27,9 +27,7 @@ HEADER = "OpenAI-Safety-Identifier"
 HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
 _ABSENT = object()
 _MAX_CACHED_KEYS = 256
-_MAX_CACHED_PEOPLE = (
-    1024  # an end user makes several calls in a row; a hash costs more than the rest of his identity
-)
+_MAX_CACHED_PEOPLE = 128  # somebody who calls mostly calls several times in a row
 
 
 # By the client's own URL object, which is kept so that its id stays its own.
