@@ -21,7 +21,7 @@ test-faults: $(VENV)/.faults ## servers, exits and fuzzing: what is left when th
 	$(BIN)/python -m pytest -q -n 2 --dist loadscope -m faults tests
 
 test-wheel: $(VENV)/.faults ## the wheel: the same bytes twice, and working where there is no checkout
-	$(BIN)/python tests/wheel/check.py
+	PYTHONPATH=tests $(BIN)/python -m wheel.check
 
 audit: $(VENV)/.faults ## known vulnerabilities in what an installation brings
 	PYTHONPATH=tests $(BIN)/python -m wheel.audit

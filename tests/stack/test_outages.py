@@ -130,7 +130,9 @@ def test_disk_full_and_freed(collector: Collector, small_disk: Path, loki: Runni
     agent = collector(env={"LOKI_URL": loki.url, "QUEUE_DIR": str(small_disk / "queue")})
     with traffic.Load(agent.url, service, batch=100, pause=0) as load:
         loki.kill()
-        time.sleep(3)  # every consumer has its hands full: what is read from a queue on a full disk would be lost
+        time.sleep(
+            3
+        )  # every consumer has its hands full: what is read from a queue on a full disk would be lost
         _fill(small_disk / "ballast")
         assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), (
             agent.log[-3000:]

@@ -12,6 +12,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+from wheel.adopt import adopt
+
 ROOT = Path(__file__).parents[2]
 EPOCH = "1767225600"
 # Runs in a fresh environment, outside the checkout: a call through the installed wheel, on a scripted transport.
@@ -94,6 +96,7 @@ def main() -> None:
         if said != ["openai_safety.call"] or "demo" not in helped:
             sys.exit(f"the installed wheel does not work: {said}")
         print("installed in a fresh environment without the checkout: a call is recorded, the command starts")
+        adopt(wheels[0], Path(place))
 
 
 if __name__ == "__main__":

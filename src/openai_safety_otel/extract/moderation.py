@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from openai_safety_otel.conventions import CATEGORIES, DIRECTIONS, OTHER_CATEGORY, Direction
-from openai_safety_otel.extract.shape import dig, get, is_mapping, items, number, pairs, text
+from openai_safety_otel.extract.shape import dig, get, is_mapping, items, members, number, pairs, text
 from openai_safety_otel.extract.words import safe_code, safe_model, safe_word
 from openai_safety_otel.record import CallRecord, Leg
 
@@ -52,9 +52,9 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
         for category, verdict in verdicts.items():
             if verdict is True:
                 flagged[category if category in _KNOWN else OTHER_CATEGORY] = None
-        for category in scores.keys() & _KNOWN:
-            score = number(scores[category])
-            if score is not None and 0 <= score <= 1:
+        for category, said_score in scores.items():
+            score = number(said_score)
+            if score is not None and 0 <= score <= 1 and category in _KNOWN:
                 leg.scores[category] = max(score, leg.scores.get(category, 0.0))
         unknown |= (verdicts.keys() | scores.keys()) - _KNOWN
     leg.categories = tuple(flagged)
@@ -64,7 +64,10 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
 
 
 def _members(thing: object) -> dict[str, object]:
+    if type(thing) is dict and thing.keys() <= _KNOWN:  # as the API answers
+        return thing
     found: dict[str, object] = dict(pairs(thing))
-    if not is_mapping(thing):
-        found.update((category, get(thing, name)) for category, name in _FIELDS.items())
+    if thing is not None and not is_mapping(thing):
+        said = members(thing)
+        found.update((category, said.get(name)) for category, name in _FIELDS.items())
     return found

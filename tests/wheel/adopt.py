@@ -1,0 +1,65 @@
+"""The README's lines of adoption, run as they are printed in a fresh environment; only the wheel is ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from openai_safety_otel.demo.provider import Provider
+from support.collector import Collector
+
+README = Path(__file__).parents[2] / "README.md"
+APP = """
+import openai
+print(openai.OpenAI(max_retries=0).responses.create(model="gpt-5", input="hello").id)
+"""
+RESOLVER = "def current_user_id():\n    return 'u42'\n"
+
+
+def lines(wheel: Path) -> str:
+    """The block as printed, with the wheel in place of the published package."""
+    (block,) = re.findall(r"## Adopt it\n+```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    changed, count = re.subn(r"'openai-safety-otel(\[[a-z,]+\])'", rf"'{wheel}\1'", block)
+    if count != 1:
+        sys.exit("the README's install line is not where it was")
+    return str(changed)
+
+
+def adopt(wheel: Path, place: Path) -> None:
+    """Run them; the provider must see one hashed identifier, and the collector one event that carries it."""
+    app = place / "app"
+    (app / "myapp").mkdir(parents=True)
+    (app / "app.py").write_text(APP)
+    (app / "myapp" / "auth.py").write_text(RESOLVER)
+    venv.create(place / "adopted", with_pip=True)
+    path = f"{place / 'adopted' / 'bin'}:{os.environ['PATH']}"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "PYTHON"))}
+    with Provider() as provider, Collector() as collector:
+        environment = {
+            **clean,
+            "PATH": path,
+            "PYTHONPATH": str(app),
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_BASE_URL": provider.url,
+            "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        script = f"pip install -q openai\n{lines(wheel)}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=app,
+            env=environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        sent = [entry.identifier for entry in provider.ledger]
+        told = [event.get("user.hash") for event in collector.events]
+    if done.returncode or len(sent) != 1 or not re.fullmatch("[0-9a-f]{64}", str(sent[0])) or told != sent:
+        sys.exit(f"the README's lines do not work: sent {sent}, told {told}\n{done.stdout}{done.stderr}")
+    print("the README's lines of adoption work as printed: one call, one hashed identifier, one event")
