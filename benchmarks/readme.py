@@ -263,9 +263,9 @@ def _memory(found: dict[str, Any]) -> str:
         f"{whole(memory['calls'])} calls, each with a new user and a new answer, resident memory sampled after the "
         f"first {whole(memory['settled_after'])} (the package remembers its last ten thousand answers): "
         f"{two(ours['blocks_per_call'])} live blocks kept per call (bare {two(bare['blocks_per_call'])}), "
-        f"{one(last['mb'])} MB resident at the end (bare {one(bare['samples'][-1]['mb'])} MB). The slope, extended "
-        f"to {whole(MILLION)} calls, is {one(ours['mb_per_million_calls'])} MB "
-        f"(bare {one(bare['mb_per_million_calls'])} MB); a full run of that length was not made."
+        f"{one(last['mb'])} MB resident at the end (bare {one(bare['samples'][-1]['mb'])} MB). The slope is "
+        f"{one(ours['mb_per_million_calls'])} MB a million calls (bare {one(bare['mb_per_million_calls'])} MB)"
+        + ("." if memory["calls"] >= MILLION else "; a full run of that length was not made.")
     )
 
 

@@ -47,13 +47,21 @@ def run(script: str, arguments: tuple[str, ...]) -> str:
     return done.stdout
 
 
+def _longer_memory_run(calls: int) -> bool:
+    found = HERE / "results" / "memory.json"
+    return found.exists() and int(json.loads(found.read_text())["calls"]) > calls
+
+
 def main() -> None:
     """Run all, then write the plot and the README."""
     quick = "--quick" in sys.argv[1:]
     (HERE / "results").mkdir(exist_ok=True)
     machine.write()
     for script, full, short in OWN:
-        run(script, short if quick else full)
+        if script == "memory.py" and _longer_memory_run(int(full[0])):
+            print("memory.py: left out, a longer run is there", file=sys.stderr)
+        else:
+            run(script, short if quick else full)
     for script, full, short in PRINTED:
         printed = json.loads(run(script, short if quick else full))
         path = HERE / "results" / f"{Path(script).stem}.json"
