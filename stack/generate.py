@@ -281,9 +281,7 @@ def _shape_events() -> str:
                 for one in _masked(_attribute(name))
             ],
             "The line is made of allowed attributes; ids make it unique: Loki joins equal lines.": _bodies(),
-            "The stream class: becomes a resource attribute, from there a label in Loki. The ordinary calls have none yet.": (
-                _streams()
-            ),
+            "The stream class (ordinary calls have none yet): goes to the resource, a label in Loki.": _streams(),
         }
     )
 
