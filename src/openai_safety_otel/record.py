@@ -162,5 +162,3 @@ class SafetyEvent:
     trace_id: int = 0
     span_id: int = 0
     trace_flags: int = 0
-    # The tracing context of these ids where the event was made, for whoever emits it here and now.
-    context: object = field(default=None, compare=False, repr=False)

@@ -24,6 +24,7 @@ from openai_safety_otel.signals import spill as spilling
 from openai_safety_otel.signals.otlp import Exporting, exporter_class
 from openai_safety_otel.signals.pipeline import EXIT_SECONDS, Dedicated
 from support.collector import Collector
+from support.waiting import until
 
 SECOND = 1_767_225_600_000_000_000
 
@@ -167,9 +168,7 @@ def test_an_unreachable_collector_spills_everything(
     after.emit(event(700))
     # All may have arrived before all was sent again: the batch under way at the end counts as not sent.
     collector.wait(701)
-    until = time.monotonic() + 30
-    while waiting(tmp_path) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: not waiting(tmp_path))
     numbers = collector.numbers()
     assert (list(range(701)), {}) == (sorted(set(numbers)), lost)
     assert len(numbers) - 701 <= sending.BATCH

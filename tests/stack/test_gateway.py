@@ -15,6 +15,7 @@ import pytest
 from stack import query, traffic
 from stack.launches import create_topic
 from stack.programs import Running, running
+from support.stored import EQUAL, difference, said
 
 Collector = Callable[..., Running]
 # Six messages of 800 kB, about 700 events each: what the agent's consumers have under way when a broker dies, and
@@ -146,10 +147,6 @@ def fleet(
     return collector("agent.yaml", "to-kafka.yaml", env=stores), gateway
 
 
-def _equal(loki: Running, service: str, ledger: traffic.Ledger) -> bool:
-    return query.until(lambda: query.distinct_calls(loki.url, service)[0] == ledger.calls, timeout=90)
-
-
 def test_kafka_broker_restarts(
     fleet: tuple[Running, Running], kafka: Running, loki: Running, service: str
 ) -> None:
@@ -162,7 +159,7 @@ def test_kafka_broker_restarts(
         kafka.start()
         time.sleep(1)
     assert load.ledger.repeated == 0
-    assert _equal(loki, service, load.ledger), (agent.log[-2000:], gateway.log[-2000:])
+    assert EQUAL == difference(loki, service, load.ledger), (said(agent), said(gateway))
     assert query.distinct_calls(loki.url, service)[1] <= MESSAGES_IN_FLIGHT
 
 
@@ -174,5 +171,5 @@ def test_gateway_killed(fleet: tuple[Running, Running], loki: Running, service: 
         gateway.kill()
         gateway.start()
         time.sleep(1)
-    assert _equal(loki, service, load.ledger), (agent.log[-2000:], gateway.log[-2000:])
+    assert EQUAL == difference(loki, service, load.ledger), (said(agent), said(gateway))
     assert query.distinct_calls(loki.url, service)[1] <= MESSAGES_IN_FLIGHT

@@ -12,28 +12,10 @@ import pytest
 from openai_safety_otel import conventions as c
 from stack import query, traffic
 from stack.programs import NotReady, Running
+from support.stored import EQUAL, difference, said
 
 HOUR = 3600 * 10**9
 Collector = Callable[..., Running]
-
-
-def _difference(loki: Running, service: str, ledger: traffic.Ledger) -> tuple[Counter[tuple[str, str]], ...]:
-    """Calls of the ledger that are not stored, and stored ones that are not in the ledger, once that settles."""
-
-    def stored() -> Counter[tuple[str, str]]:
-        return query.distinct_calls(loki.url, service)[0]
-
-    query.until(lambda: stored() == ledger.calls, timeout=90)
-    found = stored()
-    return ledger.calls - found, found - ledger.calls
-
-
-EQUAL: tuple[Counter[tuple[str, str]], ...] = (Counter(), Counter())
-
-
-def _said(agent: Running) -> str:
-    """The end of a collector's log, without its complaints about the store of traces, which no test here runs."""
-    return "\n".join(line for line in agent.log.splitlines() if '"grpc_log"' not in line)[-3000:]
 
 
 def _repetitions(loki: Running, service: str) -> int:
@@ -55,7 +37,7 @@ def test_collector_killed_under_load(agent: Running, loki: Running, service: str
             agent.start()
         time.sleep(1)
     assert load.ledger.repeated > 0
-    assert EQUAL == _difference(loki, service, load.ledger), _said(agent)
+    assert EQUAL == difference(loki, service, load.ledger), said(agent)
     assert _repetitions(loki, service) <= 3 * IN_FLIGHT
 
 
@@ -68,7 +50,7 @@ def test_loki_down(agent: Running, loki: Running, service: str) -> None:
         loki.start()
         time.sleep(1)
     assert load.ledger.repeated == 0
-    assert EQUAL == _difference(loki, service, load.ledger), _said(agent)
+    assert EQUAL == difference(loki, service, load.ledger), said(agent)
     assert _repetitions(loki, service) <= IN_FLIGHT
 
 
@@ -81,7 +63,7 @@ def test_collector_killed_while_loki_is_down(agent: Running, loki: Running, serv
         agent.start()
         time.sleep(1)
     loki.start()
-    assert EQUAL == _difference(loki, service, load.ledger), _said(agent)
+    assert EQUAL == difference(loki, service, load.ledger), said(agent)
     assert _repetitions(loki, service) <= IN_FLIGHT
 
 
@@ -108,7 +90,7 @@ def test_prometheus_down(agent: Running, prometheus: Running, service: str) -> N
         found = query.promql(prometheus.url, f'openai_safety_calls_total{{service_name="{service}"}}[5m]')
         return [int(value) for _, value in found[0]["values"]] if found else []
 
-    assert query.until(lambda: samples() == list(range(1, 12)), timeout=30), (samples(), _said(agent))
+    assert query.until(lambda: samples() == list(range(1, 12)), timeout=30), (samples(), said(agent))
     assert repeated == 0
 
 
@@ -130,12 +112,12 @@ def test_queue_full_and_drained(collector: Collector, small_disk: Path, loki: Ru
     agent = collector(env={"LOKI_URL": loki.url, "QUEUE_DIR": str(small_disk / "queue"), **sizes})
     with traffic.Load(agent.url, service, batch=100, pause=0) as load:
         loki.kill()
-        assert query.until(lambda: load.ledger.waiting, timeout=40), _said(agent)
+        assert query.until(lambda: load.ledger.waiting, timeout=40), said(agent)
         accepted = load.ledger.total
         loki.start()
-        assert query.until(lambda: load.ledger.total > accepted + 500), _said(agent)
+        assert query.until(lambda: load.ledger.total > accepted + 500), said(agent)
     assert "no space left" not in agent.log
-    assert EQUAL == _difference(loki, service, load.ledger), _said(agent)
+    assert EQUAL == difference(loki, service, load.ledger), said(agent)
     assert _repetitions(loki, service) <= load.ledger.repeated * 100
 
 
@@ -148,14 +130,14 @@ def test_disk_full_and_freed(collector: Collector, small_disk: Path, loki: Runni
             3
         )  # every consumer has its hands full: what is read from a queue on a full disk would be lost
         _fill(small_disk / "ballast")
-        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), _said(
+        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), said(
             agent
         )
         accepted = load.ledger.total
         (small_disk / "ballast").unlink()
         loki.start()
-        assert query.until(lambda: load.ledger.total > accepted + 500), _said(agent)
-    assert EQUAL == _difference(loki, service, load.ledger), _said(agent)
+        assert query.until(lambda: load.ledger.total > accepted + 500), said(agent)
+    assert EQUAL == difference(loki, service, load.ledger), said(agent)
     assert _repetitions(loki, service) <= load.ledger.repeated * 100
 
 
@@ -177,7 +159,7 @@ def test_late_events_are_accepted(agent: Running, loki: Running, service: str) -
         def arrived(expected: int = stored) -> bool:
             return sum(query.calls_by_identifier(loki.url, service, window="96h").values()) == expected
 
-        assert query.until(arrived, timeout=20), _said(agent)
+        assert query.until(arrived, timeout=20), said(agent)
     assert query.calls_by_identifier(loki.url, service, window="96h") == ledger.calls
     assert "too far behind" not in agent.log
 

@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.settings import environment_of_child
 from support.collector import Collector
 
 README = Path(__file__).parents[2] / "README.md"
@@ -37,18 +38,17 @@ def adopt(wheel: Path, place: Path) -> None:
     (app / "myapp" / "auth.py").write_text(RESOLVER)
     venv.create(place / "adopted", with_pip=True)
     path = f"{place / 'adopted' / 'bin'}:{os.environ['PATH']}"
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_", "PYTHON"))}
     with Provider() as provider, Collector() as collector:
-        environment = {
-            **clean,
-            "PATH": path,
-            "PYTHONPATH": str(app),
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": provider.url,
-            "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        }
+        environment = environment_of_child(
+            ("OTEL_", "OPENAI_", "PYTHON"),
+            PATH=path,
+            PYTHONPATH=str(app),
+            OPENAI_API_KEY="sk-test",
+            OPENAI_BASE_URL=provider.url,
+            OPENAI_SAFETY_INJECT_HOSTS="+127.0.0.1",
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        )
         script = f"pip install -q openai\n{lines(wheel)}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+from openai_safety_otel.settings import environment_of_child
 from wheel.adopt import adopt
 
 ROOT = Path(__file__).parents[2]
@@ -40,12 +40,8 @@ print(record["eventName"])
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> str:
     """Run a command and return what it printed; its failure is ours."""
-    clean = {
-        key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "OPENAI_", "PYTHON"))
-    }
-    done = subprocess.run(
-        command, cwd=cwd, env={**clean, **environment}, text=True, capture_output=True, check=False
-    )
+    clean = environment_of_child(("OTEL_", "OPENAI_", "PYTHON"), **environment)
+    done = subprocess.run(command, cwd=cwd, env=clean, text=True, capture_output=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command[:4])} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -61,19 +61,16 @@ _USAGE: Final = (
 
 def read_common(record: CallRecord, body: object) -> None:
     """Id, model, tier and fingerprint."""
-    _common(record, members(body))
-
-
-def _common(record: CallRecord, body: Members) -> None:
+    said = members(body)
     standard = record.standard
     for name, member, check in _COMMON:
-        value = body.get(member)
+        value = said.get(member)
         if value is not None and (found := check(value)) is not None:
             standard[name] = found
     record.response_id = _text(standard.get(c.RESPONSE_ID))
     record.response_model = _text(standard.get(c.RESPONSE_MODEL))
     # Perhaps raw: it is shown only as `shown_identity` allows.
-    record.echoed_identifier = _text(body.get("safety_identifier")) or record.echoed_identifier
+    record.echoed_identifier = _text(said.get("safety_identifier")) or record.echoed_identifier
 
 
 def _text(value: object) -> str | None:
@@ -109,18 +106,15 @@ def _first_count_below(said: Members, parents: tuple[str, ...], names: tuple[str
 
 def read_status(record: CallRecord, body: object) -> None:
     """Lifecycle status, why it is incomplete, and the error of a failed one."""
-    _status(record, members(body))
-
-
-def _status(record: CallRecord, body: Members) -> None:
-    record.status = safe_word(body.get("status")) or record.status
+    said = members(body)
+    record.status = safe_word(said.get("status")) or record.status
     if record.status and record.operation == _FETCH:
         record.standard[c.RESPONSE_STATUS] = record.status
-    details = body.get("incomplete_details")
+    details = said.get("incomplete_details")
     reason = None if details is None else safe_word(get(details, "reason"))
     record.incomplete_reason = reason or record.incomplete_reason
     for member in ("error", "last_error"):
-        error = body.get(member)
+        error = said.get(member)
         if error is not None:
             read_failure(record, error)
 
@@ -153,11 +147,7 @@ def read_filter(record: CallRecord, results: object, stage: str) -> None:
 
 def read_prompt_filters(record: CallRecord, body: object) -> None:
     """Azure's verdicts on the prompt."""
-    _prompt_filters(record, members(body))
-
-
-def _prompt_filters(record: CallRecord, body: Members) -> None:
-    for prompt in listed(body.get("prompt_filter_results")):
+    for prompt in listed(members(body).get("prompt_filter_results")):
         read_filter(record, get(prompt, "content_filter_results"), "input")
 
 
@@ -166,7 +156,7 @@ def _prompt_filters(record: CallRecord, body: Members) -> None:
 
 def _chat(record: CallRecord, body: object) -> None:
     said = members(body)
-    _common(record, said)
+    read_common(record, said)
     read_usage(record, said.get("usage"))
     reasons = []
     for choice in listed(said.get("choices")):
@@ -177,7 +167,7 @@ def _chat(record: CallRecord, body: object) -> None:
         record.refused = record.refused or bool(text(one.get("message"), "refusal"))
         read_filter(record, one.get("content_filter_results"), "output")
     finish(record, tuple(reasons))
-    _prompt_filters(record, said)
+    read_prompt_filters(record, said)
     read_inline(record, said.get("moderation"))
 
 
@@ -202,9 +192,9 @@ _AZURE_STAGES: Final = {"prompt": "input", "completion": "output"}
 
 def _responses(record: CallRecord, body: object) -> None:
     said = members(body)
-    _common(record, said)
+    read_common(record, said)
     read_usage(record, said.get("usage"))
-    _status(record, said)
+    read_status(record, said)
     kinds = {read_item(record, item) for item in listed(said.get("output"))}
     reason = _finish_reason(record, tools=not kinds.isdisjoint(_TOOL_CALLS))
     finish(record, (reason,) if reason else ())

@@ -65,8 +65,8 @@ class _Strange:
 
 
 def members(thing: object) -> Members:
-    """What `get` finds, for reading many members of one thing; never to be written to."""
-    if type(thing) is dict:
+    """What `get` finds, for reading many members of one thing; never to be written to. Twice is as once."""
+    if type(thing) is dict or type(thing) is _Strange:
         return thing
     try:
         extra = getattr(thing, "__pydantic_extra__", _PLAIN)

@@ -20,22 +20,22 @@ def safe_code(code: object) -> str | None:
 
 def safe_word(word: object) -> str | None:
     """A value of an enum as it may be exported; None where it is no text."""
-    return _scrubbed(_CODE, word) if type(word) is str or is_text(word) else None
+    return _scrubbed(_CODE, word) if is_text(word) else None
 
 
 def safe_model(name: object) -> str | None:
     """A model's name as it may be exported; ``_OTHER`` for prose, None for nothing."""
-    return _scrubbed(_MODEL, name) if type(name) is str or is_text(name) else None
+    return _scrubbed(_MODEL, name) if is_text(name) else None
 
 
 def safe_identifier(value: object) -> str | None:
     """An id that others gave, or None: a scrubbed id would join nothing."""
-    found = _IDENTIFIER.fullmatch(value) if type(value) is str or is_text(value) else None
+    found = _IDENTIFIER.fullmatch(value) if is_text(value) else None
     return found.group() if found else None
 
 
 def _scrubbed(pattern: re.Pattern[str], value: object) -> str | None:
-    if type(value) is str or is_text(value):
+    if is_text(value):
         if not value:
             return None
         found = pattern.fullmatch(value)

@@ -8,7 +8,7 @@ from openai_safety_otel.harmless import harmless
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import SpanMode
 from openai_safety_otel.signals.attributes import safety_attributes
-from openai_safety_otel.signals.event import Sink, call_event
+from openai_safety_otel.signals.event import EventSink, call_event
 from openai_safety_otel.signals.metrics import Metrics
 from openai_safety_otel.signals.trail import Trail
 
@@ -16,7 +16,7 @@ from openai_safety_otel.signals.trail import Trail
 class Signals:
     """Everything that leaves the process about calls."""
 
-    def __init__(self, tracer: Tracer, metrics: Metrics, sink: Sink, mode: SpanMode) -> None:
+    def __init__(self, tracer: Tracer, metrics: Metrics, sink: EventSink, mode: SpanMode) -> None:
         self._tracer = tracer
         self.metrics = metrics
         self.sink = sink
@@ -44,4 +44,4 @@ class Signals:
         with harmless("metrics"):
             self.metrics.record(record, outcome, context, own_span=trail is not None and trail.owned)
         with harmless("event"):
-            self.sink.emit(call_event(record, outcome, ids, safety, context))
+            self.sink.emit(call_event(record, outcome, ids, safety), context)

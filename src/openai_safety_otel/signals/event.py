@@ -39,12 +39,10 @@ def call_event(
     outcome: Outcome,
     trace_ids: tuple[int, int, int],
     safety: Mapping[str, AttributeValue] | None = None,
-    context: Context | None = None,
 ) -> SafetyEvent:
     """The wide `openai_safety.call` event: every attribute we would set, scores included.
 
-    ``safety`` are the call's `safety_attributes` where they are already known, ``context`` holds the span of
-    ``trace_ids`` where there is one at hand.
+    ``safety`` are the call's `safety_attributes` where they are already known.
     """
     attributes: dict[str, AttributeValue] = dict(record.standard)
     attributes.update(score_attributes(record, only_flagged=False))
@@ -59,7 +57,6 @@ def call_event(
         trace_id=trace_id,
         span_id=span_id,
         trace_flags=flags,
-        context=context if trace_id else None,
     )
 
 
@@ -132,11 +129,14 @@ class EventSink:
         """Whether events go somewhere besides OpenTelemetry."""
         return bool(self._others)
 
-    def emit(self, event: SafetyEvent) -> None:
-        """Hand the event to each destination; a failing one does not keep it from the others."""
+    def emit(self, event: SafetyEvent, context: Context | None = None) -> None:
+        """Hand the event to each destination; a failing one does not keep it from the others.
+
+        ``context`` holds the span of the event's ids, where it is at hand; nobody keeps it.
+        """
         if self._shared:
             with harmless("event"):
-                self._logger(event.scope).emit(log_record(event))
+                self._logger(event.scope).emit(log_record(event, context))
         for write in self._others:
             with harmless("event file"):
                 write(event)
@@ -163,10 +163,14 @@ class EventSink:
         return logger
 
 
-def log_record(event: SafetyEvent) -> LogRecord:
-    """The OpenTelemetry log record of an event, timestamp set, its name also as an attribute."""
-    context = event.context if isinstance(event.context, Context) else None
-    if event.trace_id and context is None:
+def log_record(event: SafetyEvent, context: Context | None = None) -> LogRecord:
+    """The OpenTelemetry log record of an event, timestamp set, its name also as an attribute.
+
+    Without a ``context`` at hand one is made of the event's ids.
+    """
+    if not event.trace_id:
+        context = None
+    elif context is None:
         ids = SpanContext(
             event.trace_id, event.span_id, is_remote=False, trace_flags=TraceFlags(event.trace_flags)
         )
