@@ -7,6 +7,7 @@ The allow-lists of the redaction and the score distributions are tables of names
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openai_safety_otel import conventions as c
@@ -166,25 +167,51 @@ SCORE_RESOURCE = "{key: service.name}, {key: deployment.environment.name, option
 
 
 def _scores() -> str:
+    """One histogram for each score attribute, under the attribute's name; `_shape_scores` makes them one metric."""
     bounds = ", ".join(str(bound) for bound in c.SCORE_BOUNDS)
-    lines = ["error_mode: ignore", "logs:"]
+    lines = ["error_mode: silent # an event may lack a score", "logs:"]
     for direction, scores in c.SCORES.items():
-        for category, name in scores.items():
+        for name in scores.values():
             lines += [
-                f"  - name: {c.MODERATION_SCORE.name}",
+                f"  - name: {name}",
                 f"    description: {c.MODERATION_SCORE.doc}",
                 f"    unit: '{c.MODERATION_SCORE.unit}'",
                 f"    include_resource_attributes: [{SCORE_RESOURCE}]",
-                "    attributes:",
-                f"      - {{key: {c.FLAGGED[direction]}}} # no such verdict, no scores: the rest is not looked at",
-                f"      - {{key: {c.DIRECTION}, default_value: {direction}}}",
-                f"      - {{key: {c.CATEGORY}, default_value: {category}}}",
-                f"    conditions: ['log.attributes[\"{name}\"] != nil']",
+                f"    attributes: [{{key: {c.FLAGGED[direction]}}}] # no such verdict, no scores: not looked at",
                 "    histogram:",
                 f"      buckets: [{bounds}]",
-                "      count: '1'",
                 f"      value: 'log.attributes[\"{name}\"]'",
             ]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _shape_scores() -> str:
+    """Once a batch, not once a score: direction and category from the name, then one name for all."""
+    direction, category = (f'datapoint.attributes["{name}"]' for name in (c.DIRECTION, c.CATEGORY))
+    groups = (
+        ("metric", "the verdict only told which events have scores", ['aggregate_on_attributes("sum", [])']),
+        (
+            "datapoint",
+            "one writer, strictly rising times: what the sum of deltas needs",
+            [
+                "set(datapoint.time, Now())",
+                *(
+                    f'set({direction}, "{one}") where IsMatch(metric.name, "\\\\.{one}\\\\.scores\\\\.")'
+                    for one in c.SCORES
+                ),
+                f"set({category}, metric.name)",
+                f'replace_pattern({category}, "^.*\\\\.scores\\\\.", "")',
+            ],
+        ),
+        ("metric", "one metric", [f'set(metric.name, "{c.MODERATION_SCORE.name}")']),
+    )
+    lines = ["metric_statements:"]
+    for context, doc, statements in groups:
+        lines += [
+            f"  - context: {context} # {doc}",
+            "    statements:",
+            *(f"      - {_quoted(one)}" for one in statements),
+        ]
     return HEADER + "\n".join(lines) + "\n"
 
 
@@ -204,12 +231,17 @@ def _attribute(name: str) -> str:
 RAW_IDENTIFIER = r"\s|@|^\+?[\d().\-/]{8,22}$"
 
 
+# 64 characters are the length of our own hashes: no need to look closer (an address of 64 is masked later). What is no
+# string is no identifier of ours; a number may be a telephone's.
+FOREIGN = "{0} != nil and not (IsString({0}) and Len({0}) == 64)"
+
+
 def _identifiers() -> list[str]:
-    # 64 characters are the length of our own hashes: no need to look closer (an address of 64 is masked later).
     statements = []
     for name in IDENTIFIERS:
         value = _attribute(name)
-        raw = f"{value} != nil and Len({value}) != 64 and IsMatch({value}, {_ottl(RAW_IDENTIFIER)})"
+        looks_raw = f"not IsString({value}) or IsMatch({value}, {_ottl(RAW_IDENTIFIER)})"
+        raw = f"{FOREIGN.format(value)} and ({looks_raw})"
         statements += [
             f'set(log.attributes["{c.IDENTIFIER_RAW}"], true) where {raw}',
             f'delete_key(log.attributes, "{name}") where {raw}',
@@ -247,47 +279,70 @@ def _streams() -> list[str]:
     ]
 
 
-def _transform(groups: dict[str, list[str]]) -> str:
+@dataclass(frozen=True)
+class Group:
+    """Statements with what they are for; with conditions, for the records only that meet one of them."""
+
+    doc: str
+    statements: list[str]
+    conditions: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Its YAML."""
+        shown = [f"      - {_quoted(one)}" for one in self.statements]
+        if not self.conditions:
+            return [f"  # {self.doc}", "  - statements:", *shown]
+        asked = [f"      - {_quoted(one)}" for one in self.conditions]
+        return [f"  # {self.doc}", "  - conditions:", *asked, "    statements:", *shown]
+
+
+def _transform(*groups: Group) -> str:
     lines = ["error_mode: ignore # one odd record must not hold up the others", "log_statements:"]
-    for doc, statements in groups.items():
-        lines += [f"  # {doc}", "  - statements:", *(f"      - {_quoted(one)}" for one in statements)]
-    return HEADER + "\n".join(lines) + "\n"
+    return HEADER + "\n".join(lines + [line for group in groups for line in group.lines()]) + "\n"
 
 
 def _before(scope: str) -> str:
     return _transform(
-        {
-            "The scope's name and version are stored too: ours, whatever was sent.": [
-                f'set(scope.name, "{scope}")',
-                'set(scope.version, "")',
-            ],
-            "Free text beside the attributes: no body that was sent is kept; the severity is one of three words.": [
+        Group(
+            "The scope's name and version are stored too: ours, whatever was sent.",
+            [f'set(scope.name, "{scope}")', 'set(scope.version, "")'],
+        ),
+        Group(
+            "Free text beside the attributes: no body that was sent is kept; the severity is one of three words.",
+            [
                 'set(log.body, "")',
-                'set(log.severity_text, "INFO") where log.severity_number < 13',
-                'set(log.severity_text, "WARN") where log.severity_number >= 13 and log.severity_number < 17',
+                'set(log.severity_text, "INFO")',
+                'set(log.severity_text, "WARN") where log.severity_number >= 13',
                 'set(log.severity_text, "ERROR") where log.severity_number >= 17',
             ],
-            "Identifiers that look like personal data are dropped, and the fact is kept.": _identifiers(),
-        }
+        ),
+        Group(
+            "Identifiers that look like personal data are dropped, and the fact is kept.",
+            _identifiers(),
+            [FOREIGN.format(_attribute(name)) for name in IDENTIFIERS],
+        ),
     )
 
 
 def _shape_events() -> str:
     return _transform(
-        {
-            "The operator's own sentences keep their words, not what looks like a person or a secret.": [
-                f"{one} where {_attribute(name)} != nil"
-                for name in SENTENCES
-                for one in _masked(_attribute(name))
-            ],
-            "The line is made of allowed attributes; ids make it unique: Loki joins equal lines.": _bodies(),
-            "The stream class (ordinary calls have none yet): goes to the resource, a label in Loki.": _streams(),
-        }
+        Group(
+            "The operator's own sentences keep their words, not what looks like a person or a secret.",
+            [one for name in SENTENCES for one in _masked(_attribute(name))],
+            [f"{_attribute(name)} != nil" for name in SENTENCES],
+        ),
+        Group(
+            "The line is made of allowed attributes; ids make it unique: Loki joins equal lines.", _bodies()
+        ),
+        Group(
+            "The stream class (ordinary calls have none yet): goes to the resource, a label in Loki.",
+            _streams(),
+        ),
     )
 
 
 def _shape_evidence() -> str:
-    return _transform({"Line and stream class.": [*_bodies(), f'set({_attribute(STREAM)}, "evidence")']})
+    return _transform(Group("Line and stream class.", [*_bodies(), f'set({_attribute(STREAM)}, "evidence")']))
 
 
 def _outcome(attributes: str = "span.attributes") -> str:
@@ -355,6 +410,7 @@ FILES = {
     "redact-metrics.yaml": _metrics,
     "filter-metrics.yaml": _metric_names,
     "scores.yaml": _scores,
+    "shape-scores.yaml": _shape_scores,
 }
 
 

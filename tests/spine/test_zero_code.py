@@ -61,7 +61,7 @@ def test_an_unchanged_app(tmp_path: Path, provider: Provider) -> None:
         ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "console"
     )
     done = run(tmp_path, provider, instrument_command(), **console)
-    assert "completed" == done.stdout.splitlines()[0], done.stderr
+    assert "completed" in done.stdout.splitlines(), done.stderr
     (entry,) = provider.ledger
     assert Hasher(KEY).end_user("u42") == entry.identifier
     assert (1, 1, True) == (
