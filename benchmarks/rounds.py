@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -14,6 +13,8 @@ from types import TracebackType
 from typing import Any
 
 import contenders
+
+from openai_safety_otel.settings import environment_of_child
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -34,14 +35,13 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         python = interpreter(contenders.CONTENDERS[name][0])
-        quiet = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "OPENAI_"))}
         self._process = subprocess.Popen(
             [python, str(HERE / "worker.py"), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**quiet, "PYTHONHASHSEED": str(random.randrange(1000))},  # noqa: S311 - one layout more
+            env=environment_of_child(("OTEL_", "OPENAI_"), PYTHONHASHSEED=str(random.randrange(1000))),  # noqa: S311 - one layout more
         )
 
     def ask(self, **question: Any) -> Any:

@@ -6,13 +6,14 @@ Run: python benchmarks/startup.py [REPEATS]; writes results/startup.json.
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
 from typing import Any
 
 from rounds import HERE, interpreter, spread
+
+from openai_safety_otel.settings import environment_of_child
 
 _HOST = (
     "import time\nimport openai\nimport opentelemetry.sdk.trace, opentelemetry.sdk.metrics, opentelemetry.sdk._logs\n"
@@ -33,9 +34,12 @@ STEPS = {
 
 def seconds(python: str, step: str) -> float:
     """CPU seconds of one step in a fresh interpreter."""
-    quiet = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "OPENAI_"))}
     done = subprocess.run(
-        [python, "-c", _HOST + STEPS[step] + _END], check=True, capture_output=True, text=True, env=quiet
+        [python, "-c", _HOST + STEPS[step] + _END],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment_of_child(("OTEL_", "OPENAI_")),
     )
     return float(done.stdout.split()[-1])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +12,20 @@ import pytest
 
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.settings import environment_of_child
 from support.telemetry import KEY
 
 Findings = list[dict[str, Any]]
 
 
 def doctor(environment: dict[str, str]) -> tuple[int, Findings, str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_"))}
     done = subprocess.run(
         [sys.executable, "-c", "from openai_safety_otel.cli import main; main()", "doctor", "--json"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
-        env={**clean, **environment},
+        env=environment_of_child(("OTEL_", "OPENAI_"), **environment),
     )
     return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.settings import environment_of_child
 from support.telemetry import KEY
 
 APP = """
@@ -30,7 +30,6 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
     (tmp_path / "who.py").write_text(RESOLVER)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "OPENAI_"))}
     known = {
         "OPENAI_SAFETY_HMAC_KEY": KEY.decode(),
         "OPENAI_SAFETY_USER_RESOLVER": "who:user",
@@ -44,7 +43,7 @@ def run(
         timeout=100,
         check=False,
         cwd=tmp_path,
-        env={**clean, **known, **environment},
+        env=environment_of_child(("OTEL_", "OPENAI_"), **(known | environment)),
     )
 
 
