@@ -1,0 +1,65 @@
+"""The expressions the collector redacts by: what is let through unseen can be nothing that is masked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stack.patterns import PATTERNS, PLAIN, PLAIN_SHAPES, SHAPES
+
+MASKED = [re.compile(pattern, re.ASCII) for pattern, _ in (*PATTERNS, *SHAPES)]
+SECRETS = (
+    "sk-abcdefghijklmnop",
+    "rk_live_abcdefghijklmnop",
+    "whsec_abcdefghijklmnop",
+    "ghp_0123456789abcdefghij",
+    "xoxb-0123456789",
+    "212-555-0123",
+)
+USUAL = (
+    "0.0012",
+    "gpt-5-2026-08-01",
+    "gpt-3.5-turbo-0125",
+    "gpt-4o-mini",
+    "omni-moderation-latest",
+    "text-embedding-3-small",
+    "resp_0088ab3f",
+    "req_0088ab3f",
+    "chatcmpl-BxYz12",
+    "fp_44709d6fcb",
+    "openai_safety.user_report",
+    "responses.create",
+    "api.openai.com",
+    "usage_policy",
+    "not_accepted",
+    '["stop"]',
+    "9.8e-07",
+)
+
+
+@pytest.mark.parametrize("shape", [shape for shape, _ in PLAIN_SHAPES])
+@given(data=st.data())
+def test_what_passes_unseen_is_never_masked(shape: str, data: st.DataObject) -> None:
+    """No value of a plain shape matches one of the expressions that mask."""
+    value = data.draw(st.from_regex(re.compile(shape, re.ASCII), fullmatch=True))
+    assert [one.pattern for one in MASKED if one.search(value)] == []
+
+
+@pytest.mark.parametrize(
+    "start", ["", "gpt-", "gpt-5-", "text-", "openai_safety.", "a.b_", "chatcmpl-", "end_user."]
+)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_behind_a_usual_beginning_is_looked_at(start: str, secret: str) -> None:
+    """What a pattern would mask is not plain because of what stands before it."""
+    value = start + secret
+    masked = any(one.search(value) for one in MASKED)
+    assert not (masked and re.match(PLAIN, value))
+
+
+@pytest.mark.parametrize("value", USUAL)
+def test_usual_values_are_plain(value: str) -> None:
+    """What nearly every event carries takes the short way."""
+    assert re.match(PLAIN, value)
