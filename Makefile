@@ -52,7 +52,7 @@ stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kaf
 	$(BIN)/python stack/build.py
 
 test-stack: stack-build ## everything that runs on the real programs
-	$(BIN)/python -m pytest -q --timeout 300 -m stack tests
+	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m stack tests
 
 stack-up: $(READY) ## the stack on loopback with the demo's traffic
 	$(BIN)/python stack/up.py
