@@ -121,8 +121,8 @@ def _usage() -> dict[str, Any]:
     }
 
 
-def response_stream(number: int) -> Iterator[bytes]:
-    """`CHUNKS` text deltas of the Responses API between the events that begin and end an answer."""
+def response_stream(number: int, chunks: int = CHUNKS) -> Iterator[bytes]:
+    """Text deltas of the Responses API between the events that begin and end an answer."""
     whole = response(number)
     begun = {**whole, "status": "in_progress", "output": [], "usage": None}
     item = whole["output"][0]
@@ -133,10 +133,10 @@ def response_stream(number: int) -> Iterator[bytes]:
     yield _event(
         {"type": "response.output_item.added", "output_index": 0, "item": opened, "sequence_number": 2}
     )
-    for at in range(CHUNKS):
+    for at in range(chunks):
         delta = {"delta": " word", "logprobs": [], "obfuscation": "abcdef", "sequence_number": 3 + at}
         yield _event({"type": "response.output_text.delta", **place, **delta})
-    last = 3 + CHUNKS
+    last = 3 + chunks
     yield _event(
         {"type": "response.output_item.done", "output_index": 0, "item": item, "sequence_number": last}
     )
@@ -147,8 +147,8 @@ def _event(data: dict[str, Any]) -> bytes:
     return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-def completion_stream(number: int) -> Iterator[bytes]:
-    """`CHUNKS` deltas of Chat Completions, then the finish reason, the usage and the mark of the end."""
+def completion_stream(number: int, chunks: int = CHUNKS) -> Iterator[bytes]:
+    """Deltas of Chat Completions, then the finish reason, the usage and the mark of the end."""
     base = {
         "id": f"chatcmpl-{number:024x}",
         "object": "chat.completion.chunk",
@@ -157,7 +157,7 @@ def completion_stream(number: int) -> Iterator[bytes]:
         "service_tier": "default",
         "system_fingerprint": "fp_44709d6fcb",
     }
-    for at in range(CHUNKS):
+    for at in range(chunks):
         delta = {"content": " word"} if at else {"role": "assistant", "content": " word", "refusal": None}
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}
         yield _data({**base, "choices": [choice], "usage": None})
@@ -182,14 +182,14 @@ _HEADERS = {"content-type": "application/json", "x-request-id": "req_0123456789a
 class Script:
     """Answers prepared before the clock runs; ids differ where ``fresh``, as a real provider's do."""
 
-    def __init__(self, *, fresh: bool = False) -> None:
+    def __init__(self, *, fresh: bool = False, chunks: int = CHUNKS) -> None:
         self._fresh = fresh
         self._bodies = {
             (kind, moderated): json.dumps(make(0, moderation=moderated)).encode()
             for kind, make in _ANSWERS.items()
             for moderated in (False, True)
         }
-        self._pieces = {kind: list(make(0)) for kind, make in _STREAMS.items()}
+        self._pieces = {kind: list(make(0, chunks)) for kind, make in _STREAMS.items()}
 
     def body(self, kind: str, *, moderated: bool) -> bytes:
         """A JSON answer."""

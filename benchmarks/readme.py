@@ -92,7 +92,7 @@ def _targets(found: dict[str, Any]) -> str:
     rows = found["cost_per_call"]["rows"]
     plain = [row for row in rows if not row["stream"]]
     ratios = [row["ours_over_floor"] for row in plain]
-    chunks = [row["ours_chunk_percent"] for row in rows if row["stream"]]
+    chunks = [row["percent"] for row in found["chunk_cost"]["rows"]]
     against, cheaper = _against(found, plain)
     imported = found["startup"]["import_ms"]["median"]
     ours, bare = (found["memory"]["growth"][name] for name in ("ours", "bare"))
@@ -122,12 +122,19 @@ def _targets(found: dict[str, Any]) -> str:
             ],
             [
                 "memory is flat",
-                f"{two(ours['blocks_per_call'])} blocks kept per call (bare: {two(bare['blocks_per_call'])})",
+                f"{two(ours['blocks_per_call'])} blocks kept per call (bare: {two(bare['blocks_per_call'])}); "
+                f"{one(_grown(ours))} MB more resident after {whole(found['memory']['calls'])} calls "
+                f"(bare: {one(_grown(bare))})",
                 _met(flat),
             ],
             *_other_targets(found),
         ],
     )
+
+
+def _grown(growth: dict[str, Any]) -> float:
+    """Resident megabytes at the end over those at the first sample."""
+    return float(growth["samples"][-1]["mb"] - growth["samples"][0]["mb"])
 
 
 def _other_targets(found: dict[str, Any]) -> list[list[str]]:
@@ -189,22 +196,36 @@ def _cost(found: dict[str, Any]) -> str:
         + [two(row["ours_over_floor"])]
         for row in rows
     ]
-    streams = [
-        [
-            f"{row['case']}, {row['mode']}",
-            one(row["bare_chunk_us"]),
-            two(row["ours_chunk_us"]),
-            one(row["ours_chunk_percent"]),
-        ]
-        for row in rows
-        if row["stream"]
-    ]
     return (
         "## CPU time added to a call, µs\n\n"
         + _table(["Case", "bare", *names, "ours / floor"], lines)
-        + f"\n\nA stream has {found['cost_per_call']['chunks']} chunks. What a chunk of it costs, µs, what we "
-        "add to a call of the same kind without a stream taken off:\n\n"
-        + _table(["Case", "bare chunk", "ours adds", "%"], streams)
+        + f"\n\nA stream has {found['cost_per_call']['chunks']} chunks.\n\n"
+        + _chunks(found)
+    )
+
+
+def _chunks(found: dict[str, Any]) -> str:
+    whole_streams = {
+        (row["case"], row["mode"]): row["ours_chunk_us"]
+        for row in found["cost_per_call"]["rows"]
+        if row["stream"]
+    }
+    cost = found["chunk_cost"]
+    lines = [
+        [
+            f"{row['case']}, {row['mode']}",
+            one(row["bare_us"]["median"]),
+            f"{two(row['added_us']['median'])} ({one(row['added_us']['low'])} … {one(row['added_us']['high'])})",
+            one(row["percent"]),
+            two(whole_streams[row["case"], row["mode"]]),
+        ]
+        for row in cost["rows"]
+    ]
+    return (
+        f"What a chunk costs, µs, in the middle of {cost['streams']} streams of {cost['chunks']}, observed and not, "
+        "read in turn in one process; beside it what a whole stream of the table above adds over a call of its kind, spread "
+        "over its chunks (beginning and end of a stream included):\n\n"
+        + _table(["Case", "bare chunk", "ours adds", "%", "whole stream, a chunk"], lines)
     )
 
 

@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 # Script, arguments of a full run, arguments of a quick one.
 OWN = (
     ("cost_per_call.py", ("3", "30"), ("1", "3")),
+    ("chunk_cost.py", ("40",), ("3",)),
     ("concurrency.py", ("6", "1000"), ("1", "100")),
     ("startup.py", ("15",), ("3",)),
     ("memory.py", ("60000", "500"), ("13000", "50")),
