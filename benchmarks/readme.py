@@ -122,13 +122,18 @@ def _targets(found: dict[str, Any]) -> str:
             ],
             [
                 "memory is flat",
-                f"{two(ours['blocks_per_call'])} blocks kept per call (bare: {two(bare['blocks_per_call'])}); "
-                f"{one(_grown(ours))} MB more resident after {whole(found['memory']['calls'])} calls "
-                f"(bare: {one(_grown(bare))})",
+                _kept(ours, bare, found["memory"]["calls"]),
                 _met(flat),
             ],
             *_other_targets(found),
         ],
+    )
+
+
+def _kept(ours: dict[str, Any], bare: dict[str, Any], calls: int) -> str:
+    return (
+        f"{two(ours['blocks_per_call'])} blocks kept per call (bare: {two(bare['blocks_per_call'])}); "
+        f"{one(_grown(ours))} MB more resident after {whole(calls)} calls (bare: {one(_grown(bare))})"
     )
 
 
@@ -223,8 +228,8 @@ def _chunks(found: dict[str, Any]) -> str:
     ]
     return (
         f"What a chunk costs, µs, in the middle of {cost['streams']} streams of {cost['chunks']}, observed and not, "
-        "read in turn in one process; beside it what a whole stream of the table above adds over a call of its kind, spread "
-        "over its chunks (beginning and end of a stream included):\n\n"
+        "read in turn in one process; beside it what a whole stream of the table above adds over a call of its kind, "
+        "spread over its chunks (beginning and end of a stream included):\n\n"
         + _table(["Case", "bare chunk", "ours adds", "%", "whole stream, a chunk"], lines)
     )
 
