@@ -56,11 +56,11 @@ def pipeline(lost: Lost | None = None, **more: Any) -> Dedicated:
 
 
 def waiting(folder: Path) -> list[int]:
-    """The numbers of the events on disk."""
+    """The numbers of the events on disk; a line that is being written has no end yet."""
     found = []
     for path in sorted(folder.glob("*.jsonl")):
         with contextlib.suppress(FileNotFoundError):  # all of it was sent just now
-            lines = path.read_bytes().splitlines()
+            lines = path.read_bytes().split(b"\n")[:-1]
             found += [int(str(spilling.read_line(line)[0].attributes["n"])) for line in lines]
     return found
 
