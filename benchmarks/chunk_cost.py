@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 
 import contenders
 import exchange
-from rounds import HERE, interpreter, spread
+from rounds import HERE, child, spread
 
 CHUNKS = 1000
 BLOCK = 50
@@ -38,16 +37,12 @@ class Chunks:
         script = exchange.Script(chunks=CHUNKS)
         self._clients = {"sync": exchange.client(script), "async": exchange.async_client(script)}
 
-    def instrument(self) -> None:
-        """As it was loaded."""
-        contenders.ours(self._pipelines)
-
     async def opened(self, case: str, mode: str) -> dict[str, Read]:
         """How to read some chunks of an observed stream, and of a bare one; each says the nanoseconds."""
         found = {"ours": await self._open(case, mode)}
         self._instrumentor.uninstrument()
         found["bare"] = await self._open(case, mode)
-        self.instrument()
+        contenders.ours(self._pipelines)  # as it was loaded
         return found
 
     async def _open(self, case: str, mode: str) -> Read:
@@ -110,9 +105,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--child"]:
         print(json.dumps(asyncio.run(measure(int(sys.argv[2])))))
         return
-    command = [interpreter("ours"), str(HERE / "chunk_cost.py"), "--child", *(sys.argv[1:] or ["40"])]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = child("chunk_cost.py", *(sys.argv[1:] or ["40"]))
     (HERE / "results" / "chunk_cost.json").write_text(json.dumps(found, indent=1) + "\n")
     for row in found["rows"]:
         print(

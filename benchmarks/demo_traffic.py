@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from openai_safety_otel import conventions as c
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from support.collector import Collector
+
 EVENTS_A_REQUEST = 512  # what an SDK's batch processor sends at once
 _DEMO = "import sys; from openai_safety_otel.cli import main; sys.argv[0] = 'openai-safety'; main()"
 
 
-@contextmanager
-def _listening(bodies: list[bytes]) -> Iterator[str]:
-    """An OTLP/HTTP endpoint that keeps the log requests."""
-
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path.endswith("/v1/logs"):
-                zipped = self.headers.get("Content-Encoding") == "gzip"
-                bodies.append(gzip.decompress(body) if zipped else body)
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def _shown() -> list[ExportLogsServiceRequest]:
     """What one run of the demo sends."""
-    bodies: list[bytes] = []
-    with _listening(bodies) as url, tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-c",
-            _DEMO,
-            "demo",
-            "--out",
-            str(Path(folder) / "out"),
-            "--collector",
-            url,
-        ]
+    with Collector() as collector, tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "out")
+        command = [sys.executable, "-c", _DEMO, "demo", "--out", out, "--collector", collector.url]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return [ExportLogsServiceRequest.FromString(body) for body in bodies]
+    return collector.requests
 
 
 class DemoTraffic:

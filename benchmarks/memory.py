@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import subprocess
 import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import Any
 
 import contenders
 import exchange
-from rounds import HERE, interpreter
+from rounds import HERE, child
 
 SETTLED = 12_000  # the package remembers the last 10,000 answers: before that, memory is meant to grow
 MILLION = 1_000_000
@@ -83,22 +82,11 @@ def _slope(points: list[tuple[float, float]]) -> float:
     return over / sum((x - middle_x) ** 2 for x, _ in points)
 
 
-def _child(*arguments: object) -> Any:
-    python = interpreter("ours")
-    done = subprocess.run(
-        [python, str(HERE / "memory.py"), "--child", *map(str, arguments)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def measure(calls: int, streams: int) -> dict[str, Any]:
     """Both, for the bare SDK and for us."""
-    live = {name: _child("stream", name, streams) for name in ("bare", "ours")}
+    live = {name: child("memory.py", "stream", name, streams) for name in ("bare", "ours")}
     with ThreadPoolExecutor(2) as pool:  # a million calls take half an hour; memory does not mind company
-        waiting = {name: pool.submit(_child, "growth", name, calls) for name in ("bare", "ours")}
+        waiting = {name: pool.submit(child, "memory.py", "growth", name, calls) for name in ("bare", "ours")}
         grown = {name: one.result() for name, one in waiting.items()}
     return {
         "streams": streams,

@@ -8,12 +8,11 @@ from __future__ import annotations
 import cProfile
 import json
 import pstats
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from rounds import HERE, interpreter
+from rounds import HERE, child
 
 CALLS = 1000
 SHOWN = 25
@@ -49,9 +48,7 @@ def main() -> None:
     if sys.argv[1:] == ["--child"]:
         print(json.dumps(profile()))
         return
-    command = [interpreter("ours"), str(HERE / "profiled.py"), "--child"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = child("profiled.py")
     (HERE / "results" / "profile.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found["own_us"]))
 

@@ -142,6 +142,36 @@ def _metric_names() -> str:
 SCORE_RESOURCE = "{key: service.name}, {key: deployment.environment.name, optional: true}"
 
 
+@dataclass(frozen=True)
+class Group:
+    """Statements with what they are for: of one context, or with conditions for the records that meet one of them."""
+
+    doc: str
+    statements: list[str]
+    conditions: list[str] = field(default_factory=list)
+    context: str = ""
+
+    def lines(self) -> list[str]:
+        """Its YAML."""
+        parts = [f"    context: {self.context}"] if self.context else []
+        for title, found in (("conditions", self.conditions), ("statements", self.statements)):
+            parts += [f"    {title}:", *(f"      - {_quoted(one)}" for one in found)] if found else []
+        return [f"  # {self.doc}", "  - " + parts[0].lstrip(), *parts[1:]]
+
+
+def _groups(signal: str, *groups: Group, mode: str = "") -> str:
+    lines = [f"error_mode: {mode}"] if mode else []
+    return (
+        HEADER
+        + "\n".join([*lines, f"{signal}_statements:", *(one for g in groups for one in g.lines())])
+        + "\n"
+    )
+
+
+def _transform(*groups: Group) -> str:
+    return _groups("log", *groups, mode="ignore # one odd record must not hold up the others")
+
+
 def _scores() -> str:
     """One histogram for each score attribute, under the attribute's name; `_shape_scores` makes them one metric."""
     bounds = ", ".join(str(bound) for bound in c.SCORE_BOUNDS)
@@ -164,13 +194,21 @@ def _scores() -> str:
 def _shape_scores() -> str:
     """Once a batch, not once a score: direction and category from the name, then one name for all."""
     direction, category = (f'datapoint.attributes["{name}"]' for name in (c.DIRECTION, c.CATEGORY))
-    groups = (
-        ("metric", "the verdict only told which events have scores", ['aggregate_on_attributes("sum", [])']),
-        (
-            "datapoint",
-            "one writer, strictly rising times: what the sum of deltas needs",
+    return _groups(
+        "metric",
+        Group(
+            "The verdict only told which events have scores.",
+            ['aggregate_on_attributes("sum", [])'],
+            context="metric",
+        ),
+        Group(
+            "One writer, strictly rising times: what the sum of deltas needs.",
+            ["set(datapoint.time, Now())"],
+            context="datapoint",
+        ),
+        Group(
+            "Direction and category stand in the name.",
             [
-                "set(datapoint.time, Now())",
                 *(
                     f'set({direction}, "{one}") where IsMatch(metric.name, "\\\\.{one}\\\\.scores\\\\.")'
                     for one in c.SCORES
@@ -178,17 +216,10 @@ def _shape_scores() -> str:
                 f"set({category}, metric.name)",
                 f'replace_pattern({category}, "^.*\\\\.scores\\\\.", "")',
             ],
+            context="datapoint",
         ),
-        ("metric", "one metric", [f'set(metric.name, "{c.MODERATION_SCORE.name}")']),
+        Group("One metric.", [f'set(metric.name, "{c.MODERATION_SCORE.name}")'], context="metric"),
     )
-    lines = ["metric_statements:"]
-    for context, doc, statements in groups:
-        lines += [
-            f"  - context: {context} # {doc}",
-            "    statements:",
-            *(f"      - {_quoted(one)}" for one in statements),
-        ]
-    return HEADER + "\n".join(lines) + "\n"
 
 
 def _masked(path: str) -> list[str]:
@@ -255,28 +286,6 @@ def _streams() -> list[str]:
     ]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Statements with what they are for; with conditions, for the records only that meet one of them."""
-
-    doc: str
-    statements: list[str]
-    conditions: list[str] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """Its YAML."""
-        shown = [f"      - {_quoted(one)}" for one in self.statements]
-        if not self.conditions:
-            return [f"  # {self.doc}", "  - statements:", *shown]
-        asked = [f"      - {_quoted(one)}" for one in self.conditions]
-        return [f"  # {self.doc}", "  - conditions:", *asked, "    statements:", *shown]
-
-
-def _transform(*groups: Group) -> str:
-    lines = ["error_mode: ignore # one odd record must not hold up the others", "log_statements:"]
-    return HEADER + "\n".join(lines + [line for group in groups for line in group.lines()]) + "\n"
-
-
 def _before(scope: str) -> str:
     return _transform(
         Group(
@@ -337,30 +346,28 @@ def _shape_spans() -> str:
         if c.REPORTED_HASH not in one
     ]
     sentence = SHAPES[1][0]
-    groups = {
-        "scope": ['set(scope.version, "")', *_names_masked("scope.name", sentence)],
-        "span": [
-            'set(span.status.message, "")',
-            'set(span.trace_state, "")',
-            "set(span.links, span.links)",
-            *_names_masked("span.name", sentence),
-            *raw,
-        ],
-        "spanevent": _names_masked("spanevent.name", sentence),
-    }
     # One group a context: statements of several contexts in one group run only where the innermost exists.
-    lines = [
-        "error_mode: ignore # one odd span must not hold up the others",
-        "# Exception messages and links' attributes can hold content: setting links to themselves empties them.",
-        "trace_statements:",
-    ]
-    for context, statements in groups.items():
-        lines += [
-            f"  - context: {context}",
-            "    statements:",
-            *(f"      - {_quoted(one)}" for one in statements),
-        ]
-    return HEADER + "\n".join(lines) + "\n"
+    return _groups(
+        "trace",
+        Group(
+            "The scope is stored too.",
+            ['set(scope.version, "")', *_names_masked("scope.name", sentence)],
+            context="scope",
+        ),
+        Group(
+            "Exception messages and links' attributes can hold content: setting links to themselves empties them.",
+            [
+                'set(span.status.message, "")',
+                'set(span.trace_state, "")',
+                "set(span.links, span.links)",
+                *_names_masked("span.name", sentence),
+                *raw,
+            ],
+            context="span",
+        ),
+        Group("So can a name.", _names_masked("spanevent.name", sentence), context="spanevent"),
+        mode="ignore # one odd span must not hold up the others",
+    )
 
 
 def _names_masked(path: str, sentence: str) -> list[str]:

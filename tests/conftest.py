@@ -78,7 +78,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
     """The server's URL, emptied for this test."""
-    redis = pytest.importorskip("redis")
+    redis = pytest.importorskip("redis", reason="the redis client is in the extra `redis`")
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server

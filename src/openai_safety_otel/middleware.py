@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sized
+from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.call import forget_last_response
@@ -33,11 +34,19 @@ class _Failures:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def __call__(self, error: Exception) -> None:
-        kind = type(error).__name__
-        if kind not in self._logged:
-            self._logged.add(kind)
-            _log.error("get_user failed (%s); its requests' OpenAI calls carry no end user", kind)
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        name = type(error).__name__
+        if name not in self._logged:
+            self._logged.add(name)
+            _log.error("get_user failed (%s); its requests' OpenAI calls carry no end user", name)
+        return True
 
 
 class SafetyMiddleware:
@@ -53,7 +62,7 @@ class SafetyMiddleware:
     def __init__(self, app: AsgiApp, get_user: GetUser = _nobody) -> None:
         self.app = app
         self._get_user = get_user
-        self._failed = _Failures()
+        self._failures = _Failures()
 
     async def __call__(
         self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[Any]]
@@ -71,12 +80,10 @@ class SafetyMiddleware:
             end_request(holder)
 
     async def _user(self, scope: Scope) -> EndUser | None:
-        try:
+        with self._failures:
             found = self._get_user(scope)
             return as_end_user(await found if inspect.isawaitable(found) else found)
-        except Exception as error:  # noqa: BLE001 - the app's own function; its request must go on
-            self._failed(error)
-            return None
+        return None
 
 
 class SafetyWsgiMiddleware:
@@ -85,7 +92,7 @@ class SafetyWsgiMiddleware:
     def __init__(self, app: WsgiApp, get_user: Callable[[dict[str, Any]], User] = _nobody) -> None:
         self.app = app
         self._get_user = get_user
-        self._failed = _Failures()
+        self._failures = _Failures()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -104,11 +111,9 @@ class SafetyWsgiMiddleware:
         return _SizedBody(body, holder) if isinstance(body, Sized) else _Body(body, holder)
 
     def _user(self, environ: dict[str, Any]) -> EndUser | None:
-        try:
+        with self._failures:
             return as_end_user(self._get_user(environ))
-        except Exception as error:  # noqa: BLE001 - the app's own function; its request must go on
-            self._failed(error)
-            return None
+        return None
 
 
 class _Body:

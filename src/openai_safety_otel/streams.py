@@ -211,6 +211,29 @@ def _claim(stream: Any) -> Listener | None:
     return tap.call
 
 
+class _Tapping:
+    """Tells the call how the reading of bytes that nobody parses for the caller ended."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Listener) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A claimed stream tells of its own end and errors, as the SDK's exceptions and not the transport's.
+        if self._call.claimed or isinstance(error, GeneratorExit):
+            return
+        if error is None:
+            self._call.drained()
+        else:
+            self._call.failed(error)
+
+
 class Tap:
     """Stands before a response's byte stream: sees what the caller reads, and the close.
 
@@ -226,18 +249,11 @@ class Tap:
         if call.claimed:  # its chunks tell all there is to tell: nothing is done for each piece
             yield from self._inner
             return
-        try:
+        with _Tapping(call):
             for data in self._inner:
                 if not call.claimed:
                     call.data(data)
                 yield data
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self._raised(error)
-            raise
-        if not call.claimed:
-            call.drained()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self.call.claimed:
@@ -247,23 +263,11 @@ class Tap:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         call = self.call
-        try:
+        with _Tapping(call):
             async for data in self._inner:
                 if not call.claimed:
                     call.data(data)
                 yield data
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self._raised(error)
-            raise
-        if not call.claimed:
-            call.drained()
-
-    def _raised(self, error: BaseException) -> None:
-        # A claimed stream tells of its own errors, as the SDK's exceptions and not the transport's.
-        if not self.call.claimed:
-            self.call.failed(error)
 
     def close(self) -> None:
         """Close the response; the caller's own closing ends the record."""

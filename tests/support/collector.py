@@ -16,11 +16,12 @@ class Collector:
     """Listens on loopback; ``mode`` is ``accept``, ``hang``, ``trickle``, ``lose`` or an HTTP status.
 
     ``lose`` takes the batch and cuts the connection before the answer. ``batches`` holds, for each request
-    taken, the attributes of its log records.
+    taken, the attributes of its log records, ``requests`` each as it came.
     """
 
     def __init__(self, mode: str | int = "accept") -> None:
         self.mode = mode
+        self.requests: list[ExportLogsServiceRequest] = []
         self.batches: list[list[dict[str, Any]]] = []
         self.resources: list[dict[str, Any]] = []
         self.asked = threading.Event()
@@ -76,6 +77,7 @@ class Collector:
 
     def _keep(self, body: bytes) -> None:
         request = ExportLogsServiceRequest.FromString(body)
+        self.requests.append(request)
         batch = []
         for one in request.resource_logs:
             self.resources.append({pair.key: _value(pair.value) for pair in one.resource.attributes})

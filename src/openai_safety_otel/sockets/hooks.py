@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.filtering import running
@@ -19,6 +20,24 @@ from openai_safety_otel.sockets.session import Session
 _KEY = "_openai_safety_session"
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
+
+
+class _Told:
+    """``with _Told(hear):`` tells of what is raised inside, which goes on to the app untouched."""
+
+    __slots__ = ("_hear",)
+
+    def __init__(self, hear: Callable[[BaseException], None]) -> None:
+        self._hear = hear
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._hear(error)
 
 
 class SocketHooks:
@@ -51,12 +70,9 @@ class SocketHooks:
         session = self._entering(manager)
         if session is None:
             return wrapped(*args, **kwargs)
-        try:
+        with _Told(session.refused):
             _admit(session)
             connection = wrapped(*args, **kwargs)
-        except BaseException as error:
-            session.refused(error)
-            raise
         _watch(connection, session)
         return connection
 
@@ -67,12 +83,9 @@ class SocketHooks:
         session = self._entering(manager)
         if session is None:
             return await wrapped(*args, **kwargs)
-        try:
+        with _Told(session.refused):
             _admit(session)
             connection = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            session.refused(error)
-            raise
         _watch(connection, session)
         return connection
 
@@ -95,12 +108,9 @@ class SocketHooks:
         entry = guard.check(session.record.identity) if guard is not None else None
         if entry is None or not entry.refuses:
             return
-        try:
+        with _Told(session.refused):
             session.begin()
             _admit(session)
-        except BaseException as error:
-            session.refused(error)
-            raise
 
     def _entering(self, manager: Any) -> Session | None:
         session = _session(manager)
@@ -155,11 +165,8 @@ class SocketHooks:
         if session is None:
             return wrapped(*args, **kwargs)
         session.reading()
-        try:
+        with _Told(session.unread):
             raw = wrapped(*args, **kwargs)
-        except BaseException as error:
-            session.unread(error)
-            raise
         session.arrived(raw)
         return raw
 
@@ -171,11 +178,8 @@ class SocketHooks:
         if session is None:
             return await wrapped(*args, **kwargs)
         session.reading()
-        try:
+        with _Told(session.unread):
             raw = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            session.unread(error)
-            raise
         session.arrived(raw)
         return raw
 
