@@ -32,9 +32,12 @@ BlockType = Literal[
     "moderation_policy",
     "suspended_locally",
     "filtered_locally",
+    "account_deactivated",
+    "access_terminated",
 ]
-BlockClass = Literal["enforcement", "filter", "local"]
+BlockClass = Literal["enforcement", "filter", "local", "organization"]
 BlockSource = Literal["request", "input", "output"]
+BlockCertainty = Literal["code", "type", "shape", "param", "text"]
 IdentifierSource = Literal["end_user", "session", "caller", "legacy_user", "system", "not_used", "absent"]
 IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "none"]
 Direction = Literal["input", "output"]
@@ -50,8 +53,20 @@ ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spa
 
 BLOCK_TYPES: Final[tuple[BlockType, ...]] = get_args(BlockType)
 BLOCK_CLASSES: Final[dict[BlockType, BlockClass]] = {
-    block: "enforcement" if at < 6 else "filter" if at < 10 else "local"  # noqa: PLR2004 - the order above
-    for at, block in enumerate(BLOCK_TYPES)
+    "identifier_blocked": "enforcement",
+    "usage_policy": "enforcement",
+    "cyber_policy": "enforcement",
+    "bio_policy": "enforcement",
+    "misalignment": "enforcement",
+    "other_policy": "enforcement",
+    "content_filter": "filter",
+    "image_moderation": "filter",
+    "input_image_policy": "filter",
+    "moderation_policy": "filter",
+    "suspended_locally": "local",
+    "filtered_locally": "local",
+    "account_deactivated": "organization",
+    "access_terminated": "organization",
 }
 # The 13 published moderation categories; any other one is counted, never given a key of its own.
 CATEGORIES: Final = (
@@ -86,6 +101,18 @@ APIS: Final = (
     "agents",
     "assistants",
 )
+
+# Errors that say an account, a key or a model is out of reach: never about the end user.
+AccessCode = Literal[
+    "model_not_found",
+    "permission_denied",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "account_deactivated",
+    "access_terminated",
+]
+ACCESS_CODES: Final[tuple[AccessCode, ...]] = get_args(AccessCode)
 
 # --- attributes --------------------------------------------------------------------------------------------
 
@@ -187,6 +214,14 @@ BLOCK_SOURCE: Final = _attribute(
     "openai_safety.block.source", "string", "what was stopped", get_args(BlockSource)
 )
 BLOCK_CODE: Final = _attribute("openai_safety.block.code", "string", "the provider's code, if it is a code")
+BLOCK_CERTAINTY: Final = _attribute(
+    "openai_safety.block.certainty", "string", "what says that it was a block", get_args(BlockCertainty)
+)
+BLOCK_CATEGORIES: Final = _attribute(
+    "openai_safety.block.categories",
+    "string[]",
+    "what it was blocked for, with a filter's severity (`violence:high`); known words only, else `_other`",
+)
 MODERATION_MODEL: Final = _attribute("openai_safety.moderation.model", "string", "moderation model")
 MODERATION_POLICY: Final = _attribute(
     "openai_safety.moderation.policy", "string", "score, block, or none asked"
@@ -199,6 +234,17 @@ API_KEY_ID: Final = _attribute("openai_safety.api_key.id", "string", "short keye
 RETRIES: Final = _attribute("openai_safety.retries", "int", "attempts after the first, made by the SDK")
 TRAFFIC: Final = _attribute("openai_safety.traffic", "string", "what kind of traffic", get_args(Traffic))
 BACKGROUND: Final = _attribute("openai_safety.background", "boolean", "a background response's submission")
+DURATION: Final = _attribute("openai_safety.duration", "double", "seconds from request to end; on the event")
+HTTP_STATUS: Final = _attribute("http.response.status_code", "int", "as answered")
+TERMINAL_SEEN: Final = _attribute(
+    "openai_safety.stream.terminal_seen", "boolean", "whether a stream's last event came; only on streams"
+)
+INPUT_TRANSFORMATIONS: Final = _attribute(
+    "openai_safety.input_transformations", "string[]", "why the provider changed the input; known reasons"
+)
+CYBER_PROGRAM: Final = _attribute(
+    "openai_safety.access_programs.cyber", "string", "the cyber access programme that was applied"
+)
 
 
 def _moderation(direction: str, what: str, kind: AttributeType, doc: str) -> str:
@@ -263,6 +309,7 @@ RESULT: Final = _attribute(
     (*get_args(CheckResult), *get_args(WebhookResult)),
 )
 REASON: Final = _attribute("openai_safety.reason", "string", "why a problem or a drop happened")
+ACCESS_CODE: Final = _attribute("openai_safety.access.code", "string", "what was out of reach", ACCESS_CODES)
 SIGNAL: Final = _attribute("openai_safety.signal", "string", "what was dropped")
 VERSION: Final = _attribute("openai_safety.version", "string", "of this package")
 SDK_VERSION: Final = _attribute("openai_safety.openai_version", "string", "of the openai package")
@@ -339,6 +386,13 @@ BLOCKS: Final = _metric(
     "{block}",
     "blocked calls by rule",
     (API, BLOCK_TYPE, BLOCK_CLASS, BLOCK_SOURCE, TRAFFIC),
+)
+ACCESS_ERRORS: Final = _metric(
+    "openai_safety.access.errors",
+    "counter",
+    "{error}",
+    "calls to which the account, the key or the model was out of reach",
+    (API, REQUEST_MODEL, ACCESS_CODE, TRAFFIC),
 )
 CHECKS: Final = _metric(
     "openai_safety.moderation.checks",

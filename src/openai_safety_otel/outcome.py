@@ -176,6 +176,14 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("identifier_text", "identifier_blocked", _identifier_text, _request),
     # Perplexity's safety identifier page: 403 for a blocked identifier; the body is not documented.
     Rule("perplexity", "identifier_blocked", _identifier_refused, _request),
+    # The organization's own loss of access, met in the wild: 401 with the code, or a type and a null code.
+    Rule(
+        "account",
+        "account_deactivated",
+        lambda error, _: "account_deactivated" in (error.code, error.type),
+        _request,
+    ),
+    Rule("access", "access_terminated", lambda e, _: "access_terminated" in (e.code, e.type), _request),
     # Azure behind a proxy that keeps the text and loses the code.
     Rule(
         "azure_text",

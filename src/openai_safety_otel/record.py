@@ -8,6 +8,8 @@ from typing import Literal
 from openai_safety_otel.conventions import (
     BLOCK_CLASSES,
     SCOPE,
+    AccessCode,
+    BlockCertainty,
     BlockClass,
     BlockSource,
     BlockType,
@@ -131,21 +133,30 @@ class CallRecord:
     chunks: int = 0
     time_to_first_chunk: float | None = None
     time_to_first_output: float | None = None
+    terminal_seen: bool | None = None
+    input_transformations: tuple[str, ...] = ()
+    cyber_program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended; ``error_type`` is set for blocked and failed calls."""
+    """How a call ended; ``error_type`` is set for blocked and failed calls, ``certainty`` for blocked ones.
+
+    ``access`` is set where the account, the key or the model was out of reach.
+    """
 
     name: OutcomeName
     block_type: BlockType | None = None
     block_source: BlockSource | None = None
     block_code: str | None = None
     error_type: str | None = None
+    certainty: BlockCertainty | None = None
+    categories: tuple[str, ...] = ()
+    access: AccessCode | None = None
 
     @property
     def block_class(self) -> BlockClass | None:
-        """Who stopped the call: the provider's enforcement, a filter, or ourselves."""
+        """Who stopped the call, or whom: enforcement, a filter, ourselves; the whole organization."""
         return BLOCK_CLASSES[self.block_type] if self.block_type else None
 
 

@@ -16,6 +16,8 @@ def safety_attributes(record: CallRecord, outcome: Outcome) -> dict[str, Attribu
         (c.BLOCK_CLASS, outcome.block_class),
         (c.BLOCK_SOURCE, outcome.block_source),
         (c.BLOCK_CODE, outcome.block_code),
+        (c.BLOCK_CERTAINTY, outcome.certainty),
+        (c.BLOCK_CATEGORIES, outcome.categories or None),
         (c.ERROR_TYPE, outcome.error_type),
         (c.MODERATION_MODEL, record.moderation.model),
         (c.MODERATION_POLICY, record.moderation.policy),
@@ -23,6 +25,9 @@ def safety_attributes(record: CallRecord, outcome: Outcome) -> dict[str, Attribu
         (c.PROVIDER_REQUEST_ID, record.provider_request_id),
         (c.RETRIES, record.retries or None),
         (c.BACKGROUND, record.background or None),
+        (c.TERMINAL_SEEN, record.terminal_seen),
+        (c.INPUT_TRANSFORMATIONS, record.input_transformations or None),
+        (c.CYBER_PROGRAM, record.cyber_program),
     )
     attributes: dict[str, AttributeValue] = {name: value for name, value in pairs if value is not None}
     attributes.update(_moderation(record))

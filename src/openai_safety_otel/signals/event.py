@@ -47,6 +47,7 @@ def call_event(
     attributes: dict[str, AttributeValue] = dict(record.standard)
     attributes.update(score_attributes(record, only_flagged=False))
     attributes.update(safety_attributes(record, outcome) if safety is None else safety)
+    attributes[c.DURATION] = (record.ended_ns - record.started_ns) / 1e9
     trace_id, span_id, flags = trace_ids
     return SafetyEvent(
         name=c.CALL_EVENT,

@@ -39,6 +39,7 @@ class Metrics:
         self._clients: dict[tuple[object, ...], _ClientLabels] = {}
         self._calls = self.counter(c.CALLS)
         self._blocks = self.counter(c.BLOCKS)
+        self._access = self.counter(c.ACCESS_ERRORS)
         self._checks = self.counter(c.CHECKS)
         self._flags = self.counter(c.FLAGS)
         self._problems = self.counter(c.PROBLEMS)
@@ -97,6 +98,10 @@ class Metrics:
                 record.traffic,
             )
             self._blocks.add(1, labels, context)
+        if outcome.access:
+            self._access.add(
+                1, self._label(c.ACCESS_ERRORS, record.api, model, outcome.access, record.traffic), context
+            )
         if record.time_to_first_output is not None:
             self._first_output.record(
                 record.time_to_first_output, self._label(c.FIRST_OUTPUT, record.api, model), context

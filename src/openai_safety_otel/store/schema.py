@@ -13,7 +13,7 @@ from openai_safety_otel import conventions as c
 CONTENT: Final = frozenset({c.EVIDENCE_INPUT, c.EVIDENCE_OUTPUT, c.REPORT_TEXT})
 # Carried by metrics only, or written to the column ``event``.
 _ELSEWHERE = frozenset({
-    c.EVENT_NAME, c.TOKEN_TYPE, c.DIRECTION, c.CATEGORY, c.RESULT, c.REASON, c.SIGNAL, c.VERSION,
+    c.EVENT_NAME, c.TOKEN_TYPE, c.DIRECTION, c.CATEGORY, c.RESULT, c.REASON, c.ACCESS_CODE, c.SIGNAL, c.VERSION,
     c.SDK_VERSION, c.HOOK_STATE,
 })  # fmt: skip
 _SQL = {
