@@ -11,8 +11,8 @@ RATE = "$__rate_interval"
 RANGE = "$__range"
 
 _EXPECTED = (
-    none_of(c.IDENTIFIER_SOURCE, "system", "not_used"),
-    none_of(c.IDENTIFIER_DELIVERY, "not_accepted"),
+    none_of(c.IDENTIFIER_SOURCE, *c.UNCOVERED_SOURCES),
+    one_of(c.IDENTIFIER_DELIVERY, *c.COVERED_DELIVERIES),
 )
 SENT = (*_EXPECTED, equal(c.IDENTIFIER_DELIVERY, "sent"))
 NOT_SENT = (*_EXPECTED, none_of(c.IDENTIFIER_DELIVERY, "sent"))
@@ -64,6 +64,11 @@ def coverage(at: Scope, window: str, by: str = "") -> str:
         return f"{_whole(sent, window)} / {_whole(expected, window)}"
     none = f"0 * {total(expected, window, by)}"
     return f"({total(sent, window, by)} or {none}) / {total(expected, window, by)}"
+
+
+def library_calls(at: Scope, window: str) -> str:
+    """Calls that carry a library's constant in place of their user's identifier."""
+    return _whole(at.select(c.CALLS, equal(c.IDENTIFIER_SOURCE, "library")), window)
 
 
 def expected_calls(at: Scope, window: str) -> str:

@@ -150,7 +150,7 @@ def _coverage() -> frame.Row:
                 p.listing(
                     "Calls without identifier",
                     "By where the identifier came from and why it was not sent. Absent: nobody said who the "
-                    "user is; withheld: no key, or injection off.",
+                    "user is; withheld: no key, or injection off. Calls that were never sent do not count.",
                     metric(m.not_sent_by_cause(HERE, m.RANGE), as_table=True),
                     why,
                 ),

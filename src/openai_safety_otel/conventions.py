@@ -38,8 +38,10 @@ BlockType = Literal[
 BlockClass = Literal["enforcement", "filter", "local", "organization"]
 BlockSource = Literal["request", "input", "output"]
 BlockCertainty = Literal["code", "type", "shape", "param", "text"]
-IdentifierSource = Literal["end_user", "session", "caller", "legacy_user", "system", "not_used", "absent"]
-IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "none"]
+IdentifierSource = Literal[
+    "end_user", "session", "caller", "library", "legacy_user", "system", "not_used", "absent"
+]
+IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "not_sent", "none"]
 Direction = Literal["input", "output"]
 Traffic = Literal["production", "redteam", "drill"]
 CheckResult = Literal["passed", "flagged", "error"]
@@ -50,6 +52,11 @@ WebhookResult = Literal[
 ]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
 ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
+
+# Coverage is the share of `sent` in these deliveries, without calls of these sources: no person caused them,
+# identifiers are switched off, or a library's constant stands for every user.
+COVERED_DELIVERIES: Final[tuple[IdentifierDelivery, ...]] = ("sent", "withheld", "none")
+UNCOVERED_SOURCES: Final[tuple[IdentifierSource, ...]] = ("system", "not_used", "library")
 
 BLOCK_TYPES: Final[tuple[BlockType, ...]] = get_args(BlockType)
 BLOCK_CLASSES: Final[dict[BlockType, BlockClass]] = {

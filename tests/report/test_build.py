@@ -125,6 +125,22 @@ def test_order_totals_and_organisation(report: Report) -> None:
     assert [one.id for one in report.notices] == ["C-17"]
 
 
+def test_coverage_leaves_out_what_never_left_and_a_librarys_constant(tmp_path: Path) -> None:
+    """A call that was refused before it left needs no identifier; a library's constant names nobody."""
+    write(
+        tmp_path,
+        [
+            call(ANN, NOON - 9),
+            call(None, NOON - 8, IDENTIFIER_DELIVERY="withheld"),
+            blocked(ANN, NOON - 7, "suspended_locally", IDENTIFIER_DELIVERY="not_sent"),
+            *(call("openai-guardrails-python", NOON - n, IDENTIFIER_SOURCE="library") for n in (1, 2, 3)),
+        ],
+    )
+    with open_files([tmp_path], keep_copies=False) as opened:
+        totals = build_report(opened, WEEK).totals
+    assert (0.5, 3) == (totals.coverage, totals.of_library)
+
+
 def test_days_and_categories(report: Report) -> None:
     """Signals by day and kind, flags and highest scores by day and category, signals of one identifier."""
     assert report.timeline == [

@@ -49,6 +49,8 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         ("stopped locally", classes["local"], False),
         ("carry an identifier", coverage, totals.coverage is not None and totals.coverage < 0.999),  # noqa: PLR2004
     )
+    if totals.of_library:
+        numbers += (("cannot be told apart (a library's constant)", totals.of_library, True),)
     return [
         {"name": name, "value": f"{value:,}" if isinstance(value, int) else value, "alarm": alarm}
         for name, value, alarm in numbers

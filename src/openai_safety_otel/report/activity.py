@@ -167,7 +167,10 @@ class Group:
 
 @dataclass(slots=True)
 class Totals:
-    """The whole window in a few numbers; ``coverage`` is None where no call counts for it."""
+    """The whole window in a few numbers; ``coverage`` is None where no call counts for it.
+
+    ``of_library`` counts calls under a library's constant, whose users cannot be told apart.
+    """
 
     calls: int = 0
     identifiers: int = 0
@@ -176,6 +179,7 @@ class Totals:
     outcomes: dict[str, int] = field(default_factory=dict)
     blocked: dict[str, int] = field(default_factory=dict)
     coverage: float | None = None
+    of_library: int = 0
     delivery: dict[str, int] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
 

@@ -210,6 +210,7 @@ def _totals(building: _Building) -> Totals:
     totals = Totals(row["calls"], row["identifiers"], row["without_identifier"], row["flagged"])
     if row["coverable"]:
         totals.coverage = row["sent"] / row["coverable"]
+    totals.of_library = row["of_library"]
     for each in building.ask(queries.DELIVERY):
         for counts, key in ((totals.delivery, each["delivery"]), (totals.sources, each["source"])):
             if key:

@@ -134,9 +134,10 @@ TOTALS: Final = f"""
 SELECT count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
   count(*) FILTER (identifier = '') AS without_identifier, count(*) FILTER (flagged) AS flagged,
   count(*) FILTER (counts AND openai_safety_identifier_delivery = 'sent') AS sent,
-  count(*) FILTER (counts AND openai_safety_identifier_delivery IN ('sent', 'withheld', 'none')) AS coverable
+  count(*) FILTER (counts AND openai_safety_identifier_delivery IN {c.COVERED_DELIVERIES}) AS coverable,
+  count(*) FILTER (openai_safety_identifier_source = 'library') AS of_library
 FROM (SELECT *, NOT list_contains($looks, coalesce(openai_safety_endpoint, ''))
-    AND coalesce(openai_safety_identifier_source, '') NOT IN ('system', 'not_used') AS counts
+    AND coalesce(openai_safety_identifier_source, '') NOT IN {c.UNCOVERED_SOURCES} AS counts
   FROM every_call WHERE {_IN_WINDOW})
 """  # noqa: S608
 

@@ -46,6 +46,8 @@ def _headline(report: Report) -> Text:
         f"{totals.outcomes.get('refused', 0):,} refused, {sum(totals.blocked.values()):,} blocked, "
         f"identifier coverage {coverage}"
     )
+    if totals.of_library:
+        line.append(f", {totals.of_library:,} under a library's constant (users cannot be told apart)")
     return line
 
 
