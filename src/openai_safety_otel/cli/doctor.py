@@ -9,6 +9,9 @@ from dataclasses import asdict
 import click
 
 from openai_safety_otel.doctor import examine
+from openai_safety_otel.doctor.kept import accept_key as accept
+from openai_safety_otel.journal.failure import JournalError
+from openai_safety_otel.keys import KeyProblemError
 from openai_safety_otel.settings import Settings
 
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
@@ -21,12 +24,22 @@ _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warn": ("!", "yellow"
     "  openai-safety doctor --json | jq '.[] | select(.state == \"fail\")'\n"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
-def doctor(as_json: bool) -> None:
-    """Examine versions, hooks, settings, key, exporters and limits, and show what a call would send.
+@click.option(
+    "--accept-key", is_flag=True, help="The key in force is meant, although it is not the last one seen."
+)
+def doctor(as_json: bool, accept_key: bool) -> None:
+    """Try versions, hooks, settings, key, what the settings name, and exporters; show what a call would send.
 
-    Keys are never shown. Exits with 1 when something would silently not work.
+    The resolver is called, the suspension list read, each folder written to. The store remembers the key's id,
+    so that a changed key is told. Keys are never shown. Exits with 1 when something would silently not work.
     """
-    findings = examine(Settings.resolve())
+    settings = Settings.resolve()
+    if accept_key:
+        try:
+            accept(settings)
+        except (JournalError, KeyProblemError) as error:
+            raise click.ClickException(str(error)) from None
+    findings = examine(settings)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:

@@ -9,17 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from openai_safety_otel.doctor.finding import Finding
-from openai_safety_otel.doctor.reach import exporters, limits
+from openai_safety_otel.doctor.kept import kept
+from openai_safety_otel.doctor.reach import exporters, limits, loading
+from openai_safety_otel.doctor.resources import resources
 from openai_safety_otel.doctor.sample import hooks_and_sample
 from openai_safety_otel.doctor.wrappers import shared_names, wrappers
-from openai_safety_otel.journal import open_journal
-from openai_safety_otel.journal.failure import JournalError
 from openai_safety_otel.keys import KeyProblemError, loose_permissions, require_hasher
 from openai_safety_otel.settings import PREFIX, Settings, environment
 
 _PACKAGES = ("openai-safety-otel", "openai", "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-distro")
 _SDK = "opentelemetry-sdk"
-_DRILL = "last_drill"
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:
@@ -40,13 +39,17 @@ def _version(name: str) -> str:
 def _settings(settings: Settings) -> Iterator[Finding]:
     for item in fields(Settings):
         value = getattr(settings, item.name)
-        if environment(PREFIX + item.name.upper()):
-            if value == item.default:
-                text = f"{PREFIX}{item.name.upper()} is set to the default, or was not understood"
-                yield Finding("settings", "note", text)
+        variable = PREFIX + item.name.upper()
+        if given := (environment(variable) or "").strip():
+            try:
+                item.metadata["parse"](given)
+            except (TypeError, ValueError) as error:
+                yield Finding(
+                    "settings", "fail", f"{variable} was not understood, its default holds: {error}"
+                )
                 continue
             shown = "(set)" if item.metadata["secret"] else str(value)
-            yield Finding("settings", "ok", f"{item.name} = {shown}, from {PREFIX}{item.name.upper()}")
+            yield Finding("settings", "ok", f"{item.name} = {shown}, from {variable}")
 
 
 def _key(settings: Settings) -> Iterator[Finding]:
@@ -76,31 +79,13 @@ def _injection(settings: Settings) -> Iterator[Finding]:
         yield Finding("inject", "note", "no user resolver: the app itself must say `end_user(…)`")
 
 
-def _drill(settings: Settings) -> Iterator[Finding]:
-    if "://" not in settings.store and not Path(settings.store).exists():
-        yield Finding("drill", "note", f"no notice store at {settings.store} yet", "openai-safety webhooks")
-        return
-    try:
-        journal = open_journal(settings.store)
-    except JournalError as error:
-        yield Finding("drill", "warn", f"the notice store cannot be read: {error}")
-        return
-    try:
-        last = journal.fact(_DRILL)
-    finally:
-        journal.close()
-    if last:
-        yield Finding("drill", "ok", f"last drill {last}")
-    else:
-        yield Finding("drill", "note", "no drill yet", "openai-safety webhooks --drill warning")
-
-
 def _wrapping(settings: Settings) -> Iterator[Finding]:
     yield from shared_names()
     yield from wrappers()
 
 
-def _limits(settings: Settings) -> Iterator[Finding]:
+def _environment(settings: Settings) -> Iterator[Finding]:
+    yield from loading()
     yield from limits()
 
 
@@ -109,14 +94,23 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _settings,
     _key,
     _injection,
+    resources,
     hooks_and_sample,
     _wrapping,
     exporters,
-    _limits,
-    _drill,
+    _environment,
+    kept,
 )
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """All findings."""
-    return [finding for examination in EXAMINATIONS for finding in examination(settings)]
+    """All findings; an examination that itself breaks is one of them."""
+    return [finding for examination in EXAMINATIONS for finding in _guarded(examination, settings)]
+
+
+def _guarded(examination: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from examination(settings)
+    except Exception as error:  # noqa: BLE001 - one broken thing must not hide the others
+        name = examination.__name__.strip("_")
+        yield Finding(name, "fail", f"this examination ended with {type(error).__name__}")

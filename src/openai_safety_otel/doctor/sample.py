@@ -10,7 +10,8 @@ from typing import Any
 
 from openai_safety_otel.deliver import HEADER
 from openai_safety_otel.doctor.finding import Finding
-from openai_safety_otel.identifier import end_user
+from openai_safety_otel.doctor.resources import resolved
+from openai_safety_otel.identifier import EndUser, end_user
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 from openai_safety_otel.settings import Settings
 
@@ -75,13 +76,19 @@ def _sample(openai: Any, settings: Settings) -> Iterator[Finding]:
         return http.Response(200, json=_ANSWER)
 
     http = _http_library()
-    with (
-        openai.OpenAI(
-            api_key="sk-doctor", http_client=http.Client(transport=http.MockTransport(answer)), max_retries=0
-        ) as client,
-        end_user("doctor-sample-user"),
-    ):
-        client.responses.create(model="gpt-5", input="sample")
+    # The app's own resolver speaks first, inside the hook; where it names nobody here, somebody else is asked for.
+    person = None if resolved(settings) else EndUser(id="doctor-sample-user")
+    with openai.OpenAI(
+        api_key="sk-doctor", http_client=http.Client(transport=http.MockTransport(answer)), max_retries=0
+    ) as client:
+        try:
+            with end_user(person):
+                client.responses.create(model="gpt-5", input="sample")
+        except openai.PermissionDeniedError as error:  # only we refuse here: the answer is always 200
+            yield Finding(
+                "sample", "fail", f"the call would be refused here: {error}", "see suspensions above"
+            )
+            return
     (request,) = sent
     body = json.loads(request.read())
     value = body.get("safety_identifier") or request.headers.get(HEADER)

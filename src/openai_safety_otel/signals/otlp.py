@@ -13,14 +13,20 @@ from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.settings import environment
 from openai_safety_otel.signals.event import log_record
 
+SDK_DISABLED = "OTEL_SDK_DISABLED"
 _GROUP = "opentelemetry_logs_exporter"
 _BY_PROTOCOL = {"grpc": ("otlp_proto_grpc",), "http/protobuf": ("otlp_proto_http",)}
 _EITHER = ("otlp_proto_grpc", "otlp_proto_http")  # the SDK's own order where no protocol is named
 
 
+def sdk_disabled() -> bool:
+    """Whether the standard variable switches the whole SDK off, as the SDK reads it."""
+    return (environment(SDK_DISABLED) or "").strip().lower() == "true"
+
+
 def exporter_class() -> Callable[[], Any] | None:
     """The exporter that the standard variables name; None without one, or with the SDK switched off."""
-    if (environment("OTEL_SDK_DISABLED") or "").strip().lower() == "true":
+    if sdk_disabled():
         return None
     named = tuple(name for name in _EITHER if name in (environment("OTEL_LOGS_EXPORTER") or ""))
     protocol = environment("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or environment("OTEL_EXPORTER_OTLP_PROTOCOL")
