@@ -12,7 +12,7 @@ PACKAGE = "openai_safety_otel"
 
 # Lower rooms never import higher ones. A package counts as one room.
 LEVELS = (
-    {"conventions", "harmless", "orphans", "masking"},
+    {"conventions", "harmless", "orphans", "masking", "replacing", "addresses"},
     {"record", "settings"},
     {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "outcome"},

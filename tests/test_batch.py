@@ -19,6 +19,7 @@ from openai_safety_otel.record import SafetyEvent
 from openai_safety_otel.signals.background import Background
 from openai_safety_otel.signals.files import EventFile
 from openai_safety_otel.suspensions import Entry, open_source
+from support.lists import new_list
 from support.telemetry import KEY
 
 HASHER = Hasher(KEY)
@@ -32,6 +33,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     places = {"HMAC_KEY_FILE": "key", "SUSPENSIONS": "list.json", "STORE": "store.db", "FILE_DIR": "events"}
     for name, value in places.items():
         monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(tmp_path / value))
+    new_list(str(tmp_path / "list.json"))
 
     def invoke(*words: str | Path) -> Result:
         return CliRunner().invoke(app, ["batch", *map(str, words)], catch_exceptions=False)

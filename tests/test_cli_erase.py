@@ -14,8 +14,9 @@ from openai_safety_otel.cli.group import app
 from openai_safety_otel.identifier import Hasher
 from openai_safety_otel.journal import Decision, Notice, open_journal
 from openai_safety_otel.store.files import COPIES, open_files
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions import Entry
 from support.events import ANN, BOB, DAY, EVE, batch, call, decision, event, lines, write
+from support.lists import new_list
 
 NOW = float(int(time.time()))
 KEY = "k" * 40
@@ -133,7 +134,7 @@ def test_a_user_is_erased_under_every_key_with_his_own_sessions(
 def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list keeps him out without the operator's words; the journal keeps the decision, not the reason."""
     monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
-    source = open_source(str(here / "list.json"))
+    source = new_list(str(here / "list.json"))
     source.write({ANN: Entry("revoke", None, "ann", "he wrote to me", NOW - 50)})
     journal = open_journal("openai-safety.db")
     journal.append_decision(Decision(identifier=ANN, action="revoke", by="ann", why="he wrote to me"))

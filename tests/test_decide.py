@@ -23,6 +23,7 @@ from openai_safety_otel.record import Identity, SafetyEvent
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.suspensions import Entry, Unreadable, open_source
+from support.lists import new_list
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 WHO = "a" * 64
@@ -40,6 +41,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name, value in (("SUSPENSIONS", "list.json"), ("STORE", "store.db"), ("FILE_DIR", "events")):
         monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(place / value))
     monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    new_list(str(place / "list.json"))
 
     def invoke(*words: str, without: str = "") -> Result:
         if without:
@@ -47,6 +49,10 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return CliRunner().invoke(app, list(words), catch_exceptions=False)
 
     return invoke
+
+
+def entries(place: Path) -> dict[str, Entry]:
+    return open_source(str(place / "list.json")).entries()
 
 
 def journal(place: Path) -> list[Decision]:
@@ -95,7 +101,7 @@ def test_a_decision_is_recorded_listed_and_told(place: Path, run: Run, action: s
         **({c.DECISION_UNTIL: str(int(end))} if end else {}),
     }
     assert expected == event
-    assert (1, 0, 0) == (printed["version"], printed["processes_holding"], printed["processes_running"])
+    assert (2, 0, 0) == (printed["version"], printed["processes_holding"], printed["processes_running"])
 
 
 def test_the_command_says_how_many_processes_hold_the_list(place: Path, run: Run) -> None:
@@ -158,7 +164,7 @@ def test_clear_says_what_it_cannot_undo(place: Path, run: Run, known_by: Callabl
 def test_a_raw_user_is_no_identifier(place: Path, run: Run) -> None:
     """An e-mail address is refused before anything is written, and the message does not repeat it."""
     result = run("suspend", *signed("ann@example.com"))
-    assert (1, False, False) == (result.exit_code, "ann@" in result.output, (place / "list.json").exists())
+    assert (1, False, {}) == (result.exit_code, "ann@" in result.output, entries(place))
 
 
 @pytest.mark.parametrize("words", [("suspend", WHO), ("decide", WHO, "--action", "watch")])
@@ -170,7 +176,7 @@ def test_nobody_decides_without_a_name_and_a_reason(place: Path, run: Run, words
         run(*words, "--why", "x").exit_code,
         run(*words, "--by", " ", "--why", "x").exit_code,
     ]
-    assert ([2, 2, 2, 1], False) == (codes, (place / "list.json").exists())
+    assert ([2, 2, 2, 1], {}) == (codes, entries(place))
 
 
 def test_without_a_list_only_clear_can_be_decided(place: Path, run: Run) -> None:
@@ -183,11 +189,13 @@ def test_without_a_list_only_clear_can_be_decided(place: Path, run: Run) -> None
 
 def test_a_decision_is_recorded_before_the_list_is_touched(place: Path) -> None:
     """Where the list cannot be written, the audit trail already has the decision, and nothing is told."""
+    source = new_list(str(place / "list.json"))
+    (place / "list.json.lock").unlink()
     (place / "list.json.lock").mkdir()
     store, told = open_journal(str(place / "store.db")), list[SafetyEvent]()
     decision = new_decision(WHO, "suspend", by="ann", why="x")
     with pytest.raises(Unreadable):
-        apply(decision, store, open_source(str(place / "list.json")), told.append)
+        apply(decision, store, source, told.append)
     assert ([decision], []) == (store.decisions(), told)
 
 
@@ -195,6 +203,7 @@ def test_a_busy_list_is_tried_again(place: Path) -> None:
     """Another writer that holds the list for a while only delays the decision."""
     from openai_safety_otel.suspensions.lock import file_lock
 
+    source = new_list(str(place / "list.json"))
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -206,11 +215,10 @@ def test_a_busy_list_is_tried_again(place: Path) -> None:
     holder.start()
     entered.wait(10)
     threading.Timer(1.5, leave.set).start()
-    source = open_source(str(place / "list.json"))
     store = open_journal(str(place / "store.db"))
     applied = apply(new_decision(WHO, "revoke", by="ann", why="x"), store, source, lambda _: None)
     holder.join()
-    assert (1, {WHO}) == (applied.version, set(source.entries()))
+    assert (2, {WHO}) == (applied.version, set(source.entries()))
 
 
 @pytest.mark.parametrize(
@@ -288,11 +296,50 @@ def test_a_lost_list_is_restored_from_the_trail(place: Path, run: Run) -> None:
     run("suspend", *signed(WHO))
     run("suspend", *signed("b" * 64))
     run("decide", *signed("b" * 64, "--action", "clear"))
-    before = open_source(str(place / "list.json")).entries()
+    before = entries(place)
     (place / "list.json").unlink()
-    result = run("decisions", "--restore", "--in-force")
-    assert (0, before) == (result.exit_code, open_source(str(place / "list.json")).entries())
-    assert "1 put back on the list, 0 were there" in result.stderr
+    refused = run("decisions", "--restore", "--in-force")
+    made = run("suspensions", "init", "--from-decisions")
+    rebuilt = entries(place)
+    open_source(str(place / "list.json")).write({WHO: None})
+    restored = run("decisions", "--restore", "--in-force")
+    assert (1, 0, before, 0, before) == (
+        refused.exit_code,
+        made.exit_code,
+        rebuilt,
+        restored.exit_code,
+        entries(place),
+    )
+    assert "openai-safety suspensions init" in refused.stderr
+    assert f"{place / 'list.json'} created, with 1 entries" in made.stdout
+    assert "1 put back on the list, 0 were there" in restored.stderr
+
+
+def test_init_creates_once_and_says_who_is_missing(place: Path, run: Run) -> None:
+    """An empty list where decisions are in force: said with how many; a second time nothing is done."""
+    run("suspend", *signed(WHO))
+    (place / "list.json").unlink()
+    first, second = run("suspensions", "init"), run("suspensions", "init")
+    assert (0, {}, 0) == (first.exit_code, entries(place), second.exit_code)
+    assert "1 decisions in force are NOT on this list" in first.stderr
+    assert "is there already, with 0 entries" in second.stdout
+
+
+def test_init_from_decisions_needs_decisions(place: Path, run: Run) -> None:
+    """A mistyped store is no store without decisions: nothing is created, neither list nor store."""
+    (place / "list.json").unlink()
+    result = run("suspensions", "init", "--from-decisions")
+    assert (1, []) == (result.exit_code, [one.name for one in place.iterdir() if "lock" not in one.name])
+    assert "set OPENAI_SAFETY_STORE" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("suspend", WHO), ("decide", WHO, "--action", "clear")])
+def test_a_missing_list_is_not_written(place: Path, run: Run, words: tuple[str, ...]) -> None:
+    """No command makes a list by writing to it: it says what does, and the person is not called suspended."""
+    (place / "list.json").unlink()
+    result = run(*signed(*words))
+    assert (1, "", False) == (result.exit_code, result.stdout, (place / "list.json").exists())
+    assert "create it with: openai-safety suspensions init" in result.stderr
 
 
 # --- the queue ---------------------------------------------------------------------------------------------

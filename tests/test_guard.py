@@ -25,6 +25,7 @@ from openai_safety_otel.suspensions import Entry, open_source
 from openai_safety_otel.suspensions.automatic import AutoRule
 from openai_safety_otel.suspensions.entry import Row
 from openai_safety_otel.suspensions.refresher import Refresher
+from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 
@@ -81,8 +82,8 @@ def test_every_form_of_a_person_is_found(place: str, start: Start) -> None:
     stranger = identify(EndUser("u2", session="s2"), new)
     found = {}
     for name, form in forms.items():
-        source = open_source(place)
-        source.write({**dict.fromkeys(forms.values()), form: SUSPENDED})
+        Path(place).unlink(missing_ok=True)
+        new_list(place, {form: SUSPENDED})
         guard, _, _ = start()
         found[name] = (guard.check(person), guard.check(stranger), guard.check(NOBODY))
     assert dict.fromkeys(forms, (SUSPENDED, None, None)) == found
@@ -92,8 +93,7 @@ def test_the_strongest_active_entry_counts(place: str, start: Start) -> None:
     """Of several entries the strongest that has not expired is returned."""
     now = time.time()
     watch, stale = Entry("watch", now + 1000), Entry("revoke", now - 1)
-    source = open_source(place)
-    source.write({"a": watch, "b": Entry("filter"), "c": stale})
+    new_list(place, {"a": watch, "b": Entry("filter"), "c": stale})
     guard, _, _ = start()
     people = {
         "watch and stale revoke": Identity(value="a", matches=("c",)),
@@ -121,11 +121,34 @@ def test_a_list_never_read(
     assert ("suspensions", "unreachable") in drops
 
 
+@pytest.mark.parametrize(("on_error", "answer"), [("open", None), ("closed", UNAVAILABLE)])
+def test_a_missing_list_is_never_an_empty_one(start: Start, on_error: str, answer: Entry | None) -> None:
+    """Open passes, counted; closed refuses whoever has an identifier, and the refusal names `init`."""
+    guard, drops, _ = start(suspensions_on_error=on_error)
+    found = (guard.check(Identity(value="a")), guard.check(NOBODY))
+    state = {labels["openai_safety.suspensions.found"] for value, labels in guard.states() if value}
+    assert ((answer, None), True, {"missing"}) == (found, ("suspensions", "missing") in drops, state)
+    assert "openai-safety suspensions init" in str(refusal(UNAVAILABLE))
+
+
+def test_a_list_lost_while_running_frees_nobody(place: str, start: Start) -> None:
+    """The last rows stay in force; an automatic entry waits, and reaches the list that is made anew."""
+    new_list(place, {"a": SUSPENDED})
+    guard, drops, _ = start(auto_suspend="provider")
+    Path(place).unlink()
+    until(lambda: ("suspensions", "missing") in drops)
+    guard.seen(Identity(value="b"), REFUSED_THERE)
+    lost = (guard.check(Identity(value="a")), Path(place).exists())
+    new_list(place, {"a": SUSPENDED})
+    until(lambda: guard.check(Identity(value="b")))
+    assert ((SUSPENDED, False), {"a", "b"}) == (lost, set(open_source(place).entries()))
+
+
 def test_a_list_read_long_ago_counts_as_unreadable(
     place: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Closed refuses once the last reading is too old, and a suspension known from then still counts."""
-    open_source(place).write({"a": SUSPENDED})
+    new_list(place, {"a": SUSPENDED})
     guard, _, _ = start(suspensions_on_error="closed")
     before = guard.check(Identity(value="b"))
     Path(place).write_text("{")
@@ -170,6 +193,7 @@ def _settled(guard: Guard) -> None:
 
 def test_the_providers_block_suspends_without_end(place: str, start: Start) -> None:
     """`provider`: identifier_blocked puts the end user on the list, once, and says so in one event."""
+    new_list(place)
     guard, drops, events = start(auto_suspend="provider")
     person = Identity(value="a")
     for outcome in (USAGE, REFUSED_THERE, REFUSED_THERE):
@@ -188,8 +212,9 @@ def test_the_providers_block_suspends_without_end(place: str, start: Start) -> N
     assert entry == open_source(place).entries()["a"]
 
 
-def test_too_many_enforcement_blocks_suspend(start: Start) -> None:
+def test_too_many_enforcement_blocks_suspend(place: str, start: Start) -> None:
     """`3/60`: the third enforcement block suspends; filters, refusals, failures and our own do not count."""
+    new_list(place)
     guard, _, _ = start(auto_suspend="3/60")
     person = Identity(value="a")
     others = [
@@ -207,8 +232,9 @@ def test_too_many_enforcement_blocks_suspend(start: Start) -> None:
     assert [*[None] * 10, "3 enforcement blocks in 60 s"] == seen
 
 
-def test_drills_and_red_teams_suspend_nobody(start: Start) -> None:
+def test_drills_and_red_teams_suspend_nobody(place: str, start: Start) -> None:
     """Blocks that were provoked on purpose make no entry."""
+    new_list(place)
     guard, _, events = start(auto_suspend="provider,1/60", traffic="redteam")
     guard.seen(Identity(value="a"), REFUSED_THERE)
     _settled(guard)
@@ -231,8 +257,11 @@ def test_the_automatic_rule_is_read(text: str, rule: AutoRule | None) -> None:
     assert rule == AutoRule.parse(text)
 
 
-def test_too_many_waiting_blocks_are_counted(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_waiting_blocks_are_counted(
+    place: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the background thread cannot keep up with is dropped and counted, never waited for."""
+    new_list(place)
     guard, drops, _ = start(auto_suspend="provider")
     monkeypatch.setattr("openai_safety_otel.suspensions.refresher.MAX_TASKS", 0)
     guard.seen(Identity(value="a"), REFUSED_THERE)
@@ -248,6 +277,7 @@ from openai_safety_otel.record import Identity
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.suspensions import Entry, open_source
 place = sys.argv[1]
+open_source(place).create({})
 guard = Guard.from_settings(Settings(suspensions=place))
 reading, writing = os.pipe()
 if os.fork() == 0:
@@ -366,7 +396,7 @@ async def test_a_suspended_user_reaches_no_network(
     place: str, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """Sync and async, the suspended one is refused before a request is made; the others are served."""
-    open_source(place).write({Hasher(KEY).end_user("bad"): SUSPENDED})
+    new_list(place, {Hasher(KEY).end_user("bad"): SUSPENDED})
     instrument(suspensions=place)
     asked: list[str] = []
 

@@ -14,6 +14,7 @@ import pytest
 from openai_safety_otel import EndUserSuspended, end_user
 from openai_safety_otel.identifier import Hasher
 from openai_safety_otel.suspensions import Entry, open_source
+from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 
@@ -88,6 +89,7 @@ def test_a_user_suspended_while_his_stream_runs(
     place: str, client: openai.OpenAI, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """The stream is read to its end; the next call is refused."""
+    new_list(place)
     instrument(suspensions=place)
     pieces: list[str] = []
     with end_user("u1"):
@@ -95,7 +97,7 @@ def test_a_user_suspended_while_his_stream_runs(
         for event in stream:
             if not pieces:
                 open_source(place).write({WHO: Entry("suspend")})
-                until(lambda: open_source(place).holders(1).holding)
+                until(lambda: open_source(place).holders(2).holding)
             pieces.append(event.type)
         with pytest.raises(EndUserSuspended):
             client.responses.create(model="gpt-x", input="again")
@@ -110,7 +112,7 @@ def test_a_filtered_users_calls_must_pass(
     place: str, client: openai.OpenAI, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """His last turn is asked about first; what does not pass never leaves, and the question is no call of his."""
-    open_source(place).write({WHO: Entry("filter")})
+    new_list(place, {WHO: Entry("filter")})
     instrument(suspensions=place)
     with end_user("u1"):
         client.responses.create(model="gpt-x", input="a good thing")
@@ -128,7 +130,7 @@ async def test_the_filter_works_for_async_clients(
     place: str, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """The same through an async client."""
-    open_source(place).write({WHO: Entry("filter")})
+    new_list(place, {WHO: Entry("filter")})
     instrument(suspensions=place)
     transport = httpx2.AsyncClient(transport=httpx2.MockTransport(provider))
     async with openai.AsyncOpenAI(
@@ -147,7 +149,7 @@ def test_a_watched_user_leaves_evidence_and_others_none(
     place: str, client: openai.OpenAI, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """With evidence off, only the watched user's turn is kept, masked."""
-    open_source(place).write({WHO: Entry("watch")})
+    new_list(place, {WHO: Entry("watch")})
     instrument(suspensions=place)
     for user in ("u1", "u2"):
         with end_user(user):
@@ -165,7 +167,7 @@ def test_no_text_leaves_without_evidence(
     place: str, client: openai.OpenAI, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """With evidence off and nobody watched, a canary in the prompt is nowhere, refused calls included."""
-    open_source(place).write({WHO: Entry("suspend")})
+    new_list(place, {WHO: Entry("suspend")})
     instrument(suspensions=place)
     for user in ("u1", "u2"):
         with end_user(user):

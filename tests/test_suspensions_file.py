@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import stat
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from openai_safety_otel.suspensions.document import MalformedError, dump, parse
 from openai_safety_otel.suspensions.entry import Row
 from openai_safety_otel.suspensions.file_source import FileSource
 from openai_safety_otel.suspensions.refresher import Refresher
+from support.lists import new_list
 from support.waiting import until
 
 ENTRY = Entry("suspend", None, "ann", "case C-1", 5.0)
@@ -53,14 +55,77 @@ def write(path: Path, entries: dict[str, Any], **other: Any) -> None:
     beside.replace(path)
 
 
-def test_a_missing_file_is_an_empty_list(tmp_path: Path, follow: Follow) -> None:
-    """No file: read, empty, nothing counted."""
-    follower, drops = follow(tmp_path / "none.json")
-    assert (True, {}, []) == (follower.is_read(), follower.rows, drops)
+def test_a_missing_file_is_an_unreadable_list(
+    tmp_path: Path, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No file, not even its folder: never read, counted, one line that names `init`, and nothing made."""
+    path = tmp_path / "mistyped" / "list.json"
+    follower, drops = follow(path)
+
+    def task(source: Source) -> None:
+        source.write({"a": ENTRY})
+
+    follower.ask(task)
+    until(lambda: len(drops) >= 3)
+    assert (False, {}, "missing", {("suspensions", "missing")}, []) == (
+        follower.is_read(),
+        follower.rows,
+        follower.state(),
+        set(drops),
+        list(tmp_path.iterdir()),
+    )
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert f"{path} is missing; create it with: openai-safety suspensions init" in line
+
+
+def _every_use(source: Source) -> dict[str, str]:
+    uses: dict[str, Callable[[], object]] = {
+        "poll": source.poll,
+        "write": lambda: source.write({"a": ENTRY}),
+        "look_up": lambda: source.look_up(["a"]),
+        "entries": source.entries,
+        "count_block": lambda: source.count_block("a", now=1.0, window=9.0),
+    }
+    found = {}
+    for name, use in uses.items():
+        with pytest.raises(Unreadable) as caught:
+            use()
+        found[name] = caught.value.reason
+    return found
+
+
+def test_a_missing_list_is_neither_read_nor_written(tmp_path: Path) -> None:
+    """Whatever is asked of it, it is missing; one new row in a new list would free everybody else."""
+    places = (tmp_path / "list.json", tmp_path / "mistyped" / "list.json")
+    found = [_every_use(open_source(str(path))) for path in places]
+    missing = dict.fromkeys(("poll", "write", "look_up", "entries", "count_block"), "missing")
+    assert ([missing, missing], []) == (found, list(tmp_path.iterdir()))
+
+
+def test_only_create_makes_a_list_and_only_once(tmp_path: Path) -> None:
+    """The first creates file and folder, readable by the group; the second leaves what is there."""
+    path = tmp_path / "new" / "list.json"
+    source = open_source(str(path))
+    versions = (source.create({"a": ENTRY}), source.create({}))
+    assert ((1, None), {"a": ENTRY}, 0o640, 0o750) == (
+        versions,
+        source.entries(),
+        stat.S_IMODE(path.stat().st_mode),
+        stat.S_IMODE(path.parent.stat().st_mode),
+    )
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    """What the operator set on the list stays through a decision."""
+    path = tmp_path / "list.json"
+    source = new_list(str(path))
+    path.chmod(0o664)
+    source.write({"a": ENTRY})
+    assert 0o664 == stat.S_IMODE(path.stat().st_mode)
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path, follow: Follow) -> None:
-    """Entries appear, change and vanish as the file is replaced, and a removed file lifts all."""
+    """Entries appear, change and vanish as the file is replaced; a removed file lifts nothing, a new list rules."""
     path = tmp_path / "list.json"
     write(path, {"a": ENTRY.fields()})
     follower, drops = follow(path)
@@ -74,14 +139,17 @@ def test_a_changed_file_is_read_again(tmp_path: Path, follow: Follow) -> None:
         until(lambda before=seen[-1]: follower.rows != before)  # type: ignore[misc]
         seen.append(dict(follower.rows))
     path.unlink()
+    until(lambda: drops)
+    lost = dict(follower.rows)
+    new_list(str(path))
     until(lambda: not follower.rows)
     assert [
         {"a": ENTRY.row()},
         {"a": ("revoke", None, "", "", 0.0), "b": ("watch", 9, "", "", 0.0)},
         {"b": ("filter", None, "", "", 0.0)},
-        {},
-        [],
-    ] == [*seen, follower.rows, drops]
+        {"b": ("filter", None, "", "", 0.0)},
+        {("suspensions", "missing")},
+    ] == [*seen, lost, set(drops)]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +159,12 @@ def test_a_changed_file_is_read_again(tmp_path: Path, follow: Follow) -> None:
         "{",
         '{"entries": {"a": {"action": "suspend"}}',
         '{"entries": []}',
+        "{}",
         "[]",
         "\x00" * 100,
         "[" * 100_000,
     ],
-    ids=["empty", "cut", "half", "list", "array", "zeros", "deep"],
+    ids=["empty", "cut", "half", "list", "none", "array", "zeros", "deep"],
 )
 def test_a_malformed_file_keeps_the_last_good_one(
     tmp_path: Path, follow: Follow, caplog: pytest.LogCaptureFixture, text: str
@@ -138,11 +207,11 @@ def test_entries_that_make_no_sense_are_passed_over(tmp_path: Path, follow: Foll
 
 def test_writing_sets_removes_and_sweeps(tmp_path: Path) -> None:
     """A write changes what it names, forgets what has expired, and counts the version up."""
-    source = open_source(str(tmp_path / "list.json"))
+    source = new_list(str(tmp_path / "list.json"))
     now = time.time()
     first = source.write({"a": ENTRY, "old": Entry("suspend", now - 1), "b": Entry("watch", now + 1000)})
     second = source.write({"a": None, "c": ENTRY})
-    assert (1, 2, {"b": Entry("watch", now + 1000), "c": ENTRY}) == (first, second, source.entries())
+    assert (2, 3, {"b": Entry("watch", now + 1000), "c": ENTRY}) == (first, second, source.entries())
 
 
 def test_a_malformed_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -155,7 +224,7 @@ def test_a_malformed_file_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
-    """Three processes write ten entries each at once: all thirty are there, and the version is thirty."""
+    """Three processes write ten entries each at once: all thirty are there, and the version is one more."""
     path = tmp_path / "list.json"
     script = (
         "import sys, time\n"
@@ -166,18 +235,18 @@ def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
         "        try: source.write({f'{sys.argv[2]}-{n}': Entry('revoke')}); break\n"
         "        except Unreadable as error: assert error.reason == 'busy', error\n"
     )
+    new_list(str(path))
     writers = [subprocess.Popen([sys.executable, "-c", script, str(path), str(n)]) for n in range(3)]
     codes = [writer.wait(60) for writer in writers]
     read = parse(path.read_bytes())
     expected = {f"{process}-{n}" for process in range(3) for n in range(10)}
-    assert ([0, 0, 0], 30, expected) == (codes, read.version, set(read.rows()))
+    assert ([0, 0, 0], 31, expected) == (codes, read.version, set(read.rows()))
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, follow: Follow) -> None:
     """While a writer replaces the list over and over, no reading of it fails."""
     path = tmp_path / "list.json"
-    source = open_source(str(path))
-    source.write({f"{n:064x}": ENTRY for n in range(2000)})
+    source = new_list(str(path), {f"{n:064x}": ENTRY for n in range(2000)})
     follower, drops = follow(path)
     for n in range(30):
         source.write({f"{n:064x}": Entry("revoke")})
@@ -235,7 +304,7 @@ def test_any_layout_of_the_document_reads_alike(
 def test_holders_are_counted_while_they_run(tmp_path: Path, follow: Follow) -> None:
     """Two followers hold a new list; after one has closed there is one."""
     path = tmp_path / "list.json"
-    source = open_source(str(path))
+    source = new_list(str(path))
     first, _ = follow(path)
     follow(path)
     version = source.write({"a": ENTRY})
@@ -262,6 +331,8 @@ def test_a_silent_process_is_not_counted(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_list_that_cannot_be_written_is_still_followed(tmp_path: Path, follow: Follow) -> None:
     """Where automatic entries cannot be written, that is counted, and the list is read all the same."""
     path = tmp_path / "list.json"
+    new_list(str(path))
+    (tmp_path / "list.json.lock").unlink()
     follower, drops = follow(path)
     (tmp_path / "list.json.lock").mkdir()
 
@@ -277,6 +348,7 @@ def test_a_list_that_cannot_be_written_is_still_followed(tmp_path: Path, follow:
 
 def test_blocks_are_counted_within_the_window(tmp_path: Path) -> None:
     """Block times outside the window are forgotten, and two objects count together."""
+    new_list(str(tmp_path / "l.json"))
     one, other = FileSource(str(tmp_path / "l.json")), FileSource(str(tmp_path / "l.json"))
     counts = [
         one.count_block("a", now=100.0, window=10.0),

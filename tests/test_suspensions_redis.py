@@ -15,6 +15,7 @@ from openai_safety_otel.record import Identity
 from openai_safety_otel.suspensions import Entry, Holders, Unreadable, open_source
 from openai_safety_otel.suspensions import redis_source as r
 from openai_safety_otel.suspensions.refresher import Refresher
+from support.lists import new_list
 from support.proxy import Proxy
 from support.waiting import until
 
@@ -55,8 +56,7 @@ def through(proxy: Proxy) -> str:
 
 def test_changes_reach_every_follower(redis_url: str, follow: Follow) -> None:
     """Two followers see an entry set, changed and removed."""
-    source = open_source(redis_url)
-    source.write({"a": ENTRY})
+    source = new_list(redis_url, {"a": ENTRY})
     (one, drops), (other, _) = follow(redis_url), follow(redis_url)
     seen = [(dict(one.rows), dict(other.rows))]
     for change, count in (({"a": Entry("revoke"), "b": ENTRY}, 2), ({"a": None}, 1)):
@@ -71,8 +71,7 @@ def test_changes_reach_every_follower(redis_url: str, follow: Follow) -> None:
 
 def test_a_change_fetches_only_what_changed(redis_url: str, follow: Follow) -> None:
     """After the first reading, a change in a list of 5,000 entries scans nothing."""
-    source = open_source(redis_url)
-    source.write({f"{n}": ENTRY for n in range(5000)})
+    source = new_list(redis_url, {f"{n}": ENTRY for n in range(5000)})
     follower, _ = follow(redis_url)
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         client.config_resetstat()
@@ -89,7 +88,7 @@ def test_a_change_fetches_only_what_changed(redis_url: str, follow: Follow) -> N
 
 def test_bad_entries_are_passed_over(redis_url: str, follow: Follow) -> None:
     """An entry that another program damaged costs nobody else's."""
-    open_source(redis_url).write({"a": ENTRY})
+    new_list(redis_url, {"a": ENTRY})
     with redis.Redis.from_url(redis_url) as client:
         client.hset(r.ENTRIES, "b", "{")
     follower, drops = follow(redis_url)
@@ -97,8 +96,8 @@ def test_bad_entries_are_passed_over(redis_url: str, follow: Follow) -> None:
 
 
 def test_lost_data_lift_nothing(redis_url: str, follow: Follow) -> None:
-    """A server that forgot everything: what is in memory stays in force, and new decisions are added."""
-    source = open_source(redis_url)
+    """A server that forgot everything: what is in memory stays in force, and a new list adds to it."""
+    source = new_list(redis_url)
     for _ in range(3):
         source.write({"a": ENTRY})
     follower, drops = follow(redis_url)
@@ -106,10 +105,17 @@ def test_lost_data_lift_nothing(redis_url: str, follow: Follow) -> None:
         client.flushall()
     until(lambda: drops)
     after_loss = dict(follower.rows)
-    source.write({"b": ENTRY})
+    with pytest.raises(Unreadable) as caught:
+        source.write({"b": ENTRY})
+    new_list(redis_url, {"b": ENTRY})
     until(lambda: "b" in follower.rows)
     both = {"a": ENTRY.row(), "b": ENTRY.row()}
-    assert ({"a": ENTRY.row()}, both, {("suspensions", "lost")}) == (after_loss, follower.rows, set(drops))
+    assert ({"a": ENTRY.row()}, both, "missing", {("suspensions", "missing"), ("suspensions", "lost")}) == (
+        after_loss,
+        follower.rows,
+        caught.value.reason,
+        set(drops),
+    )
 
 
 def test_a_server_that_is_gone_is_counted_and_found_again(
@@ -117,8 +123,7 @@ def test_a_server_that_is_gone_is_counted_and_found_again(
 ) -> None:
     """While Redis is gone the last list stays, one line is logged; when it is back, changes are read."""
     caplog.set_level(logging.WARNING)
-    source = open_source(redis_url)
-    source.write({"a": ENTRY})
+    source = new_list(redis_url, {"a": ENTRY})
     follower, drops = follow(through(proxy))
     proxy.gone()
     until(lambda: len(drops) > 3)
@@ -139,7 +144,7 @@ def test_a_slow_server_never_holds_up_a_call(
 ) -> None:
     """While Redis answers nothing, a thousand checks go by within its timeout, and it is counted."""
     monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
-    open_source(redis_url).write({"a": ENTRY})
+    new_list(redis_url, {"a": ENTRY})
     drops: Drops = []
     follower = Refresher(lambda: open_source(through(proxy)), lambda *what: drops.append(what))
     guard = Guard(follower)
@@ -162,7 +167,7 @@ def test_a_slow_server_never_holds_up_a_call(
 
 def test_holders_are_counted_while_they_run(redis_url: str, follow: Follow) -> None:
     """Two followers hold a new list; after one has closed there is one; a silent one is swept away."""
-    source = open_source(redis_url)
+    source = new_list(redis_url)
     first, _ = follow(redis_url)
     second, _ = follow(redis_url)
     version = source.write({"a": ENTRY})
@@ -177,7 +182,7 @@ def test_holders_are_counted_while_they_run(redis_url: str, follow: Follow) -> N
 
 def test_blocks_are_counted_for_the_fleet(redis_url: str) -> None:
     """Two processes count together, within the window only."""
-    one, other = open_source(redis_url), open_source(redis_url)
+    one, other = new_list(redis_url), open_source(redis_url)
     counts = [
         one.count_block("a", now=100.0, window=10.0),
         other.count_block("a", now=105.0, window=10.0),
@@ -189,7 +194,7 @@ def test_blocks_are_counted_for_the_fleet(redis_url: str) -> None:
 
 def test_entries_and_look_up_show_what_counts(redis_url: str) -> None:
     """Expired entries are not shown."""
-    source = open_source(redis_url)
+    source = new_list(redis_url)
     source.write({"a": ENTRY, "old": Entry("suspend", 1.0)})
     assert ({"a": ENTRY}, {"a": ENTRY}, {}) == (
         source.entries(),
@@ -198,8 +203,45 @@ def test_entries_and_look_up_show_what_counts(redis_url: str) -> None:
     )
 
 
-def test_a_wrong_url_is_one_line() -> None:
+def test_a_server_without_a_list_is_an_unreadable_list(redis_url: str, follow: Follow) -> None:
+    """An empty server has no list: whatever is asked, it is missing, until one is created, once."""
+    source = open_source(redis_url)
+    follower, drops = follow(redis_url)
+    uses: list[Callable[[], object]] = [
+        source.poll,
+        source.entries,
+        lambda: source.write({"a": ENTRY}),
+        lambda: source.look_up(["a"]),
+        lambda: source.count_block("a", now=1.0, window=9.0),
+    ]
+    reasons = []
+    for use in uses:
+        with pytest.raises(Unreadable) as caught:
+            use()
+        reasons.append(caught.value.reason)
+    state = follower.state()
+    made = (source.create({}), source.create({"a": ENTRY}))
+    until(follower.is_read)
+    assert (["missing"] * 5, "missing", {("suspensions", "missing")}, (1, None), {}) == (
+        reasons,
+        state,
+        set(drops),
+        made,
+        source.entries(),
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://u:hidden@host:notaport/0",
+        "redis://u:hid/den@host:1/0",
+        "redis://:hid#den@host:x",
+        "rediss://h:p",
+    ],
+)
+def test_a_wrong_url_is_one_line(url: str) -> None:
     """A URL that is none is a readable error without the password."""
     with pytest.raises(Unreadable) as caught:
-        open_source("redis://u:hidden@host:notaport/0")
-    assert ("unreachable", False) == (caught.value.reason, "hidden" in str(caught.value))
+        open_source(url)
+    assert ("unreachable", False) == (caught.value.reason, "hid" in str(caught.value))

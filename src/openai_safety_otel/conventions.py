@@ -50,6 +50,7 @@ NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "
 WebhookResult = Literal[
     "accepted", "duplicate", "ignored", "bad_signature", "bad_request", "too_large", "failed"
 ]
+SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
 ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
 
@@ -318,6 +319,12 @@ RESULT: Final = _attribute(
 REASON: Final = _attribute("openai_safety.reason", "string", "why a problem or a drop happened")
 ACCESS_CODE: Final = _attribute("openai_safety.access.code", "string", "what was out of reach", ACCESS_CODES)
 SIGNAL: Final = _attribute("openai_safety.signal", "string", "what was dropped")
+SUSPENSIONS_FOUND: Final = _attribute(
+    "openai_safety.suspensions.found",
+    "string",
+    "what the last reading of the list found",
+    get_args(SuspensionsState),
+)
 VERSION: Final = _attribute("openai_safety.version", "string", "of this package")
 SDK_VERSION: Final = _attribute("openai_safety.openai_version", "string", "of the openai package")
 HOOK_STATE: Final = _attribute(
@@ -445,6 +452,13 @@ INFO: Final = _metric(
 )
 SUSPENSIONS_AGE: Final = _metric(
     "openai_safety.suspensions.age", "gauge", "s", "seconds since the suspension list was last read", ()
+)
+SUSPENSIONS_STATE: Final = _metric(
+    "openai_safety.suspensions.state",
+    "gauge",
+    "{list}",
+    "1 for what the last reading of the suspension list found, 0 for the rest",
+    (SUSPENSIONS_FOUND,),
 )
 CLIENT_SECRETS: Final = _metric(
     "openai_safety.realtime.client_secrets",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
+from openai_safety_otel import conventions as c
 from openai_safety_otel.decisions import decision_event
 from openai_safety_otel.journal.entries import Decision
 from openai_safety_otel.record import Identity, Outcome, SafetyEvent
@@ -114,6 +115,11 @@ class Guard:
 
     def _tell(self, decision: Decision) -> None:
         self._emit(decision_event(decision))
+
+    def states(self) -> list[tuple[float, dict[str, str]]]:
+        """Each state of the list with 1 for the one it is in: the gauge of the contract."""
+        found = self._refresher.state()
+        return [(float(one == found), {c.SUSPENSIONS_FOUND: one}) for one in get_args(c.SuspensionsState)]
 
     def age(self) -> float:
         """Seconds since the list was last read successfully; since the start, where it never was."""

@@ -196,6 +196,7 @@ def _build(
     if guard is not None:
         with harmless("metrics"):
             metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
+            metrics.gauge(c.SUSPENSIONS_STATE, guard.states)
     observer.listeners.append(silence.Warner(settings, tracer_provider, meter_provider, logger_provider))
     return observer
 

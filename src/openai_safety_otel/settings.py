@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from openai_safety_otel.addresses import without_password
 from openai_safety_otel.conventions import Traffic
 
 PREFIX = "OPENAI_SAFETY_"
@@ -99,7 +100,7 @@ def setting(default: Any, parse: Callable[[Any], Any], doc: str, *, secret: bool
     return field(default=default, repr=not secret, metadata={"parse": parse, "doc": doc, "secret": secret})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
     """Everything that can be set; each field is also the environment variable ``OPENAI_SAFETY_<FIELD>``."""
 
@@ -187,6 +188,10 @@ class Settings:
     notify_template: str | None = setting(
         None, _text, "file with a JSON template for NOTIFY_URL; default suits Slack-compatible hooks"
     )
+
+    def __repr__(self) -> str:
+        shown = {one.name: repr(getattr(self, one.name)) for one in fields(self) if one.repr}
+        return f"Settings({', '.join(f'{name}={without_password(text)}' for name, text in shown.items())})"
 
     @classmethod
     def resolve(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Settings:

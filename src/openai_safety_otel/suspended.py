@@ -13,7 +13,8 @@ Code = Literal["end_user_suspended", "end_user_filtered", "suspensions_unavailab
 MESSAGES: Final[dict[Code, str]] = {
     "end_user_suspended": "This end user is suspended by the operator of this application.",
     "end_user_filtered": "This end user's request did not pass the operator's filter.",
-    "suspensions_unavailable": "The suspension list cannot be read, and calls are refused meanwhile.",
+    "suspensions_unavailable": "The suspension list cannot be read, and calls are refused meanwhile. "
+    "If it does not exist, its operator creates it with: openai-safety suspensions init",
 }
 
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from openai_safety_otel.cli.group import app
 from openai_safety_otel.journal import Journal, open_journal
+from support.lists import new_list
 from webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
 
 Start = Callable[..., "Served"]
@@ -91,6 +92,7 @@ def test_a_webhook_through_the_command(
 ) -> None:
     """The command takes a webhook, reads its case, suspends, writes events, ends on SIGTERM."""
     api.case((200, CASE))
+    new_list(environ["OPENAI_SAFETY_SUSPENSIONS"])
     served = start("--suspend-on", "warning")
     sender = Bench.__new__(Bench)
     sender.port = int(served.url.rstrip("/").rpartition(":")[2])

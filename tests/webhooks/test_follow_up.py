@@ -25,6 +25,7 @@ from openai_safety_otel.webhooks.drill import drill_envelope
 from openai_safety_otel.webhooks.follow_up import Pace
 from openai_safety_otel.webhooks.notify import DEFAULT_TEMPLATE, Notifier
 from openai_safety_otel.webhooks.suspend import ListSuspender
+from support.lists import new_list
 from webhooks.bench import (
     CASE,
     FAST,
@@ -308,6 +309,7 @@ def test_list_suspender_records_lists_and_tells(tmp_path: Path) -> None:
     journal = open_journal(str(tmp_path / "journal.db"))
     sink = Collected()
     place = str(tmp_path / "suspensions.json")
+    new_list(place)
     for _ in range(2):
         ListSuspender(place, journal, sink).suspend(IDENTIFIER, by="webhooks", why="notice")
     decision = journal.decisions()[0]

@@ -16,6 +16,7 @@ VERBS = {
     "decide": "openai_safety_otel.cli.decide:decide",
     "suspend": "openai_safety_otel.cli.decide:suspend",
     "decisions": "openai_safety_otel.cli.decide:decisions",
+    "suspensions": "openai_safety_otel.cli.suspensions:suspensions",
     "queue": "openai_safety_otel.cli.queue:queue",
     "notice": "openai_safety_otel.cli.notice:notice",
     "webhooks": "openai_safety_otel.cli.webhooks:webhooks",

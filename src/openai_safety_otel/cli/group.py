@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import Any, cast
 
 import click
 
+from openai_safety_otel.addresses import without_password
 from openai_safety_otel.cli import VERBS
 
 # Which extra brings a package that a verb imports.
@@ -43,6 +44,14 @@ class Verbs(click.Group):
                 raise
             needed = f"{cmd_name} needs {error.name}: pip install 'openai-safety-otel[{extra}]'"
             raise click.ClickException(needed) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error names no password of an address."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.__dict__["message"] = without_password(error.message)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A line for each verb; of one whose extra is missing, what to install."""

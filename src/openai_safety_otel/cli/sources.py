@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from openai_safety_otel.addresses import without_password
 from openai_safety_otel.journal import JournalError, open_journal
 from openai_safety_otel.report.build import Known, from_journal
 from openai_safety_otel.settings import Settings
@@ -170,7 +171,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def warn(text: str) -> None:
     """One line for the person at the terminal; never mixed with the data."""
-    click.echo(text, err=True)
+    click.echo(without_password(text), err=True)
 
 
 def write_out(text: str, out: Path | None) -> None:

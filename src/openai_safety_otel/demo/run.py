@@ -27,6 +27,7 @@ from openai_safety_otel.report.activity import Report
 from openai_safety_otel.report.build import Known, Window, build_report
 from openai_safety_otel.settings import environment_of_child
 from openai_safety_otel.store.files import open_files
+from openai_safety_otel.suspensions import INIT, open_source
 
 BLOCK_AFTER = 3
 _MARK = ".openai-safety-demo"
@@ -95,6 +96,7 @@ def staged(out: Path) -> Iterator[Stage]:
         (out / _MARK).touch()
         stage.key_file.touch(mode=0o600)
         stage.key_file.write_text(secrets.token_hex(32))
+        open_source(str(stage.suspensions)).create({})
         yield stage
     except BaseException as error:
         if not isinstance(error, ProductError):  # that one points at the log
@@ -193,6 +195,7 @@ def _say_settings(stage: Stage, provider: Provider, console: Console) -> None:
     _say(console, f"  telemetry      {stage.telemetry} (OTLP JSON, by demo/otel-files.yaml)")
     for name, value in stage.settings().items():
         _say(console, f"  [dim]{name}={value}[/]")
+    _say(console, f"  [dim]{INIT}[/]")
 
 
 def _say(console: Console, line: str) -> None:

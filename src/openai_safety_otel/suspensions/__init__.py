@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from openai_safety_otel.suspensions.entry import ACTIONS, Action, Entry
-from openai_safety_otel.suspensions.source import Holders, Source, Unreadable, Update
+from openai_safety_otel.suspensions.source import INIT, Holders, Source, Unreadable, Update
 
-__all__ = ["ACTIONS", "Action", "Entry", "Holders", "Source", "Unreadable", "Update", "open_source"]
+__all__ = ["ACTIONS", "INIT", "Action", "Entry", "Holders", "Source", "Unreadable", "Update", "open_source"]
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 

@@ -99,7 +99,7 @@ def _finish(document: Document, head: bytes, rest: bytes) -> None:
         whole = json.loads(head + rest)
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"not JSON ({type(error).__name__})") from None
-    if not isinstance(whole, dict) or not isinstance(entries := whole.pop("entries", {}), dict):
+    if not isinstance(whole, dict) or not isinstance(entries := whole.pop("entries", None), dict):
         raise MalformedError('expected {"version": …, "entries": {…}}')
     version = whole.pop("version", 0)
     document.version = version if isinstance(version, int) else 0

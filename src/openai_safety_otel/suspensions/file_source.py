@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from openai_safety_otel.replacing import replace_file
 from openai_safety_otel.suspensions import document
 from openai_safety_otel.suspensions.entry import Entry, Row, strongest
 from openai_safety_otel.suspensions.lock import BusyError, file_lock
-from openai_safety_otel.suspensions.source import Holders, Unreadable, Update
+from openai_safety_otel.suspensions.source import Holders, Unreadable, Update, missing
 
 # A process that was not heard of for so many seconds is taken for ended: three missed heartbeats.
 SILENT_SECONDS = 16.0
@@ -22,7 +22,7 @@ _SAFE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 class FileSource:
-    """The list at ``path``. A missing file is an empty list.
+    """The list at ``path``.
 
     Beside it stand ``PATH.lock`` (writers take turns), ``PATH.holders/`` (one small file for each process
     that follows the list) and, with automatic entries by number, ``PATH.blocks``.
@@ -42,7 +42,7 @@ class FileSource:
                 if self._malformed:
                     raise Unreadable("malformed", self._malformed)
                 return None
-            data = self._path.read_bytes() if stamp else b"{}"
+            data = self._path.read_bytes()
         self._stamp, self._malformed = stamp, ""
         try:
             read = document.parse(data, self._blocks)
@@ -67,15 +67,25 @@ class FileSource:
         lost -= {name for name in lost if any(name in block.rows for block in read.blocks.values())}
         return Update(read.version, rows, tuple(lost), whole=False, skipped=skipped)
 
-    def _stamped(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
+    def _stamped(self) -> tuple[int, int, int]:
+        found = self._path.stat()
         return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+    def create(self, entries: Mapping[str, Entry]) -> int | None:
+        """Create the file, and its folder; None where it is there already, whatever it holds."""
+        with _readable(self._path):
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with file_lock(self._beside("lock")):
+                if os.path.lexists(self._path):
+                    return None
+                rows = {name: entry.row() for name, entry in entries.items()}
+                replace_file(self._path, document.dump(1, rows, {}, {}), mode=0o640)
+        return 1
 
     def write(self, changes: Mapping[str, Entry | None]) -> int:
         """Set or remove entries; expired ones are swept out. A malformed file is not overwritten."""
+        with _readable(self._path):
+            self._path.stat()  # no lock is made beside a list that does not exist
         with _readable(self._path), file_lock(self._beside("lock")):
             read = self._document()
             rows, now = read.rows(), time.time()
@@ -87,7 +97,9 @@ class FileSource:
                 else:
                     rows[name] = entry.row()
             version = read.version + 1
-            _replace(self._path, document.dump(version, rows, read.skipped(), read.other))
+            replace_file(
+                self._path, document.dump(version, rows, read.skipped(), read.other), mode=0o640, keep=True
+            )
         return version
 
     def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
@@ -105,9 +117,8 @@ class FileSource:
         return {name: entry for name, entry in active.items() if entry is not None}
 
     def _document(self) -> document.Document:
-        data = self._path.read_bytes() if self._stamped() else b"{}"
         try:
-            return document.parse(data, self._blocks)
+            return document.parse(self._path.read_bytes(), self._blocks)
         except document.MalformedError as error:
             raise Unreadable("malformed", f"{self._path}: {error}") from None
 
@@ -115,7 +126,7 @@ class FileSource:
         """Write this process's heartbeat; where the folder cannot be written, nobody counts it."""
         folder = self._beside("holders")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o750, exist_ok=True)
             (folder / _SAFE_NAME.sub("_", process)).write_text(str(version))
         except OSError:
             return
@@ -143,10 +154,12 @@ class FileSource:
     def count_block(self, identifier: str, *, now: float, window: float) -> int:
         """Count in a small file shared by the processes of this host."""
         path = self._beside("blocks")
+        with _readable(self._path):
+            self._path.stat()
         with _readable(path), file_lock(self._beside("lock")):
             kept = _counts(path, now - window)
             times = [*kept.get(identifier, []), now]
-            _replace(path, [json.dumps({**kept, identifier: times}).encode()])
+            replace_file(path, [json.dumps({**kept, identifier: times}).encode()], mode=0o600)
         return len(times)
 
     def close(self) -> None:
@@ -166,31 +179,12 @@ def _counts(path: Path, since: float) -> dict[str, list[float]]:
     return {name: times for name, times in recent.items() if times}
 
 
-def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write beside it, flush to the disk, then take its place: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = path.stat() if path.exists() else None
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.writelines(pieces)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).chmod(before.st_mode & 0o777 if before else 0o644)
-        if before and hasattr(os, "chown"):
-            # The app may read it under another user than the operator who decides.
-            with suppress(PermissionError):
-                os.chown(name, before.st_uid, before.st_gid)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError:
+        raise missing(str(path)) from None
     except BusyError as error:
         raise Unreadable("busy", f"{path}: {error}") from None
     except OSError as error:

@@ -22,7 +22,6 @@ def file_lock(path: Path) -> Iterator[None]:
         OSError: the folder cannot be written.
         BusyError: somebody else holds it for longer than `WAIT_SECONDS`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with closing(sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)) as holder:
             holder.execute("BEGIN EXCLUSIVE")

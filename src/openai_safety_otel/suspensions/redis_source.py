@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from openai_safety_otel.suspensions.entry import Entry, Row, parse_row, strongest
-from openai_safety_otel.suspensions.source import Holders, Unreadable, Update
+from openai_safety_otel.suspensions.source import Holders, Unreadable, Update, missing
 
 try:
     import redis
@@ -24,16 +24,19 @@ _ROOT: Final = "{openai-safety:suspensions}:"  # the braces keep all keys on one
 ENTRIES: Final = _ROOT + "entries"  # identifier -> entry as JSON
 CHANGES: Final = _ROOT + "changes"  # identifier, sorted by the version that changed it last
 VERSION: Final = _ROOT + "version"
-EPOCH: Final = _ROOT + "epoch"  # made with the first entry, and lost together with the data
+EPOCH: Final = _ROOT + "epoch"  # made with the list, and lost together with the data: without it, no list
 HOLDERS: Final = _ROOT + "holders"  # process -> "version time"
 BLOCKS: Final = _ROOT + "blocks:"  # identifier -> its block times
 TIMEOUT_SECONDS: Final = 1.0
+_NAME: Final = "the list in Redis"
 SILENT_SECONDS: Final = 16.0  # three missed heartbeats
 _SCAN: Final = 2000  # entries fetched at once: some milliseconds of work, then others may run
 
 # Indivisible for all writers: the version, what changed under it, and the entries themselves.
 _WRITE: Final = """
-redis.call('SETNX', KEYS[4], ARGV[1])
+if ARGV[1] ~= '' then
+  if not redis.call('SET', KEYS[4], ARGV[1], 'NX') then return -1 end
+elseif redis.call('EXISTS', KEYS[4]) == 0 then return -1 end
 local version = redis.call('INCR', KEYS[1])
 for i = 2, #ARGV, 2 do
   redis.call('ZADD', KEYS[2], version, ARGV[i])
@@ -47,8 +50,8 @@ return version
 class RedisSource:
     """The list on the server at ``url``; every exchange is bounded by `TIMEOUT_SECONDS`.
 
-    A server that lost its data (restarted without persistence, failed over to an empty replica) has another
-    epoch: the entries in memory stay in force, and what is decided since then is added to them.
+    A server that lost its data (restarted without persistence, failed over to an empty replica) has no list
+    until one is created: the entries in memory stay in force, and what the new list holds is added to them.
     """
 
     def __init__(self, url: str) -> None:
@@ -60,8 +63,10 @@ class RedisSource:
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 retry=Retry(NoBackoff(), 0),  # the next poll is the retry
             )
-        except ValueError as error:
-            raise Unreadable("unreachable", f"the Redis URL is wrong: {error}") from None
+        except ValueError:  # its text may hold a part of the password
+            raise Unreadable(
+                "unreachable", "the Redis URL is wrong: redis://USER:PASSWORD@HOST:PORT/0"
+            ) from None
         self._write = self._redis.register_script(_WRITE)
         self._version: int | None = None
         self._epoch = ""
@@ -70,7 +75,9 @@ class RedisSource:
         """Ask for the version; fetch what changed since the one we hold."""
         with _reachable():
             text, epoch = self._redis.mget(VERSION, EPOCH)
-            version, epoch, held = int(text or 0), epoch or "", self._version
+            if not epoch:
+                raise missing(_NAME)
+            version, held = int(text or 0), self._version
             if version == held and epoch == self._epoch:
                 return None
             if held is None:
@@ -119,6 +126,14 @@ class RedisSource:
                     skipped += 1
         return Update(version, rows, tuple(removed), whole=False, skipped=skipped)
 
+    def create(self, entries: Mapping[str, Entry]) -> int | None:
+        """Create the list's marker, then put the entries under it; None where it is there already."""
+        with _reachable():
+            version = self._run(secrets.token_hex(8), [])
+        if version < 0:
+            return None
+        return self.write(entries) if entries else version
+
     def write(self, changes: Mapping[str, Entry | None]) -> int:
         """Set or remove entries, some thousands at a time in one indivisible step."""
         flat = [
@@ -129,9 +144,18 @@ class RedisSource:
         version = 0
         with _reachable():
             for at in range(0, max(len(flat), 1), 2 * _SCAN):
-                args = [secrets.token_hex(8), *flat[at : at + 2 * _SCAN]]
-                version = int(self._write(keys=[VERSION, CHANGES, ENTRIES, EPOCH], args=args))
+                version = self._run("", flat[at : at + 2 * _SCAN])
+        if version < 0:
+            raise missing(_NAME)
         return version
+
+    def _run(self, marker: str, pairs: list[str]) -> int:
+        """The list's new version; -1 where it is missing, or, with a marker to create it, is there."""
+        return int(self._write(keys=[VERSION, CHANGES, ENTRIES, EPOCH], args=[marker, *pairs]))
+
+    def _must_exist(self) -> None:
+        if not self._redis.exists(EPOCH):
+            raise missing(_NAME)
 
     def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
         """The entries of these identifiers as they are now."""
@@ -139,6 +163,7 @@ class RedisSource:
         if not names:
             return {}
         with _reachable():
+            self._must_exist()
             texts = self._redis.hmget(ENTRIES, names)
         return _active(zip(names, texts, strict=True))
 
@@ -146,6 +171,7 @@ class RedisSource:
         """Every active entry."""
         found: dict[str, Entry] = {}
         with _reachable():
+            self._must_exist()
             for page in self._pages():
                 found.update(_active(page.items()))
         return found
@@ -178,6 +204,7 @@ class RedisSource:
         """Count for the whole fleet."""
         key = BLOCKS + identifier
         with _reachable():
+            self._must_exist()
             pipe = self._redis.pipeline(transaction=True)
             pipe.zremrangebyscore(key, "-inf", now - window)
             pipe.zadd(key, {f"{now!r}-{time.monotonic_ns()}": now})

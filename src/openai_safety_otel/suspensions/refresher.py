@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
+from openai_safety_otel.conventions import SuspensionsState
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.suspensions.entry import Row
 from openai_safety_otel.suspensions.source import Source, Unreadable, Update
@@ -44,7 +45,7 @@ class Refresher:
         self._dropped = dropped
         self._born = time.monotonic()
         self._read_at: float | None = None
-        self._failing: str | None = None
+        self._failing: str | None = None  # the reason of the last reading, where it failed
         self._write_failing = False
         self._tasks: deque[Task] = deque()
         self._reset()
@@ -74,6 +75,12 @@ class Refresher:
     def is_read(self) -> bool:
         """Whether the list was read at least once."""
         return self._read_at is not None
+
+    def state(self) -> SuspensionsState | None:
+        """What the last reading found; None before the first."""
+        if self._failing is None:
+            return "read" if self.is_read() else None
+        return self._failing if self._failing in ("missing", "malformed") else "unreachable"  # type: ignore[return-value]
 
     def ask(self, task: Task) -> None:
         """Do something with the source soon; never blocks, counted where too much waits."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from openai_safety_otel.suspensions.entry import Entry, Row
+
+INIT: Final = "openai-safety suspensions init"  # the only command that creates a list
 
 
 class Unreadable(Exception):
@@ -15,6 +17,11 @@ class Unreadable(Exception):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+def missing(place: str) -> Unreadable:
+    """The list was configured and does not exist: never the same as an empty one, which suspends nobody."""
+    return Unreadable("missing", f"{place} is missing; create it with: {INIT} --from-decisions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,15 @@ class Holders:
 
 
 class Source(Protocol):
-    """One place that holds the list. Not for several threads at once; every method may raise `Unreadable`."""
+    """One place that holds the list. Not for several threads at once; every method may raise `Unreadable`.
+
+    A list that does not exist is unreadable (reason ``missing``), and cannot be written: a new row in a new
+    list would free everybody else.
+    """
+
+    def create(self, entries: Mapping[str, Entry]) -> int | None:
+        """Create the list with these entries and return its version; None where there is one already."""
+        ...
 
     def poll(self) -> Update | None:
         """What changed since the last poll of this object; None where nothing did. Bounded in time."""
