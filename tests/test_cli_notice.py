@@ -60,7 +60,7 @@ def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path
     """One command: the notice is in the store, printed, and sent as the event a webhook would have sent."""
     folder = tmp_path / "events"
     result = run(
-        store, "C-17", "--identifier", "ab" * 32, "--received", "2026-11-20", "--json",
+        store, "open", "C-17", "--identifier", "ab" * 32, "--received", "2026-11-20", "--json",
         OPENAI_SAFETY_FILE_DIR=str(folder),
     )  # fmt: skip
     (stored,) = journal.notices()
@@ -68,23 +68,24 @@ def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path
     printed = json.loads(result.stdout)
     assert printed == {
         "id": "C-17", "type": "warning", "origin": "manual", "traffic": "production", "status": "open",
-        "received_at": RECEIVED, "recorded_at": stored.recorded_at, "deadline_at": RECEIVED + 7 * DAY,
-        "identifier": "ab" * 32, "reason": None, "category": None, "model": None, "request_id": None,
+        "received_at": RECEIVED, "recorded_at": stored.recorded_at, "deadline_at": None,
+        "subject": "identifier", "subject_by": None, "identifier": "ab" * 32,
+        "reason": None, "category": None, "model": None, "request_id": None,
         "response_id": None, "event_type": None, "closed_at": None, "closed_by": None, "closed_why": None,
         "look_up": "pending", "look_up_error": None, "emitted": True, "suspension": "off", "outgoing": "off",
         "new": True,
     }  # fmt: skip
-    assert (stored.key, stored.emitted, stored.deadline_at) == ("warning:C-17", True, RECEIVED + 7 * DAY)
+    assert (stored.key, stored.emitted, stored.deadline_at) == ("warning:C-17", True, None)
     (event,) = events(folder)
     assert event == {
         "severity": "WARN",
         c.EVENT_NAME: "openai_safety.notice",
         c.NOTICE_TYPE: "warning",
+        c.NOTICE_SUBJECT: "identifier",
         c.NOTICE_ID: "C-17",
         c.NOTICE_STATUS: "open",
         c.NOTICE_ORIGIN: "manual",
         c.NOTICE_RECEIVED: str(RECEIVED),
-        c.NOTICE_DEADLINE: str(RECEIVED + 7 * DAY),
         c.USER_HASH: "ab" * 32,
         c.TRAFFIC: "production",
     }
@@ -93,9 +94,9 @@ def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path
 def test_entering_twice_is_one_notice_and_one_event(store: str, journal: Journal, tmp_path: Path) -> None:
     """A second entry of the same case adds what it states and tells nothing again."""
     folder = tmp_path / "events"
-    run(store, "C-17", "--received", "2026-11-20", OPENAI_SAFETY_FILE_DIR=str(folder))
+    run(store, "open", "C-17", "--received", "2026-11-20", OPENAI_SAFETY_FILE_DIR=str(folder))
     second = run(
-        store, "C-17", "--identifier", "cd" * 32, "--received", "2026-11-20", "--deadline", "3d", "--json",
+        store, "open", "C-17", "--identifier", "cd" * 32, "--received", "2026-11-20", "--deadline", "3d", "--json",
         OPENAI_SAFETY_FILE_DIR=str(folder),
     )  # fmt: skip
     printed = json.loads(second.stdout)
@@ -110,7 +111,7 @@ def test_entering_twice_is_one_notice_and_one_event(store: str, journal: Journal
 
 def test_a_user_named_in_the_mail_is_hashed(store: str, journal: Journal) -> None:
     """An e-mail address given as the identifier is stored as its keyed hash only."""
-    result = run(store, "C-17", "--identifier", "anna@example.com")
+    result = run(store, "open", "C-17", "--identifier", "anna@example.com")
     assert result.exit_code == 0
     assert [one.identifier for one in journal.notices()] == [
         Hasher(KEY.encode()).end_user("anna@example.com")
@@ -122,7 +123,7 @@ def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
     store: str, journal: Journal
 ) -> None:
     """Nowhere to send the event: said in one line, and the notice stays to be emitted."""
-    result = run(store, "C-17")
+    result = run(store, "open", "C-17")
     assert result.exit_code == 0
     assert result.stdout.startswith("C-17: warning, open, answer by ")
     assert result.stderr.startswith("note: the event goes nowhere")
@@ -133,14 +134,22 @@ def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
 @pytest.mark.parametrize(
     ("arguments", "environ", "message"),
     [
-        (["C-17", "--received", "2199-01-01"], {}, "--received is in the future"),
-        (["C-17", "--received", "2026-11-20", "--deadline", "2026-11-19"], {}, "--deadline is before"),
-        (["C-17", "--received", "yesterday"], {}, "expected 2026-11-20 or"),
-        (["C-17", "--deadline", "0d"], {}, "expected 2026-11-20 or"),
-        (["C-17", "--type", "nice"], {}, "'nice' is not one of"),
-        (["my mail from OpenAI"], {}, "expected a case id"),
-        (["C-17", "--identifier", "a@b.example"], {"OPENAI_SAFETY_HMAC_KEY": ""}, "no HMAC key is set"),
-        (["C-17", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
+        (["open", "C-17", "--received", "2199-01-01"], {}, "--received is in the future"),
+        (
+            ["open", "C-17", "--received", "2026-11-20", "--deadline", "2026-11-19"],
+            {},
+            "--deadline is before",
+        ),
+        (["open", "C-17", "--received", "yesterday"], {}, "expected 2026-11-20 or"),
+        (["open", "C-17", "--deadline", "0d"], {}, "expected 2026-11-20 or"),
+        (["open", "C-17", "--type", "nice"], {}, "'nice' is not one of"),
+        (["open", "my mail from OpenAI"], {}, "expected a case id"),
+        (
+            ["open", "C-17", "--identifier", "a@b.example"],
+            {"OPENAI_SAFETY_HMAC_KEY": ""},
+            "no HMAC key is set",
+        ),
+        (["open", "C-17", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
         (["close", "C-99", "--by", "ann", "--why", "x"], {}, "there is no notice C-99"),
         (["close", "C-99", "--by", " ", "--why", "x"], {}, "closing needs --by WHO and --why TEXT"),
         (["close", "C-99", "--why", "x"], {}, "Missing option '--by'"),
@@ -161,7 +170,7 @@ def test_mistakes_are_one_clear_line(
 def test_list_shows_open_notices_and_all(store: str, journal: Journal) -> None:
     """Open ones by default, all on request, each as a line of JSON or a row."""
     for case in ("C-1", "C-2"):
-        run(store, case, "--received", "2026-11-20")
+        run(store, "open", case, "--received", "2026-11-20")
     run(store, "close", "C-1", "--by", "ann", "--why", "answered")
     journal.update_notice("warning:C-2", look_up_error="http_403")
     opened = [json.loads(line) for line in run(store, "list", "--json").stdout.splitlines()]
@@ -177,7 +186,7 @@ def test_list_shows_open_notices_and_all(store: str, journal: Journal) -> None:
 def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> None:
     """Closing ends the notice, leaves a decision and sends its event; a second time is an error."""
     folder = tmp_path / "events"
-    run(store, "C-17", "--identifier", "ab" * 32)
+    run(store, "open", "C-17", "--identifier", "ab" * 32)
     closing = ["close", "C-17", "--by", "ann", "--why", "answered", "--json"]
     first = run(store, *closing, OPENAI_SAFETY_FILE_DIR=str(folder))
     assert json.loads(first.stdout)["status"] == "closed"
@@ -202,7 +211,9 @@ def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> Non
         c.DECISION_WHY: "answered",
         c.NOTICE_ID: "C-17",
         c.NOTICE_TYPE: "warning",
+        c.NOTICE_SUBJECT: "identifier",
         c.NOTICE_STATUS: "closed",
+        c.TRAFFIC: "production",
     }
     again = run(store, *closing)
     assert (again.exit_code, again.stderr) == (1, "Error: C-17 is closed already\n")
@@ -210,15 +221,63 @@ def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> Non
 
 def test_a_case_with_two_open_notices_needs_a_type(store: str, journal: Journal) -> None:
     """A warned and then deactivated case: closing asks which one, and closes only that."""
-    run(store, "C-17")
-    run(store, "C-17", "--type", "deactivation")
+    run(store, "open", "C-17")
+    run(store, "open", "C-17", "--type", "deactivation")
     unclear = run(store, "close", "C-17", "--by", "ann", "--why", "x")
     assert (unclear.exit_code, "choose one with --type" in unclear.stderr) == (1, True)
     assert run(store, "close", "C-17", "--by", "ann", "--why", "x", "--type", "warning").exit_code == 0
     assert [one.type for one in journal.notices(open_only=True)] == ["deactivation"]
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["close"], ["add"]])
+@pytest.mark.parametrize("word", ["lst", "C-17", "add", "clsoe"])
+def test_an_unknown_word_opens_nothing(store: str, journal: Journal, word: str) -> None:
+    """A slip of the finger is an error: only `notice open` opens a notice with a deadline."""
+    result = run(store, word)
+    assert (result.exit_code, journal.notices()) == (2, [])
+    assert f"No such command '{word}'" in result.stderr
+
+
+def test_a_mail_without_identifier_is_the_organisations(store: str, journal: Journal, tmp_path: Path) -> None:
+    """The base case: a mailed warning is the organisation's, with seven days from the mail, and in its event."""
+    folder = tmp_path / "events"
+    run(store, "open", "C-17", "--received", "2026-11-20", OPENAI_SAFETY_FILE_DIR=str(folder))
+    (stored,) = journal.notices()
+    assert (stored.subject, stored.deadline_at) == ("organization", RECEIVED + 7 * DAY)
+    (event,) = events(folder)
+    assert (event[c.NOTICE_SUBJECT], event[c.NOTICE_DEADLINE]) == ("organization", str(RECEIVED + 7 * DAY))
+
+
+def test_a_deactivation_has_no_hours_left(store: str, journal: Journal) -> None:
+    """What has happened has no deadline, whoever it happened to."""
+    run(store, "open", "C-17", "--type", "deactivation")
+    run(store, "open", "C-18", "--type", "deactivation", "--identifier", "ab" * 32)
+    found = [(one.subject, one.deadline_at) for one in journal.notices()]
+    assert found == [("organization", None), ("identifier", None)]
+
+
+def test_a_person_says_whose_a_notice_is(store: str, journal: Journal, tmp_path: Path) -> None:
+    """`notice subject` moves it to the end user meant, or to the organisation; recorded and told."""
+    folder, who = tmp_path / "events", "ab" * 32
+    run(store, "open", "C-1", "--identifier", who)
+    run(store, "open", "C-17", "--received", "2026-11-20")
+    journal.update_notice("warning:C-17", subject="unknown")
+    where = {"OPENAI_SAFETY_FILE_DIR": str(folder)}
+    theirs = run(store, "subject", "C-17", f"{who[:12].upper()}…", "--by", "ann", "--why", "mail", **where)
+    assert (theirs.exit_code, theirs.stdout) == (0, f"C-17: warning about {who}\n"), theirs.output
+    one = journal.notice("warning:C-17")
+    assert one is not None
+    assert (one.subject, one.subject_by, one.identifier, one.deadline_at) == ("identifier", "ann", who, None)
+    told = [(event[c.EVENT_NAME], event[c.NOTICE_SUBJECT]) for event in events(folder)]
+    assert told == [("openai_safety.decision", "identifier"), ("openai_safety.notice", "identifier")]
+    assert [(made.action, made.identifier) for made in journal.decisions()] == [("subject", who)]
+    back = run(store, "subject", "C-17", "organization", **where)
+    one = journal.notice("warning:C-17")
+    assert one is not None
+    assert (back.exit_code, one.subject, one.identifier) == (0, "organization", None)
+    assert one.deadline_at == RECEIVED + 7 * DAY
+
+
+@pytest.mark.parametrize("command", [[], ["open"], ["list"], ["subject"], ["close"]])
 def test_help_has_examples(store: str, command: list[str]) -> None:
     """Every help page ends with an example that can be copied."""
     result = run(store, *command, "--help")

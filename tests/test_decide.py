@@ -60,7 +60,7 @@ def journal(place: Path) -> list[Decision]:
 
 
 def signed(*words: str) -> tuple[str, ...]:
-    return (*words, "--by", "ann", "--why", "case C-1")
+    return (*words, "--by", "ann", "--why", "case C-1", "--force")
 
 
 def emitted(place: Path, name: str) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ def test_nobody_decides_without_a_name_and_a_reason(place: Path, run: Run, words
         run(*words).exit_code,
         run(*words, "--by", "ann").exit_code,
         run(*words, "--why", "x").exit_code,
-        run(*words, "--by", " ", "--why", "x").exit_code,
+        run(*words, "--by", " ", "--why", "x", "--force").exit_code,
     ]
     assert ([2, 2, 2, 1], {}) == (codes, entries(place))
 

@@ -47,6 +47,8 @@ Traffic = Literal["production", "redteam", "drill"]
 CheckResult = Literal["passed", "flagged", "error"]
 ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict", "no_user"]
 NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "org_alert", "unknown"]
+# Whose a notice is: one identifier's, the organisation's, or not known (yet).
+NoticeSubject = Literal["identifier", "organization", "unknown"]
 WebhookResult = Literal[
     "accepted", "duplicate", "ignored", "bad_signature", "bad_request", "too_large", "failed"
 ]
@@ -273,6 +275,12 @@ SCORES: Final = {
 # Notices, decisions, reports, evidence.
 NOTICE_TYPE: Final = _attribute("openai_safety.notice.type", "string", "kind of notice", get_args(NoticeType))
 NOTICE_ID: Final = _attribute("openai_safety.notice.id", "string", "case, alert or event id")
+NOTICE_SUBJECT: Final = _attribute(
+    "openai_safety.notice.subject",
+    "string",
+    "whom it concerns; unknown until the case is read or a person says",
+    get_args(NoticeSubject),
+)
 NOTICE_REASON: Final = _attribute("openai_safety.notice.reason", "string", "the provider's reason code")
 NOTICE_CATEGORY: Final = _attribute("openai_safety.notice.category", "string", "safety category, e.g. bio")
 NOTICE_STATUS: Final = _attribute(
@@ -290,11 +298,14 @@ DECISION_ACTION: Final = _attribute(
     "openai_safety.decision.action",
     "string",
     "what was decided",
-    (*get_args(DecisionAction), "whois", "read", "erase", "close"),
+    (*get_args(DecisionAction), "whois", "read", "erase", "close", "subject"),
 )
 DECISION_BY: Final = _attribute("openai_safety.decision.by", "string", "the operator who decided")
 DECISION_WHY: Final = _attribute("openai_safety.decision.why", "string", "the operator's reason")
 DECISION_UNTIL: Final = _attribute("openai_safety.decision.until", "int", "unix seconds, absent: no expiry")
+DECISION_CHAIN: Final = _attribute(
+    "openai_safety.decision.chain", "string", "head of the journal's hash chain after this entry"
+)
 REPORT_REASON: Final = _attribute(
     "openai_safety.report.reason", "string", "a user's reason", get_args(ReportReason)
 )
@@ -430,14 +441,25 @@ PROBLEMS: Final = _metric(
     "openai_safety.identifier.problems", "counter", "{call}", "calls whose identifier went wrong", (REASON,)
 )
 NOTICES: Final = _metric(
-    "openai_safety.notices", "counter", "{notice}", "notices received", (NOTICE_TYPE, TRAFFIC)
+    "openai_safety.notices",
+    "counter",
+    "{notice}",
+    "notices received",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
+)
+NOTICES_OPEN: Final = _metric(
+    "openai_safety.notices.open",
+    "gauge",
+    "{notice}",
+    "notices that nobody has closed",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
 )
 DEADLINE: Final = _metric(
     "openai_safety.notice.deadline",
     "gauge",
     "s",
-    "unix time by which the oldest open notice ends",
-    (NOTICE_TYPE, TRAFFIC),
+    "unix time of the first deadline of an open notice; a deactivation has none",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
 )
 WEBHOOKS: Final = _metric("openai_safety.webhooks", "counter", "{request}", "webhook deliveries", (RESULT,))
 DROPPED: Final = _metric(

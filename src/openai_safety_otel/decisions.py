@@ -58,7 +58,7 @@ def new_decision(
     identifier = identifier.strip()
     if not identifier or looks_raw(identifier):
         raise DecisionError(
-            "that looks like a user, not like an identifier; find his with: openai-safety identifier USER"
+            "that looks like a user, not like an identifier; find theirs with: openai-safety identifier USER"
         )
     return Decision(
         identifier=identifier,

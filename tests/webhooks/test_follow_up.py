@@ -73,19 +73,21 @@ def test_case_that_can_never_be_read(make: Make, api: CaseApi, name: str) -> Non
     assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {"warning": 1}
     assert len(api.requests) == FAST.tries
     assert dropped(bench) == {reason: 1}
-    assert set(bench.counts("openai_safety.notice.deadline", c.NOTICE_TYPE)) == {"warning"}
+    assert set(bench.counts("openai_safety.notice.deadline", c.NOTICE_SUBJECT)) == {"unknown"}
 
 
 @pytest.mark.parametrize("name", list(FAILURES))
 def test_case_that_can_be_read_at_last(make: Make, api: CaseApi, name: str) -> None:
-    """Case API failing twice, then answering: the notice ends complete and was told once."""
+    """Case API failing twice, then answering: the notice ends complete; told early, it is told once more."""
     answer, _ = FAILURES[name]
     api.case(answer, answer, (200, CASE))
     bench = make(case_seconds=0.5 if answer is HANG else 10.0)  # generous: machines are slow at times
     bench.post(warning())
     notice = bench.settled()
     assert (notice.look_up, notice.look_up_error, notice.identifier) == ("done", None, IDENTIFIER)
-    assert len(bench.sink.events) == 1
+    subjects = [event.attributes[c.NOTICE_SUBJECT] for event in bench.sink.events]
+    assert subjects in (["identifier"], ["unknown", "identifier"])
+    assert sum(bench.counts("openai_safety.notices", c.NOTICE_TYPE).values()) == 1
     assert len(api.requests) == 3
     assert dropped(bench) == {}
 
@@ -126,7 +128,7 @@ def test_a_hanging_case_does_not_hold_up_others(make: Make, api: CaseApi) -> Non
 
 
 def test_restart_reads_what_failed_before(make: Make, api: CaseApi) -> None:
-    """With the key mended and the receiver restarted, the case is read; the event is not repeated."""
+    """With the key mended and the receiver restarted, the case is read, and whose it is is told."""
     api.case((401, ERROR))
     first = make()
     first.post(warning())
@@ -136,7 +138,8 @@ def test_restart_reads_what_failed_before(make: Make, api: CaseApi) -> None:
     second = make()
     until(lambda: second.journal.notices()[0].look_up == "done")
     assert second.settled().identifier == IDENTIFIER
-    assert second.sink.events == []
+    assert [event.attributes[c.NOTICE_SUBJECT] for event in second.sink.events] == ["identifier"]
+    assert second.counts("openai_safety.notices", c.NOTICE_TYPE) == {}
 
 
 def test_without_a_key_notices_are_still_told(make: Make, api: CaseApi) -> None:
@@ -148,11 +151,27 @@ def test_without_a_key_notices_are_still_told(make: Make, api: CaseApi) -> None:
     assert len(bench.sink.events) == 1
 
 
-def test_case_id_cannot_leave_its_path(bench: Bench, api: CaseApi) -> None:
-    """An id with a slash is never put into a URL; the notice is kept."""
-    bench.post(webhook("safety.warning_issued", {"id": "../../v1/files"}))
-    notice = bench.settled("warning:../../v1/files")
-    assert (notice.look_up_error, api.requests, len(bench.sink.events)) == ("no_such_id", [], 1)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "../../v1/files",
+        "Jane Doe jane@example.com",
+        "<!channel> <http://evil|Click>",
+        "..",
+        ".",
+        "C-1\n",
+        "C-1?x=1",
+        "\x1b[31mC-1",
+        "C-" + "1" * 200,
+    ],
+)
+def test_case_id_cannot_leave_its_path(bench: Bench, api: CaseApi, case: str) -> None:
+    """What is no id is neither shown, stored nor put into a URL; the notice is kept under the webhook's own."""
+    bench.post(webhook("safety.warning_issued", {"id": case}))
+    notice = bench.settled("warning:evt_1")
+    assert (notice.id, len(bench.sink.events)) == ("evt_1", 1)
+    assert {path for path, _ in api.requests} == {"/v1/safety/cases/evt_1"}
+    assert case not in repr(notice) + repr(bench.sink.events) or case in {".", ".."}
 
 
 _SERVE = """
@@ -275,7 +294,6 @@ def test_suspension_waits_for_the_case_and_is_retried(make: Make, api: CaseApi) 
     bench.post(warning())
     assert bench.settled().suspension == "done"
     assert [call[0] for call in suspender.calls] == [IDENTIFIER] * 3
-    assert len(bench.sink.events) == 1
 
 
 def test_suspension_that_never_succeeds_is_counted(make: Make) -> None:
@@ -337,7 +355,7 @@ def test_notification_is_posted_once_with_the_case(make: Make, api: CaseApi) -> 
     assert path == "/hook/secret-token"
     text = json.loads(body)["text"]
     assert text.startswith(
-        f"OpenAI warned the organisation: C-1, for cyber_abuse, identifier {IDENTIFIER}, answer by "
+        f"OpenAI warned about an identifier: C-1, for cyber_abuse, identifier {IDENTIFIER}"
     )
 
 
@@ -370,15 +388,17 @@ def test_redirect_of_a_hook_is_not_followed(make: Make, api: CaseApi, status: in
 
 
 def test_template_values_cannot_break_out_of_json(make: Make, api: CaseApi, tmp_path: Path) -> None:
-    """A case id with quotes stays text in the posted JSON, whatever the template."""
+    """An event type with quotes, from a signed webhook, stays out of the posted JSON, whatever the template."""
     template = tmp_path / "hook.json"
     template.write_text('{"id": "$id", "kind": "$type", "level": "$severity", "who": "$identifier"}')
     api.answers["/hook"] = [(204, b"")]
     bench = make(notifier=Notifier.from_files(api.url + "/hook", str(template)))
-    bench.post(webhook("safety.deactivation_issued", {"id": 'C"},{"x'}))
-    bench.settled('deactivation:C"},{"x')
+    named = {"safety_identifier": 'a"},{"x'}
+    bench.post(webhook("safety_identifier.blocked", named))
+    bench.settled("identifier_blocked:evt_1")
     ((_, body),) = api.posted
-    assert json.loads(body) == {"id": 'C"},{"x', "kind": "deactivation", "level": "ERROR", "who": ""}
+    who = named["safety_identifier"]
+    assert json.loads(body) == {"id": "evt_1", "kind": "identifier_blocked", "level": "ERROR", "who": who}
 
 
 @pytest.mark.parametrize(
@@ -437,7 +457,7 @@ def test_what_was_entered_by_hand_is_counted_and_told_once(
         bench.journal.update_notice("warning:C-1", emitted=True)
     assert bench.settled().identifier == IDENTIFIER
     told = [event.attributes.get(c.USER_HASH) for event in bench.sink.events]
-    assert told == ([] if sent else [IDENTIFIER])
+    assert told == [IDENTIFIER]
     assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {"warning": 1}
 
 
@@ -455,6 +475,6 @@ def test_a_new_drill_closes_the_one_before(bench: Bench) -> None:
     }
     last = bench.journal.notice("warning:C-drill-2")
     assert last is not None
-    day = datetime.fromtimestamp(last.received_at, timezone.utc)
+    day = datetime.fromtimestamp(last.recorded_at, timezone.utc)
     assert bench.journal.fact("last_drill") == day.isoformat()
-    assert bench.counts("openai_safety.notices", c.TRAFFIC) == {"production": 1, "drill": 2}
+    until(lambda: bench.counts("openai_safety.notices", c.TRAFFIC) == {"production": 1, "drill": 2})

@@ -22,6 +22,7 @@ from openai_safety_otel.webhooks.verify import signing_secrets
 from webhooks.bench import CASE, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
 
 Make = Callable[..., Bench]
+OF_ORGANISATION = {**CASE, "entity_identifier": None}
 WARNING = json.dumps(warning()).encode()
 
 
@@ -41,7 +42,7 @@ def test_a_warning_is_stored_counted_and_emitted_once(bench: Bench, api: CaseApi
         received_at=notice.received_at,
         recorded_at=notice.received_at,
         event_type="safety.warning_issued",
-        deadline_at=notice.received_at + 7 * 86_400,
+        subject="identifier",
         identifier=CASE["entity_identifier"],
         reason="cyber_abuse",
         look_up="done",
@@ -51,21 +52,20 @@ def test_a_warning_is_stored_counted_and_emitted_once(bench: Bench, api: CaseApi
     assert (event.name, event.severity) == ("openai_safety.notice", "WARN")
     assert event.attributes == {
         c.NOTICE_TYPE: "warning",
+        c.NOTICE_SUBJECT: "identifier",
         c.NOTICE_ID: "C-1",
         c.NOTICE_STATUS: "open",
         c.NOTICE_ORIGIN: "webhook",
         c.NOTICE_EVENT_TYPE: "safety.warning_issued",
         c.NOTICE_REASON: "cyber_abuse",
         c.NOTICE_RECEIVED: notice.received_at,
-        c.NOTICE_DEADLINE: notice.received_at + 7 * 86_400,
         c.USER_HASH: CASE["entity_identifier"],
         c.TRAFFIC: "production",
     }
     assert results(bench) == {"accepted": 1}
     assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {"warning": 1}
-    assert bench.counts("openai_safety.notice.deadline", c.NOTICE_TYPE) == {
-        "warning": notice.received_at + 7 * 86_400
-    }
+    assert bench.counts("openai_safety.notice.deadline", c.NOTICE_TYPE) == {}
+    assert bench.counts("openai_safety.notices.open", c.NOTICE_SUBJECT) == {"identifier": 1}
     assert api.requests == [("/v1/safety/cases/C-1", "Bearer sk-case")]
 
 
@@ -387,13 +387,13 @@ def test_several_receivers_take_a_notice_once(
 
 
 def test_answer_does_not_wait_for_the_case(make: Make, api: CaseApi) -> None:
-    """While the case API hangs, the 200 is there, the notice is on disk and the deadline is visible."""
+    """While the case API hangs, the notice is on disk, and open as possibly the organisation's."""
     api.case(HANG)
     bench = make(case_seconds=60.0)
     assert bench.post(warning()).status == 200
     assert bench.journal.notices()[0].look_up == "pending"
-    assert set(bench.counts("openai_safety.notice.deadline", c.NOTICE_TYPE)) == {"warning"}
-    assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {"warning": 1}
+    assert set(bench.counts("openai_safety.notice.deadline", c.NOTICE_SUBJECT)) == {"unknown"}
+    assert bench.counts("openai_safety.notices.open", c.NOTICE_SUBJECT) == {"unknown": 1}
 
 
 class Broken:
@@ -460,8 +460,9 @@ def test_mounted_in_another_app_it_starts_with_the_first_request(make: Make, api
 def test_deadline_is_that_of_the_oldest_open_notice(bench: Bench, api: CaseApi) -> None:
     """The gauge is the earliest deadline of the open notices, per type; closing all of them ends it."""
     for number in (1, 2):
-        api.case((200, CASE), case=f"C-{number}")
+        api.case((200, OF_ORGANISATION), case=f"C-{number}")
         bench.post(warning(f"C-{number}"), delivery=f"wh_{number}")
+        bench.settled(f"warning:C-{number}")
     bench.journal.update_notice("warning:C-2", deadline_at=1_000)
     deadline = "openai_safety.notice.deadline"
     assert bench.counts(deadline, c.NOTICE_TYPE) == {"warning": 1_000}
@@ -473,7 +474,7 @@ def test_deadline_is_that_of_the_oldest_open_notice(bench: Bench, api: CaseApi) 
 
 
 def test_webhook_of_a_case_entered_by_hand_only_adds_its_details(make: Make, api: CaseApi) -> None:
-    """The mail was first: its webhook counts and tells nothing again, but the case is read."""
+    """The mail was first: its webhook counts nothing again; its case is read, and whose it is is told."""
     api.case((200, CASE))
     bench = make()
     by_hand = Notice(
@@ -492,11 +493,12 @@ def test_webhook_of_a_case_entered_by_hand_only_adds_its_details(make: Make, api
     assert bench.settled() == replace(
         by_hand,
         event_type="safety.warning_issued",
+        subject="identifier",
         identifier=CASE["entity_identifier"],
         reason="cyber_abuse",
         look_up="done",
     )
-    assert bench.sink.events == []
+    assert [event.attributes[c.NOTICE_SUBJECT] for event in bench.sink.events] == ["identifier"]
     assert bench.counts("openai_safety.notices", c.NOTICE_TYPE) == {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.identity import meant
 from openai_safety_otel.conventions import DecisionAction
 from openai_safety_otel.decisions import (
     ACTIONS,
@@ -32,22 +34,22 @@ from openai_safety_otel.suspensions import Entry, Source, Unreadable, open_sourc
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DONE = {
     "watch": "watched: evidence and scores are kept for this identifier",
-    "filter": "filtered: each of his calls must pass the filter first",
-    "suspend": "suspended: his calls are refused before they leave",
-    "revoke": "revoked: his calls are refused before they leave, without end",
+    "filter": "filtered: each of their calls must pass the filter first",
+    "suspend": "suspended: their calls are refused before they leave",
+    "revoke": "revoked: their calls are refused before they leave, without end",
     "clear": "cleared: our own decision is lifted",
 }
 _BLOCKED = (
     f"SELECT 1 FROM events WHERE {_column(c.USER_HASH)} = $who "  # noqa: S608 - names of our own contract
     f"AND {_column(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1"
 )
-_HELP = """Decide about an end user, by his IDENTIFIER.
+_HELP = """Decide about an end user, by their IDENTIFIER: in full, or its first characters as tables show them.
 
 \b
-watch    keep evidence and scores for him; 7 days unless --until, 30 at most
-filter   each of his calls must pass the filter first
-suspend  refuse his calls; 72 hours unless --until
-revoke   refuse his calls, without end
+watch    keep evidence and scores for them; 7 days unless --until, 30 at most
+filter   each of their calls must pass the filter first
+suspend  refuse their calls; 72 hours unless --until
+revoke   refuse their calls, without end
 clear    lift our own decision
 
 The decision is written to the audit trail first, then to the suspension list that running processes follow,
@@ -64,6 +66,7 @@ Examples:
 def _signed(command: _F) -> _F:
     """The options of every decision: who, why, until when, and the form of the answer."""
     for option in (
+        click.option("--force", is_flag=True, help="Decide about an identifier that nothing stored has."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
         click.option("--until", metavar="WHEN", help="72h, 7d, or an ISO date or time (UTC unless it says)."),
         click.option("--why", required=True, help="The reason, for the audit trail."),
@@ -78,10 +81,16 @@ def _signed(command: _F) -> _F:
 @click.option("--action", type=click.Choice(ACTIONS), required=True, help="What to do.")
 @_signed
 def decide(
-    identifier: str, action: DecisionAction, by: str, why: str, until: str | None, as_json: bool
+    identifier: str,
+    action: DecisionAction,
+    by: str,
+    why: str,
+    until: str | None,
+    as_json: bool,
+    force: bool,
 ) -> None:
     """Check, record, list and tell one decision."""
-    _decide(identifier, action, by=by, why=why, until=until, as_json=as_json)
+    _decide(identifier, action, by=by, why=why, until=until, as_json=as_json, force=force)
 
 
 @click.command(
@@ -89,17 +98,25 @@ def decide(
 )
 @click.argument("identifier")
 @_signed
-def suspend(identifier: str, by: str, why: str, until: str | None, as_json: bool) -> None:
+def suspend(identifier: str, by: str, why: str, until: str | None, as_json: bool, force: bool) -> None:
     """Refuse an end user's calls for 72 hours, or until --until: short for decide --action suspend."""
-    _decide(identifier, "suspend", by=by, why=why, until=until, as_json=as_json)
+    _decide(identifier, "suspend", by=by, why=why, until=until, as_json=as_json, force=force)
 
 
 def _decide(
-    identifier: str, action: DecisionAction, *, by: str, why: str, until: str | None, as_json: bool
+    identifier: str,
+    action: DecisionAction,
+    *,
+    by: str,
+    why: str,
+    until: str | None,
+    as_json: bool,
+    force: bool,
 ) -> None:
     settings = Settings.resolve()
     try:
         decision = new_decision(identifier, action, by=by, why=why, until=until)
+        decision = replace(decision, identifier=meant(decision.identifier, settings, force=force))
         source = open_source(settings.suspensions) if settings.suspensions else None
         journal = open_journal(settings.store)
         with telling(settings) as told:

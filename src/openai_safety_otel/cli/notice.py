@@ -1,10 +1,10 @@
-"""`notice`: enter one that came by mail, list them, close them."""
+"""`notice`: enter one that came by mail, list them, say whose they are, close them."""
 
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import json
-import re
 import sys
 import time
 from collections.abc import Iterable
@@ -16,100 +16,71 @@ from rich.console import Console
 from rich.table import Table
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.identity import meant
+from openai_safety_otel.cli.moments import Moment, Until
 from openai_safety_otel.conventions import NoticeType
 from openai_safety_otel.decisions import decision_event
-from openai_safety_otel.identifier import looks_raw, shown_identity
+from openai_safety_otel.identifier import shown_identity
 from openai_safety_otel.journal import Decision, Journal, JournalError, Notice, notice_key, open_journal
 from openai_safety_otel.keys import load_hasher
 from openai_safety_otel.record import SafetyEvent
+from openai_safety_otel.report.activity import short
+from openai_safety_otel.report.table import printable
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
 from openai_safety_otel.webhooks.events import notice_event
-from openai_safety_otel.webhooks.notice import KINDS, text
+from openai_safety_otel.webhooks.notice import deadline_of, identity, subject_of
 from openai_safety_otel.webhooks.steps import entered
 
 NOWHERE = "the event goes nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
-_DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 _EPILOG = """\b
 Examples:
-  openai-safety notice C-17
-  openai-safety notice C-17 --identifier 3f9a… --received 2026-11-20 --deadline 2026-11-27
+  openai-safety notice open C-17
+  openai-safety notice open C-17 --received 2026-11-20 --deadline 2026-11-27
   openai-safety notice list
+  openai-safety notice subject C-17 organization
   openai-safety notice close C-17 --by ann --why "answered, user suspended"
 """
 _KINDS = click.Choice(get_args(NoticeType))
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
-    """A date or time in Unix seconds; UTC unless it says."""
-
-    name = "WHEN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Unix seconds."""
-        if isinstance(value, int):
-            return value
-        try:
-            moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))  # Python 3.10 knows no "Z"
-        except ValueError:
-            self.fail(f"expected 2026-11-20 or 2026-11-20T09:30, got {value!r}", param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return int(moment.timestamp())
-
-
-class Until(Moment):
-    """As `Moment`, or a number of days after the notice was received: ``-N`` until that is known."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Unix seconds; negative: seconds after the receipt."""
-        if isinstance(value, str) and (found := _DAYS.fullmatch(value.strip())):
-            return -int(found[1]) * 86_400
-        return super().convert(value, param, ctx)
-
-
-class Notices(click.Group):
-    """A group whose usual command needs no name: ``notice C-17`` enters a notice."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put in the name of the usual command."""
-        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
-            args = ["add", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=Notices, epilog=_EPILOG, no_args_is_help=True)
+@click.group(epilog=_EPILOG, no_args_is_help=True)
 def notice() -> None:
-    """Notices of the provider: enter one that came by mail, list them, close them.
+    """Notices of the provider: enter one that came by mail, list them, say whose they are, close them.
 
-    `notice C-17` is short for `notice add C-17`. A case entered by hand and its webhook are one notice.
+    A case entered by hand and its webhook are one notice. One that names an identifier concerns that end user;
+    one that names none concerns the organisation.
     """
 
 
-@notice.command(epilog=_EPILOG)
+@notice.command("open", epilog=_EPILOG)
 @click.argument("case")
 @click.option("--type", "kind", type=_KINDS, default="warning", show_default=True, help="What it says.")
-@click.option("--identifier", help="Whom it names; hashed if it looks like personal data.")
+@click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
 @click.option("--received", type=Moment(), help="When the mail came. [default: now]")
 @click.option("--deadline", type=Until(), help="Until when to answer; 7d counts from the receipt.")
+@click.option("--drill", is_flag=True, help="A fire drill: alerts go to the drills' own route.")
 @click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
-def add(
+def open_(
     case: str,
     kind: NoticeType,
     identifier: str | None,
     received: int | None,
     deadline: int | None,
+    drill: bool,
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Enter a notice that came by mail: the same event and the same alert as by webhook."""
+    """Enter a notice that came by mail: the same event and the same alert as by webhook.
+
+    Without --identifier it is the organisation's: that is what the provider sends mail about.
+    """
     settings = Settings.resolve(store=store)
     entry = _entry(case, kind, _shown(identifier, settings), received, deadline)
-    stated = {
-        "identifier": entry.identifier if identifier else None,
-        "deadline_at": entry.deadline_at if deadline is not None else None,
-    }
+    entry = dataclasses.replace(entry, traffic="drill" if drill else "production")
+    named = {"identifier": entry.identifier, "subject": entry.subject} if identifier else {}
+    stated = named | ({"deadline_at": entry.deadline_at} if deadline is not None else {})
     try:
         journal = open_journal(settings.store)
         found, new, arrives = _add(journal, settings, entry, stated)
@@ -133,11 +104,11 @@ def _entry(
     at = now if received is None else received
     if at > now + 60:
         raise click.UsageError("--received is in the future")
-    case_id = text(case)
-    if case_id is None or looks_raw(case_id):
+    case_id = identity(case.strip())
+    if case_id is None:
         raise click.UsageError("expected a case id, e.g. C-17")
-    seconds = KINDS[kind].answer_seconds
-    end = (None if seconds is None else at + seconds) if deadline is None else deadline
+    subject = subject_of(kind, identifier, read=True)
+    end = deadline_of(kind, subject, at) if deadline is None else deadline
     if end is not None and end < 0:
         end = at - end
     if deadline is not None and end is not None and end <= at:
@@ -150,6 +121,7 @@ def _entry(
         received_at=at,
         recorded_at=now,
         deadline_at=end,
+        subject=subject,
         identifier=identifier,
     )
 
@@ -160,7 +132,7 @@ def _shown(identifier: str | None, settings: Settings) -> str | None:
     shown = shown_identity(identifier, load_hasher(settings), "caller").value
     if shown is None:
         raise click.ClickException("--identifier looks like personal data and no HMAC key is set to hash it")
-    return shown
+    return meant(shown, settings, force=True)  # the mail may name somebody of whom nothing is stored
 
 
 def _add(
@@ -169,13 +141,16 @@ def _add(
     """The notice as stored, whether it is new, and whether its event went anywhere."""
     notice = entered(entry, time.time(), outgoing=bool(settings.notify_url))
     if not journal.add_notice(notice):
-        changes = {name: value for name, value in stated.items() if value is not None}
-        known = journal.update_notice(notice.key, **changes) if changes else journal.notice(notice.key)
+        known = journal.update_notice(notice.key, **stated) if stated else journal.notice(notice.key)
         return known or notice, False, True
     with telling(settings) as told:
         told.sink.emit(notice_event(notice))
     if told.arrives:
-        notice = journal.update_notice(notice.key, emitted=True) or notice
+        now = journal.update_notice(notice.key, emitted=True) or notice
+        if now.subject != notice.subject:  # a receiver has read its case meanwhile
+            with telling(settings) as again:
+                again.sink.emit(notice_event(now))
+        notice = now
     return notice, True, told.arrives
 
 
@@ -205,15 +180,17 @@ def list_(every: bool, store: str | None, as_json: bool) -> None:
 
 
 def _print(found: Iterable[Notice]) -> None:
-    table = Table("id", "type", "status", "received", "answer by", "identifier", "reason", "note", box=None)
+    names = ("id", "type", "status", "received", "answer by", "subject", "reason", "note")
+    table = Table(*names, box=None)
     for one in found:
         note: str = one.traffic if one.traffic != "production" else ""
         if one.look_up_error:
             note = f"{note} case not read: {one.look_up_error}".strip()
         end = "" if one.deadline_at is None else _when(one.deadline_at)
         reason = one.reason or one.category or ""
-        row = (one.id, one.type, one.status, _when(one.received_at), end, one.identifier or "", reason, note)
-        table.add_row(*row)
+        whose = short(one.identifier) if one.identifier else one.subject
+        row = (one.id, one.type, one.status, _when(one.received_at), end, whose, reason, note)
+        table.add_row(*map(printable, row))
     # Into a file or a pipe, lines are not folded.
     width = None if sys.stdout.isatty() else 240
     Console(file=sys.stdout, markup=False, width=width).print(table)
@@ -245,7 +222,7 @@ def close(
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     with telling(settings) as told:
-        told.sink.emit(_closing_event(decision, closed))
+        told.sink.emit(_about(decision, closed))
     click.echo(
         json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
     )
@@ -276,11 +253,84 @@ def _closing(closed: Notice) -> Decision:
     )
 
 
-def _closing_event(decision: Decision, closed: Notice) -> SafetyEvent:
+def _about(decision: Decision, concerned: Notice) -> SafetyEvent:
+    """The event of a decision about a notice, which may be nobody's."""
     event = decision_event(decision)
     kept = {name: value for name, value in event.attributes.items() if value != ""}
-    about = {c.NOTICE_ID: closed.id, c.NOTICE_TYPE: closed.type, c.NOTICE_STATUS: closed.status}
+    about = {
+        c.NOTICE_ID: concerned.id,
+        c.NOTICE_TYPE: concerned.type,
+        c.NOTICE_SUBJECT: concerned.subject,
+        c.NOTICE_STATUS: concerned.status,
+        c.TRAFFIC: concerned.traffic,
+    }
     return dataclasses.replace(event, attributes={**kept, **about})
+
+
+# --- whose it is ---
+
+
+@notice.command(
+    epilog="\b\nExamples:\n  openai-safety notice subject C-17 organization\n"
+    "  openai-safety notice subject C-17 78b742913a16… --by ann --why 'named in the mail'\n"
+)
+@click.argument("notice_id", metavar="ID")
+@click.argument("whose", metavar="IDENTIFIER|organization")
+@click.option("--by", default="", metavar="WHO", help="Who says so.  [default: the user of this terminal]")
+@click.option("--why", default="", help="The reason, for the audit trail.")
+@click.option("--type", "kind", type=_KINDS, help="Which one, where a case has several open notices.")
+@click.option("--force", is_flag=True, help="Take an identifier that nothing stored has.")
+@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
+def subject(
+    notice_id: str,
+    whose: str,
+    by: str,
+    why: str,
+    kind: NoticeType | None,
+    force: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Say whose a notice is, where its case cannot be read: an end user's, or the organisation's."""
+    settings = Settings.resolve(store=store)
+    identifier = None if whose == "organization" else meant(whose, settings, force=force)
+    try:
+        journal = open_journal(settings.store)
+        wanted = _open_one(journal, notice_id, kind)
+        decision = Decision(
+            identifier=identifier or "",
+            action="subject",
+            by=by.strip() or getpass.getuser(),
+            why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
+            details={"notice": wanted.key},
+        )
+        journal.append_decision(decision)
+        changes = _whose(wanted, identifier, decision.by)
+        found = journal.update_notice(wanted.key, **changes) or wanted
+        journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    with telling(settings) as told:
+        told.sink.emit(_about(decision, found))
+        told.sink.emit(notice_event(found))
+    click.echo(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
+    if not told.arrives:
+        click.echo(f"note: {NOWHERE}", err=True)
+
+
+def _whose(notice: Notice, identifier: str | None, by: str) -> dict[str, Any]:
+    whose = subject_of(notice.type, identifier, read=True)
+    usual = deadline_of(notice.type, notice.subject, notice.received_at)
+    stated = notice.deadline_at if notice.deadline_at != usual else None
+    deadline = stated or deadline_of(notice.type, whose, notice.received_at)
+    return {"subject": whose, "subject_by": by, "identifier": identifier, "deadline_at": deadline}
+
+
+def _subject_text(notice: Notice) -> str:
+    if notice.identifier:
+        return f"{notice.type} about {notice.identifier}"
+    return f"{notice.type} of the organisation"
 
 
 def _plain(notice: Notice) -> dict[str, Any]:

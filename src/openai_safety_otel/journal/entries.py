@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from openai_safety_otel.conventions import NoticeType, Traffic
+from openai_safety_otel.conventions import NoticeSubject, NoticeType, Traffic
 
-Action = Literal["watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close"]
+Action = Literal[
+    "watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close", "subject"
+]
 LookUp = Literal["none", "pending", "done", "failed"]
 Carried = Literal["off", "pending", "done", "failed"]
 Entry = TypeVar("Entry", "Notice", "Decision")
@@ -23,8 +25,11 @@ class Notice:
 
     ``key`` is what makes it one notice: type and case id, so that a warning entered from a mail and the
     webhook of the same case are one, while a deactivation that follows in the same case is another.
-    ``identifier`` is in the form telemetry carries (never a raw user id). ``received_at`` is when the
-    organisation got it, ``recorded_at`` when we stored it. The last block is the state of the follow-up:
+    ``subject`` says whose it is; ``subject_by`` is the person who said so, None where the notice itself does.
+    ``identifier`` is in the form telemetry carries (never a raw user id). ``received_at`` is when the provider
+    issued it (a webhook may arrive days later) or when its mail came, ``recorded_at`` when we stored it.
+
+    The last block is the state of the follow-up:
     ``pending`` maps a step still to do to [tries so far, time of the next try], ``next_at`` is when the first
     of them is due, None once nothing is left to do.
     """
@@ -38,6 +43,8 @@ class Notice:
     origin: Literal["webhook", "manual"] = "webhook"
     traffic: Traffic = "production"
     deadline_at: int | None = None
+    subject: NoticeSubject = "unknown"
+    subject_by: str | None = None
     identifier: str | None = None
     reason: str | None = None
     category: str | None = None

@@ -9,6 +9,14 @@ from typing import Literal
 Stage = Literal["quiet", "warned", "day", "overdue", "deactivated"]
 
 
+SHOWN = 12  # characters of an identifier in tables
+
+
+def short(identifier: str) -> str:
+    """An identifier as tables show it: its first characters and ``…``, which every command takes back."""
+    return f"{identifier[:SHOWN]}…" if len(identifier) > 2 * SHOWN else identifier
+
+
 class Rung(IntEnum):
     """Where an identifier stands, lowest first."""
 

@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from openai_safety_otel.report.activity import Activity, Report, Rung
+from openai_safety_otel.report.activity import Activity, Report, Rung, short
 
 _COLOURS = {
     Rung.BLOCKED: "bold red",
@@ -106,8 +106,8 @@ class _Identifiers:
 def _line(one: Activity) -> tuple[RenderableType, ...]:
     top = one.top_score
     return (  # in the order of _COLUMNS
-        _text(f"{one.identifier[:16]}…" if len(one.identifier) > 20 else one.identifier or "(none)"),  # noqa: PLR2004
-        Text(_clean(one.ladder.text), _COLOURS[one.ladder.rung]),
+        _text(short(one.identifier) or "(none)"),
+        Text(printable(one.ladder.text), _COLOURS[one.ladder.rung]),
         f"{one.calls:,}",
         f"{one.flagged:,}",
         f"{one.refused:,}",
@@ -163,8 +163,9 @@ def _when(seconds: float | None) -> str:
 
 def _text(value: str) -> Text:
     # Text, not markup, and no control characters: fields hold what strangers sent.
-    return Text(_clean(value))
+    return Text(printable(value))
 
 
-def _clean(value: str) -> str:
+def printable(value: str) -> str:
+    """A text without control characters: an escape sequence could repaint the terminal."""
     return "".join(char if char.isprintable() else "�" for char in value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import quote
@@ -11,9 +10,8 @@ from urllib.parse import quote
 import openai
 
 from openai_safety_otel.journal import Notice
-from openai_safety_otel.webhooks.notice import KINDS
+from openai_safety_otel.webhooks.notice import KINDS, identity
 
-_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 # What an operator has to mend: waiting a second does not help.
 _LASTING = {400: "http_400", 401: "http_401", 403: "http_403", 404: "http_404"}
 
@@ -46,7 +44,7 @@ class CaseReader:
             StepFailedError: it could not be read this time.
         """
         path = KINDS[notice.type].path
-        if path is None or not _ID.fullmatch(notice.id):
+        if path is None or identity(notice.id) is None:
             raise StepFailedError("no_such_id", lasting=True)
         try:
             answer = await asyncio.wait_for(

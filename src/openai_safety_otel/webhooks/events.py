@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.conventions import NoticeSubject, NoticeType
 from openai_safety_otel.journal import Notice
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.webhooks.notice import KINDS
 
-_WHAT = {
-    "warning": "OpenAI warned the organisation",
-    "deactivation": "OpenAI deactivated the organisation's access",
+_NOT_READ = "possibly the organisation's: its case is not read"
+_WHAT: dict[tuple[NoticeType, NoticeSubject], str] = {
+    ("warning", "identifier"): "OpenAI warned about an identifier",
+    ("warning", "organization"): "OpenAI warned the organisation",
+    ("warning", "unknown"): f"OpenAI sent a warning ({_NOT_READ})",
+    ("deactivation", "identifier"): "OpenAI deactivated an identifier",
+    ("deactivation", "organization"): "OpenAI deactivated the organisation's access",
+    ("deactivation", "unknown"): f"OpenAI sent a deactivation ({_NOT_READ})",
+}
+_WHATEVER_SUBJECT: dict[NoticeType, str] = {
     "alert": "OpenAI raised an alert on a request",
     "org_alert": "OpenAI raised an alert for the workspace",
     "identifier_blocked": "OpenAI blocked an identifier",
@@ -23,6 +31,7 @@ def notice_event(notice: Notice, now_ns: int | None = None) -> SafetyEvent:
     """The event of a notice. Its time is now: stores refuse records that are hours late."""
     values: dict[str, AttributeValue | None] = {
         c.NOTICE_TYPE: notice.type,
+        c.NOTICE_SUBJECT: notice.subject,
         c.NOTICE_ID: notice.id,
         c.NOTICE_STATUS: notice.status,
         c.NOTICE_ORIGIN: notice.origin,
@@ -48,7 +57,8 @@ def notice_event(notice: Notice, now_ns: int | None = None) -> SafetyEvent:
 
 def summary(notice: Notice) -> str:
     """One sentence: what happened, about whom as far as known, and until when."""
-    parts = [f"{_WHAT[notice.type]}: {notice.id}"]
+    what = _WHAT.get((notice.type, notice.subject)) or _WHATEVER_SUBJECT[notice.type]
+    parts = [f"{what}: {notice.id}"]
     if why := notice.reason or notice.category:
         parts.append(f"for {why}")
     if notice.identifier:

@@ -22,7 +22,7 @@ from openai_safety_otel.webhooks import steps
 from openai_safety_otel.webhooks.cases import CaseReader, StepFailedError
 from openai_safety_otel.webhooks.events import notice_event
 from openai_safety_otel.webhooks.measures import Measures
-from openai_safety_otel.webhooks.notice import Show, from_details
+from openai_safety_otel.webhooks.notice import Show, read_case
 from openai_safety_otel.webhooks.notify import Notifier
 
 _log = logging.getLogger(__name__)
@@ -96,8 +96,8 @@ class FollowUp:
         self._rounds: set[asyncio.Task[None]] = set()
         # In this order: what a step needs is known when its turn comes.
         self._steps: dict[str, Callable[[Notice], Awaitable[dict[str, Any]]]] = {
-            "count": self._count,
             "look_up": self._look_up,
+            "count": self._count,
             "emit": self._emit,
             "suspension": self._suspend,
             "outgoing": self._tell,
@@ -223,17 +223,20 @@ class FollowUp:
     # --- the steps: each returns the fields that change, or raises StepFailedError
 
     async def _count(self, notice: Notice) -> dict[str, Any]:
-        """Entered by hand: counted by a receiver, because a command's own counter would end with it."""
+        """Counted once, when it is told; one entered by hand too, as a command's own counter ends with it."""
         self._measures.notice(notice)
         return {}
 
     async def _look_up(self, notice: Notice) -> dict[str, Any]:
         if self._means.cases is None:
             raise StepFailedError("no_key", lasting=True)
-        details = from_details(await self._means.cases.read(notice), self._means.show)
+        details = read_case(notice, await self._means.cases.read(notice), self._means.show)
         rest = {name: state for name, state in notice.pending.items() if name != "look_up"}
-        pending = steps.emit_at_once(notice, rest, time.time())
-        return {**details, "look_up": "done", "look_up_error": None, "pending": pending}
+        changes = {"look_up": "done", "look_up_error": None}
+        stored = await asyncio.to_thread(self._journal.notice, notice.key)
+        if stored is not None and stored.emitted and details.get("subject", notice.subject) != notice.subject:
+            return {**details, **changes, **steps.emit_again(rest, time.time())}
+        return {**details, **changes, "pending": steps.emit_at_once(notice, rest, time.time())}
 
     async def _emit(self, notice: Notice) -> dict[str, Any]:
         now = await asyncio.to_thread(self._journal.notice, notice.key)

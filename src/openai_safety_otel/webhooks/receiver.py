@@ -148,8 +148,6 @@ class Receiver:
 
     async def _store(self, notice: Notice, delivery: str) -> tuple[WebhookResult, Notice]:
         new, work = await asyncio.to_thread(self._add, notice, delivery)
-        if new:
-            self._measures.notice(notice)
         if work:
             self._start().wake()
         return ("accepted" if new else "duplicate"), notice
@@ -159,7 +157,7 @@ class Receiver:
         if not self._journal.add_notice(notice, delivery=delivery):
             return False, self._confirm(notice)
         if notice.traffic == "drill":
-            day = datetime.fromtimestamp(notice.received_at, timezone.utc).isoformat()
+            day = datetime.fromtimestamp(notice.recorded_at, timezone.utc).isoformat()
             self._journal.set_fact(LAST_DRILL, day)
             self._close_earlier_drills(notice)
         return True, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from openai_safety_otel.journal import Notice
 from openai_safety_otel.webhooks.notice import KINDS
@@ -15,7 +16,8 @@ def received(notice: Notice, now: float, *, patience: float, suspends: bool, out
     """A notice from a webhook with its steps; a drill reads no case and suspends nobody."""
     real = notice.traffic == "production"
     look_up = real and KINDS[notice.type].path is not None
-    pending: Pending = {"emit": [0, now + patience if look_up else now]}
+    told = now + patience if look_up else now  # by then it is known whose it is, or that this is not known
+    pending: Pending = {"count": [0, told], "emit": [0, told]}
     pending.update({"look_up": [0, now]} if look_up else {})
     pending.update({"suspension": [0, now]} if real and suspends else {})
     return _with(notice, pending, now, outgoing=outgoing)
@@ -44,10 +46,15 @@ def _with(notice: Notice, pending: Pending, now: float, *, outgoing: bool) -> No
 
 
 def emit_at_once(notice: Notice, pending: Pending, now: float) -> Pending:
-    """The steps, with the event no longer waiting for the case."""
-    if "emit" not in pending or notice.origin == "manual":  # the command that entered it is about to emit
+    """The steps, with the event and its count no longer waiting for the case."""
+    if notice.origin == "manual":  # the command that entered it is about to emit
         return pending
-    return pending | {"emit": [0, now]}
+    return pending | {name: [0, now] for name in ("count", "emit") if name in pending}
+
+
+def emit_again(pending: Pending, now: float) -> dict[str, Any]:
+    """The changes that tell a notice once more: what it said of its subject is no longer true."""
+    return {"pending": pending | {"emit": [0, now]}, "emitted": False}
 
 
 def waits(notice: Notice, name: str) -> bool:
