@@ -150,12 +150,13 @@ class Call:
                 # A response read into memory beforehand (a scripted transport) has no bytes to tap.
                 in_memory = raw == "stream" and response.is_closed
                 self._tapped = not in_memory and tap(response, self)
-                orphans.start()
                 self._decode = decoder(response.headers.get("content-encoding"))
             if self._tapped or raw is not None:
                 self._body = BodyReader(response.headers)
             if not self._tapped:
                 self._answer = response
+            else:
+                orphans.start()
 
     def parsed(self, result: Any) -> None:
         """The SDK parsed the response: read a plain result while another's span may still be open."""

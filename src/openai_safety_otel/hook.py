@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 
 from openai_safety_otel.arrival import Arrival
 from openai_safety_otel.call import current_call
+from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
+from openai_safety_otel.streams import closed, opened
 
 
 class Hooks:
@@ -69,3 +72,34 @@ class Hooks:
         if call is not None:
             call.refused(args[0] if args else kwargs["response"], error)
         return error
+
+    def stream_opened(
+        self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Around ``Stream.__init__`` and its async twin: the class stays as it is, and so does the app's own."""
+        wrapped(*args, **kwargs)
+        with harmless("stream"):
+            opened(stream)
+
+    def stream_closed(
+        self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Around ``Stream.close``."""
+        with _closing(stream):
+            wrapped(*args, **kwargs)
+
+    async def async_stream_closed(
+        self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Around ``AsyncStream.close``."""
+        with _closing(stream):
+            await wrapped(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _closing(stream: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with harmless("stream"):
+            closed(stream)

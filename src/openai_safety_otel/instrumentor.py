@@ -35,7 +35,29 @@ _TARGETS = (
     ("openai._base_client", "SyncAPIClient", "_process_response", "process_response"),
     ("openai._base_client", "AsyncAPIClient", "_process_response", "async_process_response"),
     ("openai._base_client", "BaseClient", "_make_status_error_from_response", "status_error"),
+    ("openai", "Stream", "__init__", "stream_opened"),
+    ("openai", "AsyncStream", "__init__", "stream_opened"),
+    ("openai", "Stream", "close", "stream_closed"),
+    ("openai", "AsyncStream", "close", "async_stream_closed"),
 )
+
+
+class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, tuple[Any, str]]:
+        parent = self._self_parent
+        owner = parent._self_owner_class if self._self_instance is None else self._self_instance  # noqa: SLF001
+        return getattr, (owner, parent._self_attribute)  # noqa: SLF001
+
+
+class Wrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """A method of the SDK's with ours around it; pickled and copied as methods are, by where it is found."""
+
+    __bound_function_wrapper__ = _Bound
+
+    def __init__(self, wrapped: Any, wrapper: Any, owner: type, attribute: str) -> None:
+        super().__init__(wrapped, wrapper)
+        self._self_owner_class = owner
+        self._self_attribute = attribute
 
 
 class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -99,7 +121,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _put(self, owner: Any, attribute: str, wrapper: Any) -> None:
         own = attribute in owner.__dict__
         before = owner.__dict__.get(attribute)
-        wrapt.wrap_function_wrapper(owner, attribute, wrapper)
+        wrapt.wrap_object(owner, attribute, Wrapper, (wrapper, owner, attribute))
         self._installed.append((owner, attribute, before, own))
 
     def _await_door(self, door: Door, observer: Observer) -> None:

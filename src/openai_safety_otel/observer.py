@@ -23,7 +23,6 @@ from openai_safety_otel.outcome import classify, pending
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
-from openai_safety_otel.streams import observed
 
 if TYPE_CHECKING:
     from openai_safety_otel.guard import Guard
@@ -94,7 +93,7 @@ class Observer:
         sent = self.prepare(record, endpoint, client, options)
         self._admit(call, client, body_of(sent))
         call.args, call.kwargs = _with_options(args, kwargs, options, sent)
-        self._watch_stream(call)
+        record.streaming = bool(call.kwargs.get("stream"))
         call.trail = self.signals.trail(
             record, own_early=not peer_inside, own_late=not self._late_peer(endpoint)
         )
@@ -163,12 +162,6 @@ class Observer:
         if "moderation" in body or not self.delivery.allowed(record.host):
             return options
         return self.delivery.with_moderation(options, self.settings.moderation_model)
-
-    def _watch_stream(self, call: Call) -> None:
-        stream_cls = call.kwargs.get("stream_cls")
-        if call.kwargs.get("stream") and stream_cls is not None:
-            call.kwargs = {**call.kwargs, "stream_cls": observed(stream_cls)}
-        call.record.streaming = bool(call.kwargs.get("stream"))
 
     def _register(self, call: Call) -> None:
         if not self._at_exit:

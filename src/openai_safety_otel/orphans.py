@@ -7,6 +7,7 @@ wait for that lock for ever. The collector therefore only puts a note into a que
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -27,13 +28,30 @@ class Orphans:
             os.register_at_fork(after_in_child=self._reset)
 
     def start(self) -> None:
-        """Have the thread running; called where a thing is made, because the collector must not do it."""
+        """Have the thread running; called where a thing is made, because the collector must not do it.
+
+        Where the system gives no thread (a limit, an interpreter that is ending), what was left behind so far is ended
+        here, and the next call tries again.
+        """
         if self._started:
             return
         with self._lock:
             if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="openai-safety-orphans", daemon=True).start()
+                self._started = self._begun()
+        if not self._started:
+            self._end_waiting()
+
+    def _begun(self) -> bool:
+        try:
+            threading.Thread(target=self._run, name="openai-safety-orphans", daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
+
+    def _end_waiting(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()()
 
     def later(self, end: End) -> None:
         """Call ``end`` on the thread; may be called from the garbage collector."""

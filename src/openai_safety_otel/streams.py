@@ -1,16 +1,12 @@
-"""The SDK's streams observed by one cached subclass per base, and the bytes of responses nobody parses."""
+"""The SDK's streams observed where they read, and the bytes of responses nobody parses."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
-import types
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Any, Protocol, get_origin
+from typing import Any, Protocol
 
-_classes: dict[Any, Any] = {}
 _taps: dict[tuple[type, ...], type[Tap]] = {}
 _BYTE_STREAMS = frozenset({"SyncByteStream", "AsyncByteStream"})
 
@@ -63,58 +59,52 @@ class _Reading:
             self._call.failed(error)
 
 
-def observed(stream_cls: Any) -> Any:
-    """The observing subclass of a stream class or alias (``Stream[Chunk]``); one per base of the SDK's own.
+def opened(stream: Any) -> None:
+    """The SDK has made a stream over a response with a tap: what it yields is looked at.
 
-    A base of another instrumentation is not remembered: some make a new class for every call.
+    The stream keeps its class; the app may have given its own. Where that class or its chunks are no longer the SDK's
+    own, the bytes of the response tell what happened.
     """
-    found = _classes.get(stream_cls)
-    if found is None:
-        found = _subclass(stream_cls)
-        if (get_origin(stream_cls) or stream_cls).__module__.partition(".")[0] == "openai":
-            _classes[stream_cls] = found
-    return found
+    tap = _tap(stream)
+    if tap is None or not _yields_chunks(stream):
+        return
+    reader = _AsyncReader if hasattr(stream, "__anext__") else _read
+    stream._iterator = reader(tap.call, stream)  # noqa: SLF001 - its name in every version of the SDK
 
 
-def _subclass(alias: Any) -> Any:
-    base = get_origin(alias) or alias
-    if not inspect.isclass(base) or not hasattr(base, "__stream__"):
-        return alias
-    is_async = hasattr(base, "__aiter__")
-    names = {
-        "__stream__": _async_reader(base) if is_async else _sync_reader(base),
-        "close": _async_close(base) if is_async else _sync_close(base),
-        "__module__": base.__module__,
-        "__qualname__": base.__qualname__,
-        "__doc__": base.__doc__,
-    }
-    return types.new_class(base.__name__, (alias,), {}, lambda body: body.update(names))
+def closed(stream: Any) -> None:
+    """The app closed a stream; a response that was already read into memory tells nobody of it."""
+    tap = _tap(stream)
+    if tap is not None and not tap.call.reading:
+        tap.call.closed()
 
 
-def _sync_reader(base: Any) -> Any:
-    def read(self: Any) -> Iterator[Any]:
-        call = _claim(self)
-        with contextlib.closing(base.__stream__(self)) as inner:
-            if call is None:
-                yield from inner
-                return
-            with _Reading(call):
-                for chunk in inner:
-                    call.chunk(chunk)
-                    call.reading = False
-                    yield chunk
-                    call.reading = True
-
-    read.__name__ = "__stream__"
-    return read
+def _tap(stream: Any) -> Tap | None:
+    found = getattr(getattr(stream, "response", None), "stream", None)
+    return found if isinstance(found, Tap) else None
 
 
-def _async_reader(base: Any) -> Any:
-    def read(self: Any) -> AsyncIterator[Any]:
-        return _AsyncReader(self, base.__stream__(self))
+def _yields_chunks(stream: Any) -> bool:
+    """Whether a stream yields what `fold` can read: models of the SDK, or plain dictionaries."""
+    chunk = getattr(stream, "_cast_to", None)
+    plain = not isinstance(chunk, type) or chunk is object or issubclass(chunk, dict) or _of_the_sdk(chunk)
+    return plain and _of_the_sdk(type(stream).__stream__)
 
-    read.__name__ = "__stream__"
-    return read
+
+def _of_the_sdk(made: Any) -> bool:
+    return str(made.__module__).partition(".")[0] == "openai"
+
+
+def _read(call: Listener, stream: Any) -> Iterator[Any]:
+    # Not the SDK's first generator, which nobody has begun: it is older than this one, so that the collector would
+    # close it first, and its closing would look like the app's.
+    with contextlib.closing(stream.__stream__()) as chunks, _Reading(call):
+        call.claimed = True
+        for chunk in chunks:
+            call.chunk(chunk)
+            call.reading = False
+            yield chunk
+            call.reading = True
 
 
 class _AsyncReader:
@@ -124,25 +114,22 @@ class _AsyncReader:
     the other, the second to be closed would find the first already at it, and complain.
     """
 
-    __slots__ = ("_call", "_inner", "_stream")
+    __slots__ = ("_call", "_inner")
 
-    def __init__(self, stream: Any, inner: Any) -> None:
-        self._stream = stream
-        self._inner = inner
-        self._call: Listener | None = None
+    def __init__(self, call: Listener, stream: Any) -> None:
+        self._call = call
+        self._inner = stream._iterator  # noqa: SLF001 - its name in every version of the SDK
 
     def __aiter__(self) -> _AsyncReader:
         return self
 
     async def __anext__(self) -> Any:
-        if self._stream is not None:
-            self._call, self._stream = _claim(self._stream), None
-        call = self._call
-        if call is None:
-            return await self._inner.__anext__()
-        call.reading = True
+        # The collector closes generators in the order in which it finds them, and the connection closes quietly only
+        # where the SDK's own comes first: so it is held here, where the collector looks first.
+        inner, call = self._inner, self._call
+        call.claimed = call.reading = True
         try:
-            chunk = await self._inner.__anext__()
+            chunk = await inner.__anext__()
             call.chunk(chunk)
         except BaseException as error:
             call.reading = False
@@ -156,7 +143,7 @@ class _AsyncReader:
         try:
             await self._inner.aclose()
         finally:
-            if self._call is not None and not self._call.reading:
+            if not self._call.reading:
                 self._call.closed()
 
     def __getattr__(self, name: str) -> Any:
@@ -171,44 +158,6 @@ def _left(call: Listener, error: BaseException) -> None:
         call.closed()
     else:
         call.failed(error)
-
-
-def _sync_close(base: Any) -> Any:
-    # A response that was already read into memory tells nobody of its closing.
-    @functools.wraps(base.close)
-    def close(self: Any) -> None:
-        try:
-            base.close(self)
-        finally:
-            _closed(self)
-
-    return close
-
-
-def _async_close(base: Any) -> Any:
-    @functools.wraps(base.close)
-    async def close(self: Any) -> None:
-        try:
-            await base.close(self)
-        finally:
-            _closed(self)
-
-    return close
-
-
-def _closed(stream: Any) -> None:
-    call = _claim(stream)
-    if call is not None and not call.reading:
-        call.closed()
-
-
-def _claim(stream: Any) -> Listener | None:
-    """The call behind a stream, found through the tap on its response; its bytes need no second look."""
-    tap = getattr(getattr(stream, "response", None), "stream", None)
-    if not isinstance(tap, Tap):
-        return None
-    tap.call.claimed = True
-    return tap.call
 
 
 class _Tapping:

@@ -26,6 +26,7 @@ CELLS = {
     "2.54.0": NEWEST,
     "3.0.0": WITH_DISTRO,
     "3.52.0": NEWEST,
+    "3.54.0": NEWEST,
 }
 TESTS = ("tests/spine", "tests/sockets", "tests/test_endpoints.py", "tests/test_outcome.py")
 
