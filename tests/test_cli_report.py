@@ -49,7 +49,8 @@ def test_where_the_events_are_comes_from_the_settings(here: Path) -> None:
     nothing = run()
     assert (nothing.exit_code, nothing.stdout) == (1, "")
     assert nothing.stderr == (
-        "Error: say where the events are: --files DIR, OPENAI_SAFETY_FILE_DIR, or --source loki\n"
+        "Error: say where the events are: --files DIR or OPENAI_SAFETY_FILE_DIR, "
+        "--loki-url URL or OPENAI_SAFETY_LOKI_URL\n"
     )
 
 

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import codecs
+import gzip
 import hashlib
 import json
+import os
 import sqlite3
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_KEY", KEY)
     (tmp_path / "old.key").write_text(OLD)
+    (tmp_path / "broken.gz").write_bytes(gzip.compress(b"user-1\n" * 50)[:-12])
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES", str(tmp_path / "old.key"))
     (tmp_path / "users.txt").write_bytes(b"".join(f"user-{number}\r\n".encode() for number in range(500)))
     return tmp_path
@@ -128,6 +134,51 @@ def test_candidates_from_csv(here: Path) -> None:
     assert found.stdout == "user-9\n"
 
 
+PACKINGS: dict[str, Callable[[str], bytes]] = {
+    "UTF-8 with a byte-order mark": lambda text: text.encode("utf-8-sig"),
+    "UTF-16 of Windows": lambda text: codecs.BOM_UTF16_LE + text.encode("utf-16-le"),
+    "UTF-16 the other way": lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+    "gzip": lambda text: gzip.compress(text.encode()),
+    "two gzip files after another": lambda text: b"".join(
+        gzip.compress(part.encode()) for part in text.splitlines(keepends=True)
+    ),
+    "gzip of UTF-8 with a byte-order mark": lambda text: gzip.compress(text.encode("utf-8-sig")),
+}
+
+
+def _fill(pipe: int, content: bytes) -> None:
+    with open(pipe, "wb") as end:
+        end.write(content)
+
+
+@pytest.mark.parametrize("way", ["file", "standard input", "pipe"])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [("ünï\r\nanna\r\n", ()), ("id,name\r\nünï,n\r\nanna,n\r\n", ("--csv-column", "id"))],
+    ids=["lines", "csv"],
+)
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_candidates_as_other_programs_write_them(
+    here: Path, packing: str, text: str, options: tuple[str, ...], way: str
+) -> None:
+    """Byte-order marks and gzip are no part of the first user id, from a file, a pipe or standard input."""
+    content = PACKINGS[packing](text)
+    arguments = [HASHER.end_user("ünï"), *options, "--workers", "1", *AUDIT, "--candidates"]
+    if way == "standard input":
+        found = run(*arguments, "-", stdin=content)
+    elif way == "file":
+        (here / "given").write_bytes(content)
+        found = run(*arguments, "given")
+    else:  # as the shell's <(command) gives it
+        reading, writing = os.pipe()
+        writer = threading.Thread(target=_fill, args=(writing, content))
+        writer.start()
+        found = run(*arguments, f"/dev/fd/{reading}")
+        writer.join()
+        os.close(reading)
+    assert (found.exit_code, found.stdout) == (0, "ünï\n"), found.stderr
+
+
 def test_many_candidates_in_processes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks handed to worker processes are all searched."""
     monkeypatch.setattr(candidates, "BLOCK_BYTES", 2_000)
@@ -153,7 +204,10 @@ def test_a_scheme_of_the_products_own(here: Path, monkeypatch: pytest.MonkeyPatc
         ((), "give either --candidates FILE (or -) or --sql URL --query QUERY"),
         (("--candidates", "none.txt"), "none.txt: no such file"),
         (("--sql", "sqlite:///x.db"), "--sql needs --query"),
-        (("--sql", "sqlite:///x.db", "--query", "users.id"), "no such table: users"),
+        (("--sql", "sqlite:///x.db", "--query", "users.id"), "x.db: no such file"),
+        (("--sql", "sqlite:///old.key", "--query", "users.id"), "file is not a database"),
+        (("--candidates", "."), ".: is a folder"),
+        (("--candidates", "broken.gz"), "the candidates cannot be read"),
         (("--sql", "nonsense", "--query", "users.id"), "Could not parse SQLAlchemy URL"),
         (("--candidates", "users.txt", "--csv-column", "id"), "no column 'id'; there are: user-0"),
         (("--candidates", "users.txt", "--scheme", "nowhere:at_all"), "--scheme nowhere:at_all: No module"),

@@ -179,6 +179,12 @@ def _refusing() -> str:
     [
         ([], {"OPENAI_WEBHOOK_SECRET": ""}, "no webhook secret: set OPENAI_WEBHOOK_SECRET"),
         ([], {"OPENAI_WEBHOOK_SECRET": "whsec_***"}, "starts with whsec_ but is not base64"),
+        ([], {"OPENAI_WEBHOOK_SECRET": "whsec_"}, "too short: at least 24 bytes are needed"),
+        ([], {"OPENAI_WEBHOOK_SECRET": "a"}, "too short: at least 24 bytes are needed"),
+        ([], {"OPENAI_WEBHOOK_SECRET": "whsec_" + "QUFB" * 7 + "QUE="}, "too short"),
+        ([], {"OPENAI_WEBHOOK_SECRET": f"{SECRET}, whsec_QUFB"}, "too short"),
+        ([], {"OPENAI_SAFETY_WEBHOOK_SECRET": "x" * 23}, "too short"),
+        (["--drill", "warning"], {"OPENAI_WEBHOOK_SECRET": "whsec_"}, "too short"),
         ([], {"OPENAI_SAFETY_NOTIFY_URL": "ftp://secret"}, "notify_url: expected an http or https URL"),
         ([], {"OPENAI_SAFETY_STORE": "/nowhere/at/all.db"}, "/nowhere/at/all.db: "),
         (["--suspend-on", "warning"], {"OPENAI_SAFETY_SUSPENSIONS": ""}, "automatic suspension needs"),
@@ -203,7 +209,12 @@ def test_a_drill_with_the_wrong_secret_is_refused(start: Start, environ: dict[st
     """The drill is a real one: with another secret the receiver refuses it and the command says so."""
     served = start()
     result = command(
-        {**environ, "OPENAI_WEBHOOK_SECRET": "other"}, "webhooks", "--drill", "warning", "--url", served.url
+        {**environ, "OPENAI_WEBHOOK_SECRET": "another-secret-of-somebody-else"},
+        "webhooks",
+        "--drill",
+        "warning",
+        "--url",
+        served.url,
     )
     assert result.exit_code == 1
     assert "the receiver answered 400" in result.stderr

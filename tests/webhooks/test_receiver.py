@@ -427,15 +427,16 @@ def test_health(bench: Bench) -> None:
 def test_any_of_several_secrets_is_accepted(make: Make, api: CaseApi) -> None:
     """Organisation and project endpoints have secrets of their own; a plain secret works too."""
     api.case((200, CASE))
-    bench = make(secrets=signing_secrets(f"{SECRET}, plain-secret".encode()))
-    assert [bench.post(warning(), secret=secret).status for secret in (SECRET, "plain-secret", "no")] == [
+    plain = "a-plain-secret-of-32-characters!"
+    bench = make(secrets=signing_secrets(f"{SECRET}, {plain}".encode()))
+    assert [bench.post(warning(), secret=secret).status for secret in (SECRET, plain, "no")] == [
         200,
         200,
         400,
     ]
 
 
-@pytest.mark.parametrize("value", [None, b"", b" , ", b"whsec_***"])
+@pytest.mark.parametrize("value", [None, b"", b" , ", b"whsec_***", b"whsec_", b"a"])
 def test_unusable_secret_is_an_error_at_start(value: bytes | None) -> None:
     """Without a usable secret the receiver does not start, and the message shows nothing of it."""
     with pytest.raises(ValueError, match="secret") as caught:

@@ -1,7 +1,7 @@
 """`make audit`: what an installation of the wheel brings, looked up among known vulnerabilities.
 
-Ends with 1 where one is found; where the advisory service cannot be reached it says so in one line and ends
-with 0, since that says nothing about us.
+Ends with 1 where one is found, or where some were looked up and others were not. Where the advisory service cannot
+be reached, or knows none of them, it says NOT DONE in one line and ends with 0, since that says nothing about us.
 """
 
 from __future__ import annotations
@@ -34,19 +34,31 @@ def main() -> int:
             str(listed),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    lines, status = verdict(done.stdout, done.stderr, pinned())
+    print("\n".join(lines))
+    return status
+
+
+def verdict(answer: str, said: str, asked: list[str]) -> tuple[list[str], int]:
+    """What to print and the exit status: only what was looked up counts as looked up."""
     try:
-        found = [one for one in json.loads(done.stdout)["dependencies"] if one.get("vulns")]
-    except ValueError:
-        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        if any(word in done.stderr for word in _UNREACHABLE):
-            print(f"audit: NOT DONE, the advisory service cannot be reached ({last[:120]})")
-            return 0
-        print(f"audit: failed: {last}")
-        return 1
-    for one in found:
-        print(f"{one['name']} {one['version']}: {', '.join(vuln['id'] for vuln in one['vulns'])}")
-    print(f"audit: {len(pinned())} distributions, {len(found)} with known vulnerabilities")
-    return 1 if found else 0
+        given = json.loads(answer)["dependencies"]
+    except (ValueError, KeyError):
+        last = (said.strip().splitlines() or ["no answer"])[-1]
+        if any(word in said for word in _UNREACHABLE):
+            return [f"audit: NOT DONE, the advisory service cannot be reached ({last[:120]})"], 0
+        return [f"audit: failed: {last}"], 1
+    looked_up = {one["name"]: one for one in given if "skip_reason" not in one}
+    missing = [one for one in asked if one.partition("==")[0] not in looked_up]
+    if not looked_up:
+        why = next((one["skip_reason"] for one in given), "no answer")
+        return [f"audit: NOT DONE, none of {len(asked)} distributions was looked up (first: {why[:120]})"], 0
+    found = [one for one in looked_up.values() if one["vulns"]]
+    lines = [f"{one['name']} {one['version']}: {', '.join(v['id'] for v in one['vulns'])}" for one in found]
+    lines.append(f"audit: {len(looked_up)} distributions, {len(found)} with known vulnerabilities")
+    if missing:
+        lines.append(f"audit: NOT DONE for {len(missing)} of {len(asked)}: {', '.join(missing)}")
+    return lines, 1 if found or missing else 0
 
 
 if __name__ == "__main__":

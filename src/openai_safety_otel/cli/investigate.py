@@ -95,7 +95,7 @@ def investigate(
     last: int,
     as_json: bool,
     files: tuple[Path, ...],
-    source: str,
+    source: str | None,
     loki_url: str | None,
     copies: bool,
 ) -> None:

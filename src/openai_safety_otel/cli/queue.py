@@ -19,6 +19,7 @@ from openai_safety_otel.cli.sources import Place, open_place, parse_past, source
 from openai_safety_otel.decisions import ACTIONS
 from openai_safety_otel.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.settings import Settings
+from openai_safety_otel.store.loki import NOTABLE
 from openai_safety_otel.store.schema import column_name
 
 _FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
@@ -48,7 +49,7 @@ GROUP BY 1
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @source_options
 def queue(
-    since: str, as_json: bool, files: tuple[Path, ...], source: str, loki_url: str | None, copies: bool
+    since: str, as_json: bool, files: tuple[Path, ...], source: str | None, loki_url: str | None, copies: bool
 ) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
@@ -62,7 +63,7 @@ def queue(
         notices, decisions = journal.notices(), journal.decisions()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-    with open_place(place, settings, since=begin) as events:
+    with open_place(place, settings, since=begin, query=NOTABLE) as events:
         found = events.rows(_WAITING, since=int(begin * 1e9))
     waiting = undecided(with_notices(found, notices, begin), decisions)
     _print(waiting, as_json=as_json)

@@ -63,7 +63,7 @@ def report(
     top: int,
     out: Path | None,
     files: tuple[Path, ...],
-    source: str,
+    source: str | None,
     loki_url: str | None,
     copies: bool,
 ) -> None:

@@ -22,7 +22,7 @@ from openai_safety_otel.report.build import Known, from_journal
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.events import Events
 from openai_safety_otel.store.files import NoEventFilesError, open_files
-from openai_safety_otel.store.loki import LOOK_BACK_DAYS, Loki, LokiError
+from openai_safety_otel.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, LokiError
 from openai_safety_otel.suspensions import Unreadable, open_source
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -35,10 +35,31 @@ _SERVERS = ("redis://", "rediss://", "unix://")
 class Place:
     """Where to read from, as the command line says it."""
 
-    source: str
+    source: str | None
     files: tuple[Path, ...]
     loki_url: str | None
     copies: bool
+
+    def chosen(self, settings: Settings) -> Place:
+        """The same with its source, files and URL filled in: what was typed, else what is configured.
+
+        Where both files and Loki are configured, files are the source; where only Loki is, Loki is.
+
+        Raises:
+            ClickException: neither says where the events are.
+        """
+        files = self.files or ((Path(settings.file_dir),) if settings.file_dir else ())
+        url = self.loki_url or settings.loki_url
+        typed = "files" if self.files else "loki" if self.loki_url else None
+        source = self.source or typed or ("files" if files else "loki")
+        if source == "loki" and not url and self.source:
+            raise click.ClickException("say where Loki is: --loki-url URL, or OPENAI_SAFETY_LOKI_URL")
+        if not (url if source == "loki" else files):
+            raise click.ClickException(
+                "say where the events are: --files DIR or OPENAI_SAFETY_FILE_DIR, "
+                "--loki-url URL or OPENAI_SAFETY_LOKI_URL"
+            )
+        return Place(source, files, url, self.copies)
 
 
 def source_options(command: _F) -> _F:
@@ -54,9 +75,7 @@ def source_options(command: _F) -> _F:
             click.option(
                 "--source",
                 type=click.Choice(["files", "loki"]),
-                default="files",
-                show_default=True,
-                help="Where events are stored.",
+                help="Where events are stored. [default: files where they are configured, else loki]",
             ),
             click.option("--loki-url", help="Loki's base URL. [default: OPENAI_SAFETY_LOKI_URL]"),
             click.option(
@@ -71,11 +90,16 @@ def source_options(command: _F) -> _F:
 
 
 @contextmanager
-def open_place(place: Place, settings: Settings, *, since: float | None = None) -> Iterator[Events]:
-    """The events of a place; problems end in one line. ``since`` (Unix seconds) bounds what Loki is asked."""
+def open_place(
+    place: Place, settings: Settings, *, since: float | None = None, query: str = EVERYTHING
+) -> Iterator[Events]:
+    """The events of a place; problems end in one line.
+
+    ``since`` (Unix seconds) and ``query`` (LogQL) bound what Loki is asked; files are always read whole.
+    """
     with progress_bar("reading events") as advance:
         try:
-            events = _open(place, settings, since, advance)
+            events = _open(place.chosen(settings), since, query, advance)
         except (NoEventFilesError, LokiError) as error:
             raise click.ClickException(str(error)) from None
     with events:
@@ -84,22 +108,12 @@ def open_place(place: Place, settings: Settings, *, since: float | None = None) 
         yield events
 
 
-def _open(
-    place: Place, settings: Settings, since: float | None, advance: Callable[[int, int], None]
-) -> Events:
-    if place.source == "loki":
-        url = place.loki_url or settings.loki_url
-        if not url:
-            raise click.ClickException("say where Loki is: --loki-url URL, or OPENAI_SAFETY_LOKI_URL")
-        now = time.time()
-        with Loki(url) as loki:
-            return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, progress=advance)
-    paths = place.files or ((Path(settings.file_dir),) if settings.file_dir else ())
-    if not paths:
-        raise click.ClickException(
-            "say where the events are: --files DIR, OPENAI_SAFETY_FILE_DIR, or --source loki"
-        )
-    return open_files(paths, keep_copies=place.copies, progress=advance)
+def _open(place: Place, since: float | None, query: str, advance: Callable[[int, int], None]) -> Events:
+    if place.source == "files":
+        return open_files(place.files, keep_copies=place.copies, progress=advance)
+    now = time.time()
+    with Loki(place.loki_url or "") as loki:
+        return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, query=query, progress=advance)
 
 
 def skipped_text(events: Events) -> str:

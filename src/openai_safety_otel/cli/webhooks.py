@@ -75,10 +75,9 @@ def _require_packages() -> None:
 
 
 def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeType, ...]) -> None:
-    import uvicorn  # noqa: PLC0415 - optional package, needed by this verb only
-
     from openai_safety_otel.signals.standalone import telling  # noqa: PLC0415 - only when serving
     from openai_safety_otel.webhooks import create_app  # noqa: PLC0415
+    from openai_safety_otel.webhooks.door import guarded  # noqa: PLC0415
     from openai_safety_otel.webhooks.telemetry import measuring  # noqa: PLC0415
 
     with closing(open_journal(settings.store)) as journal, telling(settings) as told, measuring() as meters:
@@ -94,13 +93,10 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
         click.echo(f"receiving on http://{host}:{listener.getsockname()[1]}/", err=True)
         for note in _notes(journal, arrives=told.arrives):
             click.echo(f"note: {note}", err=True)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=10
-        )
         # The server passes the signal on when it has stopped: its default would lose what waits to be sent.
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
-        uvicorn.Server(config).run(sockets=[listener])
+        guarded(app).run(sockets=[listener])
 
 
 def _leave(*_: object) -> None:

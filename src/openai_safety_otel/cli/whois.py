@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -14,10 +14,10 @@ from openai_safety_otel.cli.sources import progress_bar, warn
 from openai_safety_otel.identifier import Hasher
 from openai_safety_otel.investigation.audit import AuditError, audit, shown
 from openai_safety_otel.investigation.candidates import (
+    Blocks,
     CandidatesError,
-    from_csv,
-    from_lines,
     from_sql,
+    from_stream,
     open_candidates,
 )
 from openai_safety_otel.investigation.whois import DOMAINS, Match, load_scheme, recipe_for
@@ -38,7 +38,9 @@ _HINT = (
     "  openai-safety whois IDENT --sql postgresql://host/app --query users.id --by ann --why 'case C-17'\n"
 )
 @click.argument("identifier")
-@click.option("--candidates", help="A file with one user id a line, or - for standard input.")
+@click.option(
+    "--candidates", help="A file or pipe with one user id a line (gzip too), or - for standard input."
+)
 @click.option("--csv-column", help="The candidates are CSV with a header: read this column.")
 @click.option("--sql", help="An SQLAlchemy database URL to take the candidates from.")
 @click.option("--query", help="With --sql: table.column, or a SELECT whose first column is the user id.")
@@ -73,12 +75,12 @@ def whois(
     try:
         if scheme:
             load_scheme(scheme)
-        total, blocks = _source(candidates, csv_column, sql, query)
+        total, source = _source(candidates, csv_column, sql, query)
         audit(settings, shown(identifier, hasher), "whois", by=by, why=why)
         domains = DOMAINS if domain == "any" else (domain,)
         recipe = recipe_for(identifier, hasher, domains=domains, scheme=scheme)
         began = time.perf_counter()
-        with progress_bar("hashing candidates") as advance:
+        with closing(source) as blocks, progress_bar("hashing candidates") as advance:
             tried, match = search(
                 blocks, recipe, workers=workers, progress=lambda done: advance(done, total or 0)
             )
@@ -98,7 +100,7 @@ def _hasher(settings: Settings, scheme: str | None) -> Hasher | None:
 
 def _source(
     candidates: str | None, column: str | None, sql: str | None, query: str | None
-) -> tuple[int | None, Iterator[bytes]]:
+) -> tuple[int | None, Blocks]:
     if bool(candidates) == bool(sql):
         raise click.UsageError("give either --candidates FILE (or -) or --sql URL --query QUERY")
     if sql:
@@ -106,16 +108,18 @@ def _source(
             raise click.UsageError("--sql needs --query: table.column, or a SELECT")
         return from_sql(sql, query)
     if candidates == "-":
-        source = sys.stdin.buffer
-        return None, from_csv(source, column) if column else from_lines(source)
+        return None, from_stream(sys.stdin.buffer, column)
     path = Path(candidates or "")
-    if not path.is_file():
-        raise click.BadParameter(f"{path}: no such file", param_hint="--candidates")
+    if not path.exists() or path.is_dir():
+        wrong = "is a folder" if path.is_dir() else "no such file"
+        raise click.BadParameter(f"{path}: {wrong}", param_hint="--candidates")
     return _lines_in(path), open_candidates(path, column)
 
 
-def _lines_in(path: Path) -> int:
-    """How many candidates a file holds, for the progress bar."""
+def _lines_in(path: Path) -> int | None:
+    """How many candidates a file holds, for the progress bar; a pipe can be read only once."""
+    if not path.is_file():
+        return None
     with path.open("rb") as source:
         return sum(block.count(b"\n") for block in iter(lambda: source.read(1 << 22), b""))
 

@@ -25,6 +25,8 @@ _NS: Final = 1_000_000_000
 _ROWS_A_PART: Final = 50_000
 # Every stream of ours has a service name; the event's name tells ours from the app's other logs.
 EVERYTHING: Final = '{service_name=~".+"} | event_name=~"openai_safety[.].+"'
+# Without the completed calls, most of all events; streams that no collector of ours labelled are read too.
+NOTABLE: Final = '{service_name=~".+", openai_safety_stream!="completed"} | event_name=~"openai_safety[.].+"'
 _ATTRIBUTES: Final = {column.name: column.source for column in ATTRIBUTE_COLUMNS}
 _LISTS: Final = {column_name(name) for name in LISTS}
 
@@ -46,9 +48,14 @@ class Loki:
         self._http.close()
 
     def events(
-        self, since: float, until: float, *, progress: Callable[[int, int], None] | None = None
+        self,
+        since: float,
+        until: float,
+        *,
+        query: str = EVERYTHING,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Events:
-        """Every event of ours from ``since`` to ``until`` (Unix seconds) as a table.
+        """The events of a log query from ``since`` to ``until`` (Unix seconds) as a table.
 
         Raises:
             LokiError: Loki cannot be reached or refuses the query.
@@ -57,7 +64,7 @@ class Loki:
         try:
             start, end = int(since * _NS), int(until * _NS)
             with _Parts(scratch) as parts:
-                for entry in self.entries(EVERYTHING, start, end):
+                for entry in self.entries(query, start, end):
                     parts.add(entry)
                     if progress and not parts.writer.rows % PAGE:
                         progress((entry[0] - start) // _NS, (end - start) // _NS)

@@ -14,6 +14,7 @@ import openai
 from openai_safety_otel.conventions import WebhookResult
 
 TOLERANCE_SECONDS = 300
+SECRET_BYTES = 24  # what the Standard Webhooks specification asks for at the least
 _REQUIRED = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _DELIVERY = re.compile(r"[\x21-\x7e]{1,256}")
 _SPLIT = re.compile(r"[\s,]+")
@@ -31,19 +32,27 @@ def signing_secrets(value: bytes | str | None) -> tuple[str, ...]:
     """The secrets in a setting: one for each endpoint (organisation, project) or for a rotation.
 
     Raises:
-        ValueError: there is none, or a ``whsec_`` secret is not base64. The message shows no secret.
+        ValueError: there is none, one is too short to be a secret, or a ``whsec_`` secret is not base64. The message
+            shows no secret.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
     secrets = tuple(part for part in _SPLIT.split(text) if part)
     if not secrets:
         raise ValueError("no webhook secret: set OPENAI_WEBHOOK_SECRET or OPENAI_SAFETY_WEBHOOK_SECRET")
     for secret in secrets:
-        if secret.startswith("whsec_"):
-            try:
-                base64.b64decode(secret[6:], validate=True)
-            except binascii.Error:
-                raise ValueError("the webhook secret starts with whsec_ but is not base64") from None
+        if len(_key_of(secret)) < SECRET_BYTES:
+            raise ValueError(f"the webhook secret is too short: at least {SECRET_BYTES} bytes are needed")
     return secrets
+
+
+def _key_of(secret: str) -> bytes:
+    """The bytes that sign, as the SDK takes them from a secret."""
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret[6:], validate=True)
+    except binascii.Error:
+        raise ValueError("the webhook secret starts with whsec_ but is not base64") from None
 
 
 class Verifier:
