@@ -12,6 +12,7 @@ import click
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.cli.group import app
+from openai_safety_otel.extract.endpoints import ENDPOINTS, PASSED_THROUGH, REFUSED
 from openai_safety_otel.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
@@ -69,6 +70,28 @@ def cli_page() -> str:
     return "\n".join(sections)
 
 
+def refusing_page() -> str:
+    """What a suspended end user is refused, and what passes and why."""
+    refused = [(e.name, method, path, "") for method, path, e in ENDPOINTS if not e.passes]
+    refused += [(name, method, path, why) for method, path, name, why in REFUSED]
+    passing = [(f"{method} {path}", e.passes) for method, path, e in ENDPOINTS if e.passes]
+    passing += [(f"{'any' if method == '*' else method} {path}", why) for method, path, why in PASSED_THROUGH]
+    rows = [f"| `{name}` | `{method} {path}` | {why} |" for name, method, path, why in refused]
+    head = (
+        f"{NOTE}# What a suspension refuses\n\n"
+        "Whoever is suspended or revoked is refused, before any network traffic, whatever runs a model or hands\n"
+        "out a key to one; sockets (Realtime, Live, Responses) are refused at `connect`, and the next response\n"
+        "or speech of one that is open. With `SUSPENSIONS_ON_ERROR=closed` the same is refused to everybody\n"
+        "with an identifier while the list is missing or cannot be read. Everything else passes.\n\n"
+        "## Refused\n\n| operation | request | beside the obvious |\n|---|---|---|\n"
+    )
+    free = (
+        "\n\n## Passes\n\nA row wins over `**`, which stands for everything below a path.\n\n"
+        "| request | why |\n|---|---|\n"
+    )
+    return head + "\n".join(rows) + free + "\n".join(f"| `{what}` | {why} |" for what, why in passing) + "\n"
+
+
 def _commands(
     command: click.Command, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -81,7 +104,12 @@ def _commands(
                 yield from _commands(inner, (*path, name))
 
 
-PAGES = {"settings.md": settings_page, "names.md": names_page, "cli.md": cli_page}
+PAGES = {
+    "refusing.md": refusing_page,
+    "settings.md": settings_page,
+    "names.md": names_page,
+    "cli.md": cli_page,
+}
 
 
 def main() -> int:

@@ -105,7 +105,8 @@ def refused_share(at: Scope) -> str:
 def calls_by_door(at: Scope) -> str:
     """Calls by API, and NaN for each API of which this installation sees nothing."""
     door = names.field(c.API)
-    unseen = " or ".join(f'label_replace(vector(NaN), "{door}", "{api}", "", "")' for api in c.APIS)
+    apis = [api for api in c.APIS if api != c.OTHER_API]
+    unseen = " or ".join(f'label_replace(vector(NaN), "{door}", "{api}", "", "")' for api in apis)
     return f"{total(at.select(c.CALLS), RANGE, door)} or {unseen}"
 
 

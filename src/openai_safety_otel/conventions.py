@@ -110,7 +110,9 @@ APIS: Final = (
     "live",
     "agents",
     "assistants",
+    "other",
 )
+OTHER_API: Final = "other"  # what is recorded only where a suspended end user is refused it
 
 # Errors that say an account, a key or a model is out of reach: never about the end user.
 AccessCode = Literal[

@@ -69,11 +69,6 @@ class Gate:
         raise refusal(self._entry, filtered=filtered, url=base)
 
 
-def exempt(endpoint: Endpoint) -> bool:
-    """Calls that make nothing new: looking at, or stopping, what already runs."""
-    return endpoint.once or endpoint.name.endswith(".cancel")
-
-
 def gate_for(
     guard: Guard, ask: Filter, endpoint: Endpoint, record: CallRecord, client: Any, body: Any
 ) -> tuple[Gate | None, bool]:
@@ -83,7 +78,7 @@ def gate_for(
         return None, False
     if entry.action == "watch":
         return None, True
-    if exempt(endpoint):
-        return None, False
+    if endpoint.passes or (endpoint.unrecorded and not entry.refuses):
+        return None, False  # a filter has nothing to look at in what is not recorded
     texts = last_turn(body) if entry.action == "filter" else ()
     return Gate(record, entry, client, texts, ask), False

@@ -80,7 +80,7 @@ class Observer:
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
     ) -> Call | None:
         options = args[1] if len(args) > 1 else kwargs["options"]
-        endpoint = find(options.method, options.url)
+        endpoint = find(options.method, options.url, unrecorded=self.guard is not None)
         if endpoint is None:
             return None
         record = CallRecord(
@@ -92,6 +92,8 @@ class Observer:
         call = Call(record, endpoint, self._ended)
         sent = self.prepare(record, endpoint, client, options)
         self._admit(call, client, body_of(sent))
+        if endpoint.unrecorded and call.gate is None:
+            return None
         call.args, call.kwargs = _with_options(args, kwargs, options, sent)
         record.streaming = bool(call.kwargs.get("stream"))
         call.trail = self.signals.trail(

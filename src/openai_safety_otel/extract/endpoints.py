@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from openai_safety_otel.extract.passthrough import PASSED_THROUGH
+from openai_safety_otel.conventions import OTHER_API
+from openai_safety_otel.extract.passthrough import PASSED_THROUGH, REFUSED
 
-__all__ = ["ENDPOINTS", "PASSED_THROUGH", "Endpoint", "Place", "find"]
+__all__ = ["ENDPOINTS", "PASSED_THROUGH", "REFUSED", "Endpoint", "Place", "find"]
 
 Place = Literal["body:safety_identifier", "header:OpenAI-Safety-Identifier", "body:session.safety_identifier"]
 _BODY: Final = "body:safety_identifier"
@@ -24,7 +26,8 @@ class Endpoint:
     ``inference`` says that the call counts for coverage: it generates, or opens a session that does.
     ``place`` is where the identifier goes, only where the provider names a field for it; ``moderatable``
     that it accepts ``moderation={"model": …}``; ``once`` that it reads an answer made elsewhere, whose
-    outcome is to be counted once by response id, however often it is polled.
+    outcome is to be counted once by response id, however often it is polled; ``passes`` why a suspended end
+    user may do it, empty where they are refused; ``unrecorded`` that only such a refusal is recorded.
     """
 
     api: str
@@ -34,14 +37,19 @@ class Endpoint:
     place: Place | None = None
     moderatable: bool = False
     once: bool = False
+    passes: str = ""
+    unrecorded: bool = False
+
+
+_MADE: Final = "looks at what was made before"
 
 
 def _looks(api: str, name: str) -> Endpoint:
-    return Endpoint(api, name, "fetch_response", inference=False, once=True)
+    return Endpoint(api, name, "fetch_response", inference=False, once=True, passes=_MADE)
 
 
-def _other(api: str, name: str, operation: str) -> Endpoint:
-    return Endpoint(api, name, operation, inference=False)
+def _other(api: str, name: str, operation: str, passes: str = "") -> Endpoint:
+    return Endpoint(api, name, operation, inference=False, passes=passes)
 
 
 _CONTENT = "generate_content"
@@ -50,7 +58,11 @@ _AGENT = "invoke_agent"
 ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("POST", "/responses", Endpoint("responses", "responses.create", "chat", place=_BODY, moderatable=True)),
     ("GET", "/responses/{response_id}", _looks("responses", "responses.retrieve")),
-    ("POST", "/responses/{response_id}/cancel", _other("responses", "responses.cancel", "cancel_response")),
+    (
+        "POST",
+        "/responses/{response_id}/cancel",
+        _other("responses", "responses.cancel", "cancel_response", passes="stops what runs"),
+    ),
     ("POST", "/responses/compact", Endpoint("responses", "responses.compact", "compact_response")),
     (
         "POST",
@@ -127,7 +139,7 @@ ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     (
         "GET",
         "/agents/sessions/{session_id}/events",
-        _other("agents", "beta.agents.sessions.events.stream", "fetch_response"),
+        _other("agents", "beta.agents.sessions.events.stream", "fetch_response", passes=_MADE),
     ),
     (
         "GET",
@@ -174,7 +186,7 @@ class _Row:
 
 def _table() -> dict[tuple[str, int], tuple[_Row, ...]]:
     rows: dict[tuple[str, int], list[_Row]] = {}
-    for method, template, endpoint in ENDPOINTS:
+    for method, template, endpoint in (*ENDPOINTS, *_refused()):
         segments = tuple(template.split("/")[1:])
         rows.setdefault((method, len(segments)), []).append(_Row(segments, endpoint))
     return {
@@ -183,15 +195,22 @@ def _table() -> dict[tuple[str, int], tuple[_Row, ...]]:
     }
 
 
+def _refused() -> Iterator[tuple[str, str, Endpoint]]:
+    for method, template, name, _ in REFUSED:
+        yield method, template, Endpoint(OTHER_API, name, "other", inference=False, unrecorded=True)
+
+
 _ROWS: Final = _table()
 
 
-def find(method: str, url: str) -> Endpoint | None:
+def find(method: str, url: str, *, unrecorded: bool = False) -> Endpoint | None:
     """The recorded operation that a request is, or None: it passes straight through.
 
-    ``url`` is a path of the API or a full URL; its query does not matter.
+    ``url`` is a path of the API or a full URL; its query does not matter. With ``unrecorded``, also what is
+    refused to a suspended end user and otherwise not recorded.
     """
-    return _find(method, url.partition("?")[0])
+    found = _find(method, url.partition("?")[0])
+    return None if found is None or (found.unrecorded and not unrecorded) else found
 
 
 @lru_cache(maxsize=512)
