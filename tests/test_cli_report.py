@@ -86,7 +86,14 @@ def test_notices_of_the_journal_move_the_ladder(here: Path) -> None:
     """A warning entered into the journal is in the report though no event of it is."""
     journal = open_journal(str(here / "j.db"))
     journal.add_notice(
-        Notice(key="warning:C-1", id="C-1", type="warning", received_at=int(NOW) - 90_000, recorded_at=0)
+        Notice(
+            key="warning:C-1",
+            id="C-1",
+            type="warning",
+            subject="organization",
+            received_at=int(NOW) - 90_000,
+            recorded_at=0,
+        )
     )
     journal.close()
     found = run("--files", "events", "--json", OPENAI_SAFETY_STORE=str(here / "j.db"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -14,11 +15,11 @@ from openai_safety_otel.report.activity import (
     OrganisationLadder,
     Rung,
 )
-from openai_safety_otel.report.ladders import identifier_ladder, organisation_ladder
+from openai_safety_otel.report.ladders import LostAccess, identifier_ladder, organisation_ladder
 from openai_safety_otel.report.ranking import risk
 from support.events import DAY, NOON
 
-WARNING = Notice("C-17", "warning", NOON)
+WARNING = Notice("C-17", "warning", NOON, subject="organization")
 
 
 @pytest.mark.parametrize(
@@ -48,16 +49,49 @@ WARNING = Notice("C-17", "warning", NOON)
             ),
         ),
         (
-            [Notice("C-2", "warning", NOON, deadline_at=NOON + 3 * DAY)],
+            [replace(WARNING, id="C-2", deadline_at=NOON + 3 * DAY)],
             NOON + 1.5 * DAY,
             OrganisationLadder("day", "day 2 of 3, until 2026-10-02", 2, 3, NOON + 3 * DAY, ("C-2",)),
         ),
         (
-            [WARNING, Notice("C-17", "deactivation", NOON + DAY)],
+            [WARNING, replace(WARNING, type="deactivation", received_at=NOON + DAY)],
             NOON + 2 * DAY,
             OrganisationLadder("deactivated", "deactivated since 2026-09-30", notices=("C-17",)),
         ),
-        ([Notice("C-17", "warning", NOON, status="closed")], NOON + DAY, OrganisationLadder()),
+        ([replace(WARNING, status="closed")], NOON + DAY, OrganisationLadder()),
+        (
+            [
+                replace(WARNING, type="deactivation", subject="identifier", identifier="a" * 64),
+                replace(WARNING, subject="identifier", identifier="a" * 64),
+            ],
+            NOON + DAY,
+            OrganisationLadder(),
+        ),
+        (
+            [replace(WARNING, subject="unknown")],
+            NOON + 60,
+            OrganisationLadder(
+                "warned",
+                "possibly warned, 7 days until 2026-10-06",
+                1,
+                7,
+                NOON + 7 * DAY,
+                ("C-17",),
+                possibly=True,
+            ),
+        ),
+        (
+            [WARNING, replace(WARNING, id="C-18", subject="unknown")],
+            NOON + 60,
+            OrganisationLadder("warned", "warned, 7 days until 2026-10-06", 1, 7, NOON + 7 * DAY, ("C-17",)),
+        ),
+        (
+            [WARNING, replace(WARNING, id="C-18", type="deactivation", subject="unknown")],
+            NOON + 60,
+            OrganisationLadder(
+                "deactivated", "possibly deactivated since 2026-09-29", notices=("C-18",), possibly=True
+            ),
+        ),
         ([WARNING], NOON - 1, OrganisationLadder()),
         (
             [Notice("x", kind, NOON) for kind in ("identifier_blocked", "alert", "org_alert", "unknown")],
@@ -66,11 +100,18 @@ WARNING = Notice("C-17", "warning", NOON)
         ),
     ],
 )
-def test_notices_alone_move_the_organisation(
+def test_notices_that_name_nobody_move_the_organisation(
     notices: list[Notice], now: float, expected: OrganisationLadder
 ) -> None:
     """Quiet, warned, day n of the stated deadline (seven by default), overdue, deactivated; closed is quiet."""
     assert organisation_ladder(notices, now) == expected
+
+
+def test_lost_access_moves_the_organisation() -> None:
+    """What the wire says of the organisation's access is certain, whatever its notices say."""
+    lost = LostAccess("access_terminated", NOON)
+    ladder = organisation_ladder([WARNING], NOON + 60, lost)
+    assert ladder == OrganisationLadder("deactivated", "access lost since 2026-09-29 (access_terminated)")
 
 
 def person(**facts: object) -> Activity:
@@ -105,6 +146,22 @@ HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
             Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)"),
         ),
         (
+            person(holds=HELD, notices=[Notice("C-1", "warning", NOON)]),
+            Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1"),
+        ),
+        (
+            person(notices=[Notice("C-1", "warning", NOON, NOON + 3 * DAY)]),
+            Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1, answer by 2026-10-02"),
+        ),
+        (
+            person(
+                api_states=[ApiState("chat", NOON - 9)],
+                notices=[Notice("C-1", "deactivation", NOON), Notice("C-1", "warning", NOON)],
+            ),
+            Ladder(Rung.DEACTIVATED, "deactivated on 2026-09-29, by notice C-1"),
+        ),
+        (person(notices=[Notice("C-1", "deactivation", NOON, status="closed")]), Ladder()),
+        (
             person(enforcement_days=1, last_signal=NOON - 90, decision=SUSPENDED),
             Ladder(
                 Rung.DECIDED,
@@ -137,7 +194,9 @@ def test_the_order_is_the_stated_rule() -> None:
         return Activity(name, ladder=Ladder(rung, ""), **facts)  # type: ignore[arg-type]
 
     expected = [
+        one("deactivated", Rung.DEACTIVATED),
         one("blocked", Rung.BLOCKED),
+        one("warned", Rung.WARNED),
         one("held", Rung.HELD),
         one("noticed", Rung.ENFORCEMENT, notices=[WARNING]),
         one("three-days", Rung.ENFORCEMENT, enforcement_days=3),

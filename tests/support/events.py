@@ -67,6 +67,7 @@ def notice(kind: str, at: float, notice_id: str = "C-17", **changes: AttributeVa
         c.NOTICE_TYPE: kind,
         c.NOTICE_ID: notice_id,
         c.NOTICE_STATUS: "open",
+        c.NOTICE_SUBJECT: "identifier" if "USER_HASH" in changes else "organization",
     }
     attributes.update({getattr(c, name): value for name, value in changes.items()})
     return event(c.NOTICE_EVENT, at, attributes)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.conventions import BLOCK_CLASSES
-from openai_safety_otel.report.activity import Activity, Notice, Report, Rung
+from openai_safety_otel.report.activity import Activity, Notice, Report, Rung, short
 from openai_safety_otel.report.ladders import DAY, day_of, deadline_of, moment, reachable
 
 KINDS: Final = {
@@ -21,7 +21,9 @@ KINDS: Final = {
     "refused": "refused",
 }
 RUNG_NAMES: Final = {
+    Rung.DEACTIVATED: "deactivated",
     Rung.BLOCKED: "blocked",
+    Rung.WARNED: "warned",
     Rung.HELD: "possibly held",
     Rung.ENFORCEMENT: "enforcement blocks",
     Rung.FLAGGED: "flagged",
@@ -59,7 +61,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
 
 def class_counts(blocked: dict[str, int]) -> dict[str, int]:
     """Blocks by class."""
-    found = {"enforcement": 0, "filter": 0, "local": 0}
+    found = {"enforcement": 0, "filter": 0, "local": 0, "organization": 0}
     for kind, count in blocked.items():
         found[class_of(kind)] += count
     return found
@@ -87,6 +89,19 @@ def steps(report: Report) -> list[dict[str, Any]]:
     ]
 
 
+_WHOSE: Final = {
+    "identifier": "an identifier",
+    "organization": "the organisation",
+    "unknown": "possibly the organisation",
+}
+
+
+def _deadline(notice: Notice) -> str | None:
+    if notice.type != "warning" or (notice.subject == "identifier" and notice.deadline_at is None):
+        return None
+    return day_of(deadline_of(notice))
+
+
 def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
     """The notices: those that move the organisation's ladder first, then the newest."""
     ordered = sorted(notices, key=lambda one: (one.type not in _MOVING, -one.received_at))
@@ -96,10 +111,10 @@ def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
             "type": notice.type,
             "id": notice.id,
             "status": notice.status,
-            "deadline": day_of(deadline_of(notice)) if notice.type == "warning" else None,
+            "deadline": _deadline(notice),
             "reason": notice.reason,
             "category": notice.category,
-            "identifier": notice.identifier,
+            "whose": short(notice.identifier) if notice.identifier else _WHOSE[notice.subject],
         }
         for notice in ordered
     ]

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from openai_safety_otel.page import assets, content
-from openai_safety_otel.report.activity import Report
+from openai_safety_otel.report.activity import Report, short
 from openai_safety_otel.report.ladders import moment
 
 _PROBLEMS = {
@@ -80,4 +80,4 @@ def _standing_label(report: Report) -> str:
     if not top:
         return "No scores."
     score, one = max(top, key=lambda pair: pair[0])
-    return f"{len(top):,} identifiers with scores; the highest is {score:.2f}, of {one.identifier[:16]}."
+    return f"{len(top):,} identifiers with scores; the highest is {score:.2f}, of {short(one.identifier)}."

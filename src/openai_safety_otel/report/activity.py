@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
+from openai_safety_otel.conventions import NoticeSubject
+
 Stage = Literal["quiet", "warned", "day", "overdue", "deactivated"]
 
 
@@ -24,8 +26,10 @@ class Rung(IntEnum):
     FLAGGED = 1
     ENFORCEMENT = 2
     HELD = 3
-    BLOCKED = 4
-    DECIDED = 5
+    WARNED = 4
+    BLOCKED = 5
+    DEACTIVATED = 6
+    DECIDED = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,18 @@ class Notice:
     category: str | None = None
     status: str = "open"
     request_id: str | None = None
+    subject: NoticeSubject = "unknown"
+    recorded_at: float = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has closed it."""
+        return self.status != "closed"
+
+    @property
+    def known_at(self) -> float:
+        """When the organisation could know of it: a webhook may come days after it was issued."""
+        return max(self.received_at, self.recorded_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +101,10 @@ class ApiState:
 
 @dataclass(frozen=True, slots=True)
 class OrganisationLadder:
-    """Where the organisation stands; moved by notices only. Times are Unix seconds."""
+    """Where the organisation stands. Times are Unix seconds.
+
+    ``possibly``: the notice's case is not read, so that it may concern one identifier only.
+    """
 
     stage: Stage = "quiet"
     text: str = "quiet"
@@ -93,6 +112,7 @@ class OrganisationLadder:
     days: int = 7
     deadline_at: float | None = None
     notices: tuple[str, ...] = ()
+    possibly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

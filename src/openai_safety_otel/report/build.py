@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai_safety_otel import conventions as c
@@ -106,7 +106,7 @@ def build_report(
         origin=events.origin,
         skipped=events.skipped.as_dict(),
         totals=_totals(building),
-        organisation=ladders.organisation_ladder(notices, window.until),
+        organisation=ladders.organisation_ladder(notices, window.until, _lost_access(building)),
         notices=notices,
         activities=sorted(building.found.values(), key=ranking.risk),
         rule=f"{ranking.RISK_RULE} {ladders.LADDER_RULE}",
@@ -150,11 +150,21 @@ def _read_ladder_facts(building: _Building) -> None:
         building.of(row["identifier"]).holds.append(hold)
 
 
+def _lost_access(building: _Building) -> ladders.LostAccess | None:
+    row = building.ask(queries.ACCESS)[0]
+    if not row["lost_ns"] or (row["answered_ns"] or 0) > row["lost_ns"]:
+        return None
+    return ladders.LostAccess(row["type"], row["lost_ns"] / NS)
+
+
 def _read_decisions(building: _Building, notices: list[Notice]) -> None:
     now = building.window.until
     for notice in notices:
         if notice.identifier:
-            building.of(notice.identifier).notices.append(notice)
+            one = building.of(notice.identifier)
+            one.notices.append(notice)
+            if notice.type in ladders.MOVING:
+                one.last_signal = max(one.last_signal or 0.0, notice.known_at)
     for made in all_decisions(building.ask(queries.DECISIONS), building.known.decisions):
         if made.at < now:
             building.of(made.identifier).decision = made
@@ -173,16 +183,21 @@ def all_notices(rows: Iterable[Mapping[str, Any]], known: Iterable[Notice]) -> l
     for row in rows:
         key = (row["type"], row["id"])
         earlier = found.get(key)
+        if row["event"] == c.DECISION_EVENT:  # its closing
+            found.update({key: replace(earlier, status="closed")} if earlier else {})
+            continue
         found[key] = Notice(
             id=row["id"],
             type=row["type"],
-            received_at=earlier.received_at if earlier else row["time_ns"] / NS,
-            deadline_at=row["deadline_at"] or (earlier.deadline_at if earlier else None),
-            identifier=row["identifier"] or (earlier.identifier if earlier else None),
+            received_at=float(row["received_at"] or row["time_ns"] / NS),
+            deadline_at=row["deadline_at"],
+            identifier=row["identifier"],
             reason=row["reason"] or (earlier.reason if earlier else None),
             category=row["category"] or (earlier.category if earlier else None),
             status=row["status"] or "open",
             request_id=row["request_id"] or (earlier.request_id if earlier else None),
+            subject=row["subject"] or ("identifier" if row["identifier"] else "unknown"),
+            recorded_at=earlier.recorded_at if earlier else row["time_ns"] / NS,
         )
     found.update({(notice.type, notice.id): notice for notice in known})
     return sorted(found.values(), key=lambda notice: notice.received_at)
@@ -281,6 +296,8 @@ def from_journal(notices: Iterable[Any], decisions: Iterable[Any]) -> Known:
                 category=notice.category,
                 status=notice.status,
                 request_id=notice.request_id,
+                subject=notice.subject,
+                recorded_at=float(notice.recorded_at),
             )
             for notice in notices
             if notice.traffic == "production"

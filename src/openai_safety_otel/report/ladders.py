@@ -1,9 +1,10 @@
-"""The two ladders. Notices alone move the organisation's; filters and our own suspensions move neither."""
+"""The two ladders. A notice moves the ladder of whom it concerns; filters and our own suspensions move neither."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from openai_safety_otel.report.activity import Activity, ApiState, Ladder, Notice, OrganisationLadder, Rung
@@ -18,16 +19,48 @@ HOLD_SECONDS = 5.0
 LADDER_RULE = (
     f"An identifier's ladder looks at the last {WINDOW_DAYS} days: quiet, flagged, enforcement blocks on n "
     f"days, possibly held (median time to first output of at least {HOLD_STREAMS} streams over "
-    f"{HOLD_SECONDS:.0f} s and over {HOLD_TIMES:.0f} times the model's median), blocked (the provider "
-    "blocked the identifier in an API and has not answered it there since, whenever that was), decided (a "
-    "decision in force, and no flag or enforcement block after it). Content filters and local suspensions "
-    "move no ladder. The organisation's ladder is moved by notices only."
+    f"{HOLD_SECONDS:.0f} s and over {HOLD_TIMES:.0f} times the model's median), warned (an open notice warns "
+    "about the identifier), blocked (the provider blocked the identifier in an API and has not answered it "
+    "there since, whenever that was), deactivated (by an open notice), decided (a decision in force, and no "
+    "flag, enforcement block or notice after it). Content filters and local suspensions move no ladder. The "
+    "organisation's ladder is moved by notices that name no identifier, and by answers that say its access is "
+    "gone; a notice whose case is not read counts as possibly the organisation's."
 )
+MOVING = ("warning", "deactivation", "identifier_blocked")
 
 
-def organisation_ladder(notices: Iterable[Notice], now: float) -> OrganisationLadder:
-    """The organisation's step: the worst of its open warnings and deactivations."""
-    opened = [notice for notice in notices if notice.status != "closed" and notice.received_at <= now]
+@dataclass(frozen=True, slots=True)
+class LostAccess:
+    """The provider answered that the organisation's access is gone, and nothing else since."""
+
+    type: str
+    at: float
+
+
+def organisation_ladder(
+    notices: Iterable[Notice], now: float, lost: LostAccess | None = None
+) -> OrganisationLadder:
+    """The organisation's step: the worst of what is certain, else of what is possibly its own.
+
+    Args:
+        notices: everybody's; those about an identifier are left out here.
+        now: Unix seconds.
+        lost: what the wire says of its access.
+    """
+    if lost is not None:
+        return OrganisationLadder("deactivated", f"access lost since {day_of(lost.at)} ({lost.type})")
+    opened = [one for one in notices if one.open and one.subject != "identifier" and one.received_at <= now]
+    certain = _step([one for one in opened if one.subject == "organization"], now)
+    possible = _step([one for one in opened if one.subject == "unknown"], now)
+    if _SEVERITY[possible.stage] <= _SEVERITY[certain.stage]:
+        return certain
+    return replace(possible, text=f"possibly {possible.text}", possibly=True)
+
+
+_SEVERITY = {stage: at for at, stage in enumerate(("quiet", "warned", "day", "overdue", "deactivated"))}
+
+
+def _step(opened: list[Notice], now: float) -> OrganisationLadder:
     deactivations = [notice for notice in opened if notice.type == "deactivation"]
     if deactivations:
         first = min(deactivations, key=lambda notice: notice.received_at)
@@ -70,22 +103,30 @@ def identifier_ladder(activity: Activity, now: float) -> Ladder:
 
 
 def _below_decided(activity: Activity) -> Ladder:
-    blocked_in = [state.api for state in activity.api_states if state.blocked]
-    named = [notice for notice in activity.notices if notice.type == "identifier_blocked"]
-    if blocked_in:
-        return Ladder(Rung.BLOCKED, f"blocked in {', '.join(blocked_in)}")
-    if any(notice.status != "closed" for notice in named):
-        return Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)")
+    return next(_standing(activity), Ladder())
+
+
+def _standing(activity: Activity) -> Iterator[Ladder]:
+    """Every rung they stand on, the highest first."""
+    said = {notice.type: notice for notice in activity.notices if notice.open}
+    if gone := said.get("deactivation"):
+        yield Ladder(Rung.DEACTIVATED, f"deactivated on {day_of(gone.received_at)}, by notice {gone.id}")
+    if blocked_in := [state.api for state in activity.api_states if state.blocked]:
+        yield Ladder(Rung.BLOCKED, f"blocked in {', '.join(blocked_in)}")
+    if "identifier_blocked" in said:
+        yield Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)")
+    if warned := said.get("warning"):
+        answer = f", answer by {day_of(warned.deadline_at)}" if warned.deadline_at else ""
+        yield Ladder(Rung.WARNED, f"warned on {day_of(warned.received_at)}, by notice {warned.id}{answer}")
     if activity.holds:
         worst = max(activity.holds, key=lambda hold: hold.median)
         text = f"possibly held: {worst.model} begins after {worst.median:.1f} s, usually {worst.usual:.1f} s"
-        return Ladder(Rung.HELD, text)
+        yield Ladder(Rung.HELD, text)
     if activity.enforcement_days:
         text = f"enforcement blocks on {activity.enforcement_days} of the last {WINDOW_DAYS} days"
-        return Ladder(Rung.ENFORCEMENT, text)
+        yield Ladder(Rung.ENFORCEMENT, text)
     if activity.recent_flagged:
-        return Ladder(Rung.FLAGGED, f"flagged ({activity.recent_flagged})")
-    return Ladder()
+        yield Ladder(Rung.FLAGGED, f"flagged ({activity.recent_flagged})")
 
 
 def reachable(state: ApiState) -> str:

@@ -90,6 +90,14 @@ FROM blocks FULL JOIN answers ON blocks.identifier = answers.identifier AND bloc
 ORDER BY 1, 2
 """  # noqa: S608
 
+# The organisation's own loss of access, as the wire says it, and whether anybody was answered since.
+ACCESS: Final = f"""
+SELECT max(time_ns) FILTER (openai_safety_block_class = 'organization') AS lost_ns,
+  max_by(openai_safety_block_type, time_ns) FILTER (openai_safety_block_class = 'organization') AS type,
+  max(time_ns) FILTER (openai_safety_outcome IN ('completed', 'refused')) AS answered_ns
+FROM every_call WHERE {_EVER}
+"""  # noqa: S608
+
 # Over streams with a time to first output only; a model's median is over everybody's.
 HOLDS: Final = f"""
 WITH streams AS (
@@ -150,8 +158,10 @@ NOTICES: Final = """
 SELECT coalesce(openai_safety_notice_id, '') AS id, coalesce(openai_safety_notice_type, 'unknown') AS type,
   time_ns, user_hash AS identifier, openai_safety_notice_reason AS reason,
   openai_safety_notice_category AS category, openai_safety_notice_status AS status,
-  openai_safety_notice_deadline_at AS deadline_at, openai_safety_provider_request_id AS request_id
-FROM events WHERE event = 'openai_safety.notice' AND time_ns < $until_ns
+  openai_safety_notice_deadline_at AS deadline_at, openai_safety_provider_request_id AS request_id,
+  openai_safety_notice_subject AS subject, openai_safety_notice_received_at AS received_at, event
+FROM events WHERE time_ns < $until_ns AND (event = 'openai_safety.notice'
+    OR (event = 'openai_safety.decision' AND openai_safety_notice_status = 'closed'))
   AND ($traffic = 'all' OR coalesce(openai_safety_traffic, 'production') = $traffic)
 ORDER BY time_ns
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from openai_safety_otel.report.activity import Activity, Rung
 
 _RANK = {
-    Rung.BLOCKED: 5,
+    Rung.DEACTIVATED: 7,
+    Rung.BLOCKED: 6,
+    Rung.WARNED: 5,
     Rung.HELD: 4,
     Rung.ENFORCEMENT: 3,
     Rung.FLAGGED: 2,
@@ -14,9 +16,9 @@ _RANK = {
 }
 
 RISK_RULE = (
-    "Sorted by risk: blocked by the provider, possibly held, enforcement blocks, flagged, decided, quiet; "
-    "among equals by open notices, days with enforcement blocks, enforcement blocks, flagged calls, highest "
-    "score, calls. Calls without an identifier come last."
+    "Sorted by risk: deactivated or blocked by the provider, warned, possibly held, enforcement blocks, "
+    "flagged, decided, quiet; among equals by open notices, days with enforcement blocks, enforcement blocks, "
+    "flagged calls, highest score, calls. Calls without an identifier come last."
 )
 
 

@@ -14,7 +14,9 @@ from rich.text import Text
 from openai_safety_otel.report.activity import Activity, Report, Rung, short
 
 _COLOURS = {
+    Rung.DEACTIVATED: "bold red",
     Rung.BLOCKED: "bold red",
+    Rung.WARNED: "bold yellow",
     Rung.HELD: "magenta",
     Rung.ENFORCEMENT: "red",
     Rung.FLAGGED: "yellow",

@@ -2,8 +2,8 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const CLASSES = { enforcement: "enforcement", filter: "content filter", local: "stopped locally", flagged: "flagged", refused: "refused" };
-  const RUNGS = ["blocked", "held", "enforcement", "flagged", "decided", "quiet"];
-  const RUNG_NAMES = { blocked: "blocked", held: "possibly held", enforcement: "enforcement blocks", flagged: "flagged", decided: "decided", quiet: "quiet" };
+  const RUNGS = ["deactivated", "blocked", "warned", "held", "enforcement", "flagged", "decided", "quiet"];
+  const RUNG_NAMES = { deactivated: "deactivated", blocked: "blocked", warned: "warned", held: "possibly held", enforcement: "enforcement blocks", flagged: "flagged", decided: "decided", quiet: "quiet" };
   const STEP = 50;
   const number = new Intl.NumberFormat("en");
 
