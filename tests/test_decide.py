@@ -403,6 +403,36 @@ def test_the_cleared_come_back_when_something_new_happens(place: Path, run: Run)
     assert ([], [("a", 0, 2, False)]) == (settled, waiting(run("queue", "--json")))
 
 
+@pytest.mark.parametrize("action", ["watch", "filter", "suspend"])
+def test_new_enforcement_after_a_decision_comes_back_to_the_top(place: Path, run: Run, action: str) -> None:
+    """Whom OpenAI blocks for good although something was decided is first, with the decision beside it."""
+    block = {c.BLOCK_TYPE: "usage_policy", c.BLOCK_CLASS: "enforcement", c.OUTCOME: "blocked"}
+    worse = [{**block, c.USER_HASH: "b" * 64, c.PROVIDER_REQUEST_ID: f"req_{n}"} for n in range(5)]
+    flag = {c.FLAGGED["input"]: True, c.MAX_SCORE["input"]: 0.9}
+    write_events(place, [block, *worse], at=time.time() - 100)
+    run("decide", *signed(WHO, "--action", action))
+    write_events(place, [flag], at=time.time() + 5)
+    settled = waiting(run("queue", "--json"))
+    write_events(place, [{**block, c.BLOCK_TYPE: "identifier_blocked"}], at=time.time() + 10)
+    result = run("queue", "--json")
+    first = json.loads(result.stdout.splitlines()[0])
+    assert ([("b", 5, 0, False)], ["a", "b"]) == (settled, [one[0] for one in waiting(result)])
+    assert (action, "ann") == (first["decision"]["action"], first["decision"]["by"])
+    assert f"{action} by ann on 20" in run("queue").stdout
+
+
+@pytest.mark.parametrize("kind", ["warning", "deactivation", "identifier_blocked"])
+def test_a_notice_about_them_after_a_decision_comes_back(place: Path, run: Run, kind: Any) -> None:
+    """A watched end user whom a notice names is back, though its webhook was issued before the decision."""
+    run("decide", *signed(WHO, "--action", "watch"))
+    write_events(place, [])
+    now = int(time.time())
+    late = Notice(key="k", id="C-1", type=kind, received_at=now - 9000, recorded_at=now + 1, identifier=WHO)
+    assert waiting(run("queue", "--json")) == []
+    open_journal(str(place / "store.db")).add_notice(late)
+    assert [one[0] for one in waiting(run("queue", "--json"))] == ["a"]
+
+
 def test_the_commands_load_no_openai() -> None:
     """Deciding must be quick: it does not import the SDK."""
     script = "import sys\nimport openai_safety_otel.cli.decide\nprint('openai' in sys.modules)"

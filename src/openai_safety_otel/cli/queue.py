@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from openai_safety_otel import conventions as c
 from openai_safety_otel.cli.sources import Place, open_place, parse_past, source_options, warn
 from openai_safety_otel.decisions import ACTIONS
 from openai_safety_otel.journal import Decision, JournalError, Notice, open_journal
+from openai_safety_otel.report.activity import short
+from openai_safety_otel.report.table import printable
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.loki import NOTABLE
 from openai_safety_otel.store.schema import column_name
@@ -33,7 +36,8 @@ SELECT {column_name(c.USER_HASH)} AS identifier,
        count(*) FILTER ({_FLAGGED}) AS flagged,
        bool_or({column_name(c.BLOCK_TYPE)} = 'identifier_blocked') IS TRUE AS blocked_by_provider,
        max(greatest({_SCORE})) AS highest_score,
-       max(time_ns) / 1000000000 AS last_seen
+       max(time_ns) / 1000000000 AS last_seen,
+       max(time_ns) FILTER ({_CLASS} = 'enforcement') / 1000000000 AS last_enforcement
 FROM events
 WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND {column_name(c.USER_HASH)} IS NOT NULL
       AND coalesce({column_name(c.TRAFFIC)}, 'production') = 'production'
@@ -53,8 +57,9 @@ def queue(
 ) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
-    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. Whoever was
-    cleared, or whose decision has run out, comes back when something newer happens.
+    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. New enforcement
+    after a decision brings an end user back to the top, with the decision beside it; whoever was cleared, or
+    whose decision has run out, comes back when anything newer happens.
     """
     settings, begin = Settings.resolve(), parse_past(since, time.time())
     place = Place(source, files, loki_url, copies)
@@ -72,46 +77,61 @@ def queue(
 def with_notices(
     found: list[dict[str, Any]], notices: Iterable[Notice], begin: float
 ) -> list[dict[str, Any]]:
-    """Add what the provider told by notice: whom it blocked, perhaps in an API that we saw nothing of."""
-    rows = {row["identifier"]: row for row in found}
+    """Add what the provider told by notice about an identifier, perhaps in an API that we saw nothing of."""
+    rows = {row["identifier"]: {**_NOTHING, **row} for row in found}
     for notice in notices:
-        recent = notice.received_at >= begin and notice.traffic == "production"
-        if notice.type == "identifier_blocked" and notice.identifier and recent:
-            row = rows.setdefault(notice.identifier, {"identifier": notice.identifier, **_NOTHING})
-            row["blocked_by_provider"] = True
-            row["last_seen"] = max(row["last_seen"], float(notice.received_at))
+        known_at = float(max(notice.received_at, notice.recorded_at))
+        recent = known_at >= begin and notice.traffic == "production"
+        if notice.type in _NOTICES and notice.identifier and recent:
+            row = rows.setdefault(notice.identifier, {**_NOTHING, "identifier": notice.identifier})
+            row["blocked_by_provider"] |= notice.type == "identifier_blocked"
+            row["notice"] = max(row["notice"], notice.type, key=_NOTICES.index)
+            row["last_seen"] = max(row["last_seen"], known_at)
+            row["last_enforcement"] = max(row["last_enforcement"] or 0.0, known_at)
     return sorted(rows.values(), key=_worst_first)
 
 
+_NOTICES: Final = ("", "warning", "identifier_blocked", "deactivation")  # the worst last
 _NOTHING: Final[dict[str, Any]] = {
+    "identifier": "",
     "enforcement_blocks": 0,
     "filter_blocks": 0,
     "flagged": 0,
     "blocked_by_provider": False,
+    "notice": "",
     "highest_score": 0.0,
     "last_seen": 0.0,
+    "last_enforcement": None,
+    "decision": None,
 }
 
 
 def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
-    worse = (row["blocked_by_provider"], row["enforcement_blocks"], row["flagged"], row["highest_score"])
+    blocked = row["blocked_by_provider"] or row["notice"] == "deactivation"
+    worse = (blocked, row["enforcement_blocks"], row["flagged"], row["highest_score"])
     return (*(-value for value in worse), row["identifier"])
 
 
 def undecided(found: list[dict[str, Any]], decisions: list[Decision]) -> list[dict[str, Any]]:
-    """Those without a decision, and those whose decision had ended before the newest thing happened."""
-    ends: dict[str, float | None] = {}
-    for one in decisions:
-        if one.action in ACTIONS:
-            ends[one.identifier] = one.at if one.action == "clear" else one.until
-    return [row for row in found if not _settled(row, ends)]
+    """Those about whom nothing is decided that counts, in order; new enforcement after a decision comes first.
+
+    A decision settles what was before it and, while it lasts, everything but new enforcement.
+    """
+    last = {one.identifier: one for one in decisions if one.action in ACTIONS}
+    again, fresh = [], []
+    for row in found:
+        decision = last.get(row["identifier"])
+        if decision is None:
+            fresh.append(row)
+        elif (row["last_enforcement"] or 0.0) > decision.at:
+            again.append({**row, "decision": _beside(decision)})
+        elif row["last_seen"] > (decision.at if decision.action == "clear" else decision.until or math.inf):
+            fresh.append({**row, "decision": _beside(decision)})
+    return again + fresh
 
 
-def _settled(row: dict[str, Any], ends: dict[str, float | None]) -> bool:
-    if row["identifier"] not in ends:
-        return False
-    end = ends[row["identifier"]]
-    return end is None or bool(row["last_seen"] <= end)
+def _beside(decision: Decision) -> dict[str, Any]:
+    return {"action": decision.action, "by": decision.by, "at": decision.at, "until": decision.until}
 
 
 def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -120,17 +140,24 @@ def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
         for row in waiting:
             click.echo(json.dumps(row))
         return
-    table = Table(
-        "identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", box=None
-    )
+    names = ("identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", "decided")
+    table = Table(*names, box=None)
     for row in waiting:
         table.add_row(
-            row["identifier"],
-            "BLOCKED" if row["blocked_by_provider"] else "",
+            printable(short(row["identifier"])),
+            "BLOCKED" if row["blocked_by_provider"] else row["notice"].upper(),
             str(row["enforcement_blocks"]),
             str(row["filter_blocks"]),
             str(row["flagged"]),
             f"{row['highest_score']:.2f}",
             datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
+            _decided(row["decision"]),
         )
     Console(file=sys.stdout, markup=False, soft_wrap=True).print(table)
+
+
+def _decided(decision: dict[str, Any] | None) -> str:
+    if decision is None:
+        return ""
+    day = datetime.fromtimestamp(decision["at"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return printable(f"{decision['action']} by {decision['by']} on {day}")
