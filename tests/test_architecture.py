@@ -15,7 +15,7 @@ LEVELS = (
     {"conventions", "harmless", "orphans", "masking", "replacing", "addresses"},
     {"record", "settings"},
     {"identifier", "place", "extract", "streams", "suspended"},
-    {"keys", "resolver", "journal", "outcome"},
+    {"keys", "resolver", "journal", "blocks", "outcome"},
     {"signals", "suspensions", "decisions"},
     {"deliver", "store", "evidence", "filtering", "guard", "peers", "silence"},
     {"gate", "report"},

@@ -15,9 +15,13 @@ from openai_safety_otel.evidence import (
     last_turn,
     shortened,
 )
+from openai_safety_otel.extract.error import read_error
+from openai_safety_otel.extract.response import read_response
 from openai_safety_otel.masking import mask
-from openai_safety_otel.record import CallRecord, ErrorFacts, Identity, Leg, Outcome
+from openai_safety_otel.outcome import classify
+from openai_safety_otel.record import CallRecord, Identity, Leg, Outcome
 from openai_safety_otel.settings import EvidenceMode
+from support.wire import raised
 
 COMPLETED = Outcome("completed")
 BLOCKED_INPUT = Outcome("blocked", "usage_policy", "input", "invalid_prompt", "invalid_prompt")
@@ -220,14 +224,74 @@ def test_minors_leave_scores_and_ids_only(made: CallRecord, watched: bool) -> No
     assert (set(), "resp_1", 1) == (found, event.attributes[c.RESPONSE_ID], len(scores))
 
 
-def test_an_error_that_names_minors_leaves_no_text() -> None:
-    """Image moderation names its categories in the error, where there are no scores."""
+VIOLATIONS = (
+    "Your request was rejected by the safety system. If you believe this is an error, contact us at "
+    "help.openai.com and include the request ID 6b0e. safety_violations=[{}]."
+)
+NAMES_MINORS: list[tuple[str, dict[str, Any]]] = [
+    ("OpenAI's details", {"moderation_details": {"categories": ["sexual/minors"]}}),
+    ("OpenAI's message alone", {"message": VIOLATIONS.format("sexual/minors")}),
+    ("the second of two", {"message": VIOLATIONS.format("violence, sexual/minors")}),
+    (
+        "Azure's filter",
+        {"innererror": {"content_filter_result": {"sexual_minors": {"filtered": True, "severity": "high"}}}},
+    ),
+    (
+        "Azure's filter of images",
+        {"inner_error": {"content_filter_results": {"csam": {"filtered": True, "detected": True}}}},
+    ),
+    ("a word nobody knows yet", {"moderation_details": {"categories": ["child_safety"]}}),
+    ("xAI's check", {"message": "Content violates usage guidelines. Failed: SAFETY_CHECK_TYPE_CSAM"}),
+]
+
+
+@pytest.mark.parametrize(
+    "error", [error for _, error in NAMES_MINORS], ids=[name for name, _ in NAMES_MINORS]
+)
+@pytest.mark.parametrize("way", ["raised", "failed item"])
+def test_an_error_that_names_minors_leaves_no_text(error: dict[str, Any], way: str) -> None:
+    """Each provider's own spelling, in an error or in the failed image of a completed response."""
     made = record()
-    made.errors.append(ErrorFacts(code="moderation_blocked", categories=("sexual_minors",)))
+    body = {
+        "type": "image_generation_user_error",
+        "code": "moderation_blocked",
+        "message": "rejected",
+    } | error
+    if way == "raised":
+        read_error(made, raised(400, {"error": body}))
+    else:
+        read_response(
+            made, {"output": [{"type": "image_generation_call", "status": "failed", "error": body}]}
+        )
     evidence = Evidence("blocked")
-    event = evidence.event(made, BLOCKED_INPUT, collected(evidence))
+    event = evidence.event(made, classify(made), collected(evidence))
     assert event is not None
     assert c.EVIDENCE_INPUT not in event.attributes
+
+
+def test_a_prompt_that_azure_filtered_for_minors_leaves_no_text() -> None:
+    """The verdict stands in an answer here, not in an error."""
+    made = record()
+    verdict = {"sexual": {"filtered": False}, "sexual/minors": {"filtered": True, "severity": "medium"}}
+    source = {"blocked": True, "source_type": "prompt", "content_filter_results": verdict}
+    read_response(made, {"content_filters": [source]})
+    evidence = Evidence("blocked")
+    event = evidence.event(made, classify(made), collected(evidence))
+    assert event is not None
+    assert c.EVIDENCE_INPUT not in event.attributes
+    assert event.attributes[c.BLOCK_CATEGORIES] == ("sexual/minors:medium",)
+
+
+def test_an_error_that_names_something_else_leaves_its_text() -> None:
+    """The twin: the same error for violence keeps the masked turn."""
+    made = record()
+    read_error(
+        made, raised(400, {"error": {"code": "moderation_blocked", "message": VIOLATIONS.format("violence")}})
+    )
+    evidence = Evidence("blocked")
+    event = evidence.event(made, classify(made), collected(evidence))
+    assert event is not None
+    assert c.EVIDENCE_INPUT in event.attributes
 
 
 def test_a_watch_keeps_evidence_whatever_the_mode_up_to_a_cap() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from openai_safety_otel.blocks import RULES, reachable_blocks
 from openai_safety_otel.conventions import BLOCK_TYPES
 from openai_safety_otel.extract.endpoints import ENDPOINTS
-from openai_safety_otel.outcome import RULES, classify, pending, reachable_blocks, safe_code
+from openai_safety_otel.extract.words import safe_code
+from openai_safety_otel.outcome import classify, pending
 from openai_safety_otel.record import ErrorFacts, Outcome
 from support.outcomes import COMPLETED, Json, blocked, failed, record
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from openai_safety_otel.extract.response import read_response
@@ -61,7 +63,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
         "failed for its prompt",
         "responses",
         response(status="failed", error={"code": "invalid_prompt", "message": USAGE_TEXT}),
-        blocked("usage_policy", "input", "invalid_prompt"),
+        blocked("usage_policy", "input", "invalid_prompt", "text"),
     ),
     (
         "failed for nothing of ours",
@@ -76,7 +78,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
         "a blocked image in a completed response",
         "responses",
         response(output=[failed_image(code="moderation_blocked", moderation_details=DETAILS), TEXT]),
-        blocked("image_moderation", "output", "moderation_blocked"),
+        blocked("image_moderation", "output", "moderation_blocked", categories=("violence",)),
     ),
     (
         "an image that only failed",
@@ -139,7 +141,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
                 }
             ]
         ),
-        FILTERED,
+        replace(FILTERED, categories=("violence:high",)),
     ),
     (
         "Azure: a filter that failed is open",
@@ -166,7 +168,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
                 }
             ]
         ),
-        FILTERED_INPUT,
+        replace(FILTERED_INPUT, categories=("hate:high",)),
     ),
     (
         "OpenRouter: 200 with an error",
@@ -178,7 +180,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
         "OpenRouter: 200 with a moderation error",
         "chat",
         {"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "words"}}},
-        blocked("moderation_policy", "input", "403"),
+        blocked("moderation_policy", "input", "403", "shape"),
     ),
     (
         "OpenRouter: a choice that failed",
@@ -220,7 +222,7 @@ ANSWERS: list[tuple[str, str, Json, Outcome]] = [
         "an assistant's run blocked",
         "assistants",
         {"id": "run_1", "status": "failed", "last_error": {"code": "invalid_prompt", "message": USAGE_TEXT}},
-        blocked("usage_policy", "input", "invalid_prompt"),
+        blocked("usage_policy", "input", "invalid_prompt", "text"),
     ),
     ("a batch that expired", "batches", {"id": "batch_1", "status": "expired"}, failed("_OTHER")),
 ]

@@ -63,15 +63,20 @@ HTTP = [
         "identifier phrase with a code that says nothing",
         400,
         _error(code="invalid_request", message="Identifier blocked. Contact support."),
-        blocked("identifier_blocked", "request", "invalid_request"),
+        blocked("identifier_blocked", "request", "invalid_request", "text"),
     ),
     Http(
         "identifier phrase turned round, no code",
         403,
         _error(message="We have blocked requests with this safety identifier."),
-        IDENTIFIER,
+        blocked("identifier_blocked", "request", "identifier_blocked", "text"),
     ),
-    Http("identifier phrase as plain text", 403, "identifier_blocked for this organization", IDENTIFIER),
+    Http(
+        "identifier phrase as plain text",
+        403,
+        "identifier_blocked for this organization",
+        blocked("identifier_blocked", "request", "identifier_blocked", "text"),
+    ),
     Http(
         "blocked because no identifier was sent",
         400,
@@ -82,13 +87,13 @@ HTTP = [
         "misalignment",
         403,
         _error(code="misalignment_policy_violation", misalignment={"error_type": "other"}),
-        blocked("misalignment", "request", "misalignment_policy_violation"),
+        blocked("misalignment", "request", "misalignment_policy_violation", categories=("other",)),
     ),
     Http(
         "misalignment member with a new code",
         403,
         _error(code="stopped", misalignment={"steer": {"message": "x"}}),
-        blocked("misalignment", "request", "stopped"),
+        blocked("misalignment", "request", "stopped", "shape"),
     ),
     Http(
         "cyber",
@@ -101,14 +106,14 @@ HTTP = [
         "invalid prompt that is safety",
         400,
         _error(code="invalid_prompt", message=USAGE_TEXT),
-        blocked("usage_policy", "input", "invalid_prompt"),
+        blocked("usage_policy", "input", "invalid_prompt", "text"),
         api="chat",
     ),
     Http(
         "invalid prompt of older days",
         400,
         _error(code="invalid_prompt", message=LIMITED_TEXT),
-        blocked("usage_policy", "input", "invalid_prompt"),
+        blocked("usage_policy", "input", "invalid_prompt", "text"),
     ),
     Http(
         "invalid prompt that is validation",
@@ -136,14 +141,14 @@ HTTP = [
             code="moderation_blocked",
             moderation_details={"moderation_stage": "input", "categories": ["sexual"]},
         ),
-        blocked("image_moderation", "input", "moderation_blocked"),
+        blocked("image_moderation", "input", "moderation_blocked", categories=("sexual",)),
         api="images",
     ),
     Http(
         "image made",
         400,
         _error(code="moderation_blocked", moderation_details=DETAILS),
-        blocked("image_moderation", "output", "moderation_blocked"),
+        blocked("image_moderation", "output", "moderation_blocked", categories=("violence",)),
         api="images",
     ),
     Http(
@@ -157,7 +162,7 @@ HTTP = [
         "image details without a code",
         400,
         _error(type="image_generation_user_error", moderation_details=DETAILS),
-        blocked("image_moderation", "output", "image_moderation"),
+        blocked("image_moderation", "output", "image_moderation", "shape", ("violence",)),
         api="images",
     ),
     Http(
@@ -187,7 +192,7 @@ HTTP = [
                 "innererror": INNER,
             }
         },
-        blocked("content_filter", "input", "content_filter"),
+        blocked("content_filter", "input", "content_filter", categories=("sexual:high",)),
         api="chat",
     ),
     Http(
@@ -208,14 +213,14 @@ HTTP = [
         "Azure as text",
         400,
         AZURE_TEXT,
-        blocked("content_filter", "input", "content_filter"),
+        blocked("content_filter", "input", "content_filter", "text"),
         api="chat",
     ),
     Http(
         "xAI usage",
         403,
         {"code": "The caller does not have permission to execute the operation", "error": XAI_TEXT + "CSAM"},
-        blocked("usage_policy", "input", "usage_policy"),
+        blocked("usage_policy", "input", "usage_policy", "text", ("csam",)),
         api="chat",
         host="api.x.ai",
     ),
@@ -223,7 +228,7 @@ HTTP = [
         "xAI bio",
         403,
         {"code": "permission-denied", "error": XAI_TEXT + "BIO"},
-        blocked("bio_policy", "input", "bio_policy"),
+        blocked("bio_policy", "input", "bio_policy", "text", ("bio",)),
         api="chat",
         host="api.x.ai",
     ),
@@ -231,7 +236,7 @@ HTTP = [
         "xAI without access",
         403,
         {"code": "permission-denied", "error": "Your team has no access to this model."},
-        failed("PermissionDeniedError"),
+        failed("PermissionDeniedError", "forbidden"),
         api="chat",
         host="api.x.ai",
     ),
@@ -249,7 +254,7 @@ HTTP = [
                 },
             }
         },
-        blocked("moderation_policy", "input", "403"),
+        blocked("moderation_policy", "input", "403", "shape", ("violence",)),
         api="chat",
         host="openrouter.ai",
     ),
@@ -279,11 +284,11 @@ HTTP = [
         _error(code="invalid_moderation_policy"),
         failed("invalid_moderation_policy"),
     ),
-    Http("no such model", 404, _error(code="model_not_found"), failed("model_not_found")),
+    Http("no such model", 404, _error(code="model_not_found"), failed("model_not_found", "model_not_found")),
     Http("too fast", 429, _error(code="rate_limit_exceeded"), failed("rate_limit_exceeded")),
     Http("a server's error without a code", 500, _error(type="server_error"), failed("InternalServerError")),
     Http("a proxy's page", 502, "<html>Bad gateway</html>", failed("InternalServerError")),
-    Http("forbidden, no reason", 403, _error(), failed("PermissionDeniedError")),
+    Http("forbidden, no reason", 403, _error(), failed("PermissionDeniedError", "forbidden")),
     Http("prose for a code", 400, _error(code="alice@example.com said no"), failed("_OTHER")),
 ]
 
@@ -300,8 +305,8 @@ def test_an_http_error_is_classified_by_what_it_says(case: Http) -> None:
 @pytest.mark.parametrize(
     ("delivery", "outcome"),
     [
-        ("sent", blocked("identifier_blocked", "request", "identifier_blocked")),
-        ("none", failed("PermissionDeniedError")),
+        ("sent", blocked("identifier_blocked", "request", "identifier_blocked", "text")),
+        ("none", failed("PermissionDeniedError", "forbidden")),
     ],
 )
 def test_perplexity_forbids_a_blocked_identifier(delivery: Any, outcome: Outcome) -> None:

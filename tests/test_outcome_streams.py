@@ -167,7 +167,7 @@ STREAMS: list[tuple[str, str, list[Json], Outcome]] = [
                 "data": {"status": "failed", "last_error": {"code": "invalid_prompt", "message": USAGE_TEXT}},
             }
         ],
-        blocked("usage_policy", "input", "invalid_prompt"),
+        blocked("usage_policy", "input", "invalid_prompt", "text"),
     ),
 ]
 

@@ -95,6 +95,27 @@ CATEGORIES: Final = (
     "violence/graphic",
 )
 OTHER_CATEGORY: Final = "_other"
+# Words for what a block was about, beside these: Azure's filters, misalignment monitoring, xAI's checks.
+BLOCK_CATEGORY_NAMES: Final = (
+    *CATEGORIES,
+    "jailbreak",
+    "indirect_attack",
+    "profanity",
+    "protected_material_text",
+    "protected_material_code",
+    "custom_blocklists",
+    "personally_identifiable_information",
+    "ungrounded_material",
+    "task_adherence",
+    "potentially_unintended_data_transfer",
+    "potentially_unintended_data_access",
+    "potentially_unintended_destructive_activity",
+    "other",
+    "bio",
+    "cyber",
+    "csam",
+)
+SEVERITIES: Final = ("safe", "low", "medium", "high")
 APIS: Final = (
     "responses",
     "chat",

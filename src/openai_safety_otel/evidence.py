@@ -199,8 +199,7 @@ def about_minors(record: CallRecord) -> bool:
     legs = record.moderation.legs.values()
     if any(_MINORS in leg.categories or leg.scores.get(_MINORS, 0.0) >= _MINORS_SCORE for leg in legs):
         return True
-    named = [name for error in (*record.errors, *record.item_errors) for name in error.categories]
-    return any("minor" in name or "child" in name or "csam" in name for name in named)
+    return record.filtered_minors or any(error.minors for error in (*record.errors, *record.item_errors))
 
 
 def shortened(text: str) -> str:

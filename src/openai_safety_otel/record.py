@@ -48,7 +48,11 @@ NOBODY = Identity()
 
 @dataclass(frozen=True, slots=True)
 class ErrorFacts:
-    """What a provider's error says, wherever it stood; ``message`` is read by rules and never exported."""
+    """What a provider's error says, wherever it stood.
+
+    ``message`` holds the provider's own words of it, is read by rules and never exported. ``categories`` are
+    known words; ``minors`` is true where any word at all is about minors, known or not.
+    """
 
     code: str | None = None
     type: str | None = None
@@ -57,6 +61,8 @@ class ErrorFacts:
     inner_code: str | None = None
     stage: str | None = None
     categories: tuple[str, ...] = ()
+    minors: bool = False
+    filtered: bool = False
     has_misalignment: bool = False
     flagged_input: bool = False
     message: str = field(default="", repr=False)
@@ -119,6 +125,8 @@ class CallRecord:
     errors: list[ErrorFacts] = field(default_factory=list)
     item_errors: list[ErrorFacts] = field(default_factory=list)
     filtered_stages: tuple[str, ...] = ()
+    filtered_categories: tuple[str, ...] = ()
+    filtered_minors: bool = False
     moderation: Moderation = field(default_factory=Moderation)
     oversized: int = 0
     provider_request_id: str | None = None

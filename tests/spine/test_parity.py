@@ -35,7 +35,7 @@ OF_STREAMS = {
     "gen_ai.response.time_to_first_chunk",
     "openai_safety.time_to_first_output",
 }
-NEW_EACH_TIME = {"gen_ai.response.id", "openai_safety.provider.request_id"}
+NEW_EACH_TIME = {"gen_ai.response.id", "openai_safety.provider.request_id", "openai_safety.duration"}
 
 
 def ask(text: str, api: str) -> dict[str, Any]:

@@ -14,14 +14,16 @@ def record(api: str = "responses", **facts: Any) -> CallRecord:
     return CallRecord(api, f"{api}.x", "chat", **facts)
 
 
-def blocked(block: Any, source: Any, code: str) -> Outcome:
+def blocked(
+    block: Any, source: Any, code: str, certainty: Any = "code", categories: tuple[str, ...] = ()
+) -> Outcome:
     """Blocked, with the code as the error's type."""
-    return Outcome("blocked", block, source, code, code)
+    return Outcome("blocked", block, source, code, code, certainty, categories)
 
 
-def failed(error_type: str) -> Outcome:
+def failed(error_type: str, access: Any = None) -> Outcome:
     """Failed, for no reason of safety."""
-    return Outcome("failed", error_type=error_type)
+    return Outcome("failed", error_type=error_type, access=access)
 
 
 def response(**members: Any) -> Json:
@@ -44,6 +46,6 @@ USAGE_TEXT = "Invalid prompt: your prompt was flagged as potentially violating o
 DETAILS = {"moderation_stage": "output", "categories": ["violence"]}
 REFUSAL = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
 TEXT = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "cyber_policy"}]}
-FILTERED = blocked("content_filter", "output", "content_filter")
-FILTERED_INPUT = blocked("content_filter", "input", "content_filter")
+FILTERED = blocked("content_filter", "output", "content_filter", "shape")
+FILTERED_INPUT = blocked("content_filter", "input", "content_filter", "shape")
 COMPLETED = Outcome("completed")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openai_safety_otel.conventions import FINISH_REASONS
-from openai_safety_otel.extract.shape import count, dig, get, is_mapping, is_text, items, pairs
+from openai_safety_otel.conventions import FINISH_REASONS, OTHER
+from openai_safety_otel.extract.categories import about_minors, canonical, filtered, filters_of, said_of
+from openai_safety_otel.extract.codes import canonical as known_code
+from openai_safety_otel.extract.codes import says_nothing
+from openai_safety_otel.extract.shape import count, dig, get, is_mapping, is_text, items
+from openai_safety_otel.extract.wording import heard, wrapped
 from openai_safety_otel.extract.words import safe_code, safe_identifier
 from openai_safety_otel.record import CallRecord, ErrorFacts
 
 MAX_ERRORS: Final = 16
 MAX_MESSAGE: Final = 4096
+_MAX_WRAPPINGS: Final = 3
 _FILTERED: Final = "ContentFilterFinishReasonError"
 _CUT: Final = "LengthFinishReasonError"
 _FRAME: Final = "error"  # a flat frame's type says only that it is an error
@@ -56,33 +61,66 @@ def _raised_facts(error: BaseException) -> ErrorFacts | None:
 def facts_of(error: Any, *, status: object = None, message: object = None) -> ErrorFacts:
     """The facts of one error, a dictionary, an SDK object or plain text, by shape.
 
-    ``status`` and ``message`` stand in where the error itself has none.
+    ``status`` and ``message`` stand in where the error itself has none. What a gateway wrapped is read in its
+    place, where the gateway's own code says nothing.
     """
+    for _ in range(_MAX_WRAPPINGS):
+        error = _unwrapped(error)
+        status = _status(get(error, "status")) or status
+        inner = _within(error)
+        if inner is None:
+            break
+        error = inner
+    return _facts(error, _status(status), message)
+
+
+def _unwrapped(error: Any) -> Any:
     if is_text(error):
-        return ErrorFacts(status=_status(status), message=error[:MAX_MESSAGE])
+        return {"message": error}
     inner = get(error, "error")
     if is_text(inner):  # xAI: {"code": prose, "error": text}
-        code = safe_code(get(error, "code"))
-        return ErrorFacts(code=code, status=_status(status), message=inner[:MAX_MESSAGE])
-    if is_mapping(inner):
-        error = inner
-    said = get(error, "message")
-    text = said if is_text(said) else message if is_text(message) else ""
-    details = get(error, "moderation_details")
-    kind = safe_code(get(error, "type"))
+        return {"code": get(error, "code"), "message": inner}
+    return inner if is_mapping(inner) else error
+
+
+def _within(error: Any) -> dict[str, Any] | None:
+    """The provider's error inside a gateway's: in its message, or in what OpenRouter calls the raw one."""
+    said = (get(error, "code"), get(error, "type"))
+    if not all(says_nothing(name if is_text(name) else None, "") for name in said):
+        return None
+    for text in (dig(error, "metadata", "raw"), get(error, "message"), get(error, "detail")):
+        if is_mapping(text):
+            return text
+        if is_text(text) and (found := wrapped(text[:MAX_MESSAGE])) is not None:
+            return found
+    return None
+
+
+def _facts(error: Any, status: int | None, message: object) -> ErrorFacts:
+    said = next(filter(is_text, (get(error, "message"), get(error, "detail"), message)), "")[:MAX_MESSAGE]
+    kind = _code(get(error, "type"))
+    named = said_of(error, said)
     return ErrorFacts(
-        code=safe_code(get(error, "code")),
+        code=_code(get(error, "code")),
         type=None if kind == _FRAME else kind,
         param=safe_code(get(error, "param")),
-        status=_status(get(error, "status")) or _status(status),
-        inner_code=safe_code(dig(error, "innererror", "code")),
-        stage=safe_code(get(details, "moderation_stage")),
-        categories=_categories(error, details),
+        status=status,
+        inner_code=_code(dig(error, "innererror", "code") or dig(error, "inner_error", "code")),
+        stage=safe_code(dig(error, "moderation_details", "moderation_stage")),
+        categories=canonical(named),
+        minors=about_minors(named),
+        filtered=any(filtered(results) for results in filters_of(error)),
         has_misalignment=_present(get(error, "misalignment")),
         flagged_input=_present(dig(error, "metadata", "flagged_input"))
         or bool(items(get(error, "metadata"), "reasons")),
-        message=text[:MAX_MESSAGE],
+        message=heard(said),
     )
+
+
+def _code(value: object) -> str | None:
+    """A code as it may be exported: a known one in a spelling of its own is written in ours."""
+    code = safe_code(value)
+    return known_code(value) if code == OTHER and known_code(value) else code
 
 
 def _present(value: object) -> bool:
@@ -92,11 +130,3 @@ def _present(value: object) -> bool:
 def _status(value: object) -> int | None:
     found = count(value)
     return found if found in _HTTP else None
-
-
-def _categories(error: object, details: object) -> tuple[str, ...]:
-    """Names of what was found: image moderation's list, or the filters of Azure that fired."""
-    named = [safe_code(name) for name in items(details, "categories")]
-    filters = dig(error, "innererror", "content_filter_result")
-    named += [safe_code(name) for name, verdict in pairs(filters) if get(verdict, "filtered") is True]
-    return tuple(dict.fromkeys(name for name in named if name))[:MAX_ERRORS]

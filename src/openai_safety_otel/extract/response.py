@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.extract.categories import about_minors, canonical, filtered
 from openai_safety_otel.extract.error import add_error, facts_of
 from openai_safety_otel.extract.moderation import read_inline, read_results
 from openai_safety_otel.extract.shape import (
@@ -20,7 +21,6 @@ from openai_safety_otel.extract.shape import (
     items,
     listed,
     members,
-    pairs,
     text,
 )
 from openai_safety_otel.extract.words import safe_identifier, safe_model, safe_word
@@ -141,8 +141,14 @@ def add_stage(record: CallRecord, stage: str) -> None:
 
 def read_filter(record: CallRecord, results: object, stage: str) -> None:
     """Azure's verdicts of one prompt or choice; its ``error`` member means that nothing was filtered."""
-    if results is not None and any(get(verdict, "filtered") is True for _, verdict in pairs(results)):
+    if results is not None and (names := filtered(results)):
         add_stage(record, stage)
+        _add_categories(record, names)
+
+
+def _add_categories(record: CallRecord, names: list[str]) -> None:
+    record.filtered_categories = tuple(dict.fromkeys((*record.filtered_categories, *canonical(names))))
+    record.filtered_minors = record.filtered_minors or about_minors(names)
 
 
 def read_prompt_filters(record: CallRecord, body: object) -> None:
@@ -205,6 +211,7 @@ def _responses(record: CallRecord, body: object) -> None:
     for verdict in listed(said.get("content_filters")):
         if get(verdict, "blocked") is True:
             add_stage(record, _AZURE_STAGES.get(text(verdict, "source_type"), "output"))
+            _add_categories(record, filtered(get(verdict, "content_filter_results")))
 
 
 def _finish_reason(record: CallRecord, *, tools: bool) -> str | None:

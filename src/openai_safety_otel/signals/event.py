@@ -62,7 +62,7 @@ def call_event(
 
 
 def _severity(record: CallRecord, outcome: Outcome) -> Severity:
-    if outcome.block_type == "identifier_blocked":
+    if outcome.block_type == "identifier_blocked" and outcome.certainty != "text":
         return "ERROR"
     return "WARN" if is_flagged(record) or outcome.name not in _QUIET else "INFO"
 

@@ -10,7 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 
 from openai_safety_otel import conventions as c
-from openai_safety_otel.outcome import reachable_blocks
+from openai_safety_otel.blocks import reachable_blocks
 from openai_safety_otel.record import CallRecord, Outcome
 
 MAX_ZERO_SERIES = 60

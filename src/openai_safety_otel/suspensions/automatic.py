@@ -45,7 +45,13 @@ class AutoRule:
         return rule if rule.on_provider or rule.blocks else None
 
     def concerns(self, outcome: Outcome) -> bool:
-        """Whether this outcome counts at all: enforcement only, never filters or our own refusals."""
+        """Whether this outcome counts at all: enforcement only, by its code, its shape or its param.
+
+        Never a filter, our own refusal or the organization's loss of access, and nothing that is known by its
+        wording alone, or by the pattern of a code that nobody knows yet.
+        """
+        if outcome.certainty == "text" or outcome.block_type == "other_policy":
+            return False
         if outcome.block_type == "identifier_blocked":
             return True
         return self.blocks > 0 and outcome.block_class == "enforcement"
