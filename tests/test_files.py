@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 import textwrap
@@ -16,10 +17,13 @@ import pytest
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import SafetyEvent
+from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import files
 from openai_safety_otel.signals.background import Background
+from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.signals.files import EventFile
 from openai_safety_otel.signals.stdout import StdoutEvents
+from openai_safety_otel.store.files import find_files
 
 SECOND = 1_767_225_600_000_000_000
 
@@ -58,6 +62,26 @@ def script(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def test_evidence_is_kept_apart_for_its_owner(tmp_path: Path) -> None:
+    """Events are 0640 in 0750, for a collector of the same group; evidence is 0600 in a 0700 folder of its own."""
+    folder = tmp_path / "new" / "events"
+    sink = EventSink.from_settings(Settings(file_dir=str(folder)))
+    sink.emit(SafetyEvent(c.CALL_EVENT, 1, {"n": 1}))
+    sink.emit(SafetyEvent(c.EVIDENCE_EVENT, 2, {"n": 2}, scope=c.EVIDENCE_SCOPE))
+    sink.close()
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    modes = {
+        str(path.relative_to(folder).parent): (
+            stat.S_IMODE(path.stat().st_mode),
+            stat.S_IMODE(path.parent.stat().st_mode),
+            c.EVIDENCE_EVENT in path.read_text(),
+        )
+        for path in found
+    }
+    assert {".": (0o640, 0o750, False), "evidence": (0o600, 0o700, True)} == modes
+    assert found == [file.path for file in find_files([folder])], "the commands find both"
 
 
 def test_a_line_is_one_otlp_json_export(tmp_path: Path) -> None:

@@ -111,14 +111,11 @@ class EventSink:
         if settings.file_dir:
             from openai_safety_otel.signals.files import EventFile  # noqa: PLC0415 - only where it is used
 
-            others.append(
-                EventFile(
-                    settings.file_dir,
-                    max_mb=settings.file_max_mb,
-                    keep=settings.file_keep,
-                    on_drop=on_drop,
-                ).emit
-            )
+            size, keep = settings.file_max_mb, settings.file_keep
+            others += [
+                EventFile(settings.file_dir, size, keep, private=private, on_drop=on_drop).emit
+                for private in (False, True)
+            ]
         if settings.stdout_events:
             from openai_safety_otel.signals.stdout import StdoutEvents  # noqa: PLC0415 - only where it is used
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from openai_safety_otel import conventions as c
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.signals import otlp_json
 from openai_safety_otel.signals.background import EXIT_SECONDS, Background, Drop
@@ -22,6 +23,7 @@ from openai_safety_otel.signals.resource import resource_attributes
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
+EVIDENCE = "evidence"  # the folder, below that of the events, which evidence has for itself
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -33,6 +35,8 @@ class EventFile:
         max_mb: size in megabytes at which a file is closed and the next begun; 0 means never.
         keep: full files kept for each running process, and of the ended ones together.
         resource_attributes: what the process is; by default the SDK's resource or the standard variables.
+        private: write evidence, and only that, into a folder and files for their owner alone; otherwise
+            everything but evidence, into files that a collector of the same group can read.
         on_drop: called with the reason for each event not kept (``queue_full``, ``write_failed``).
     """
 
@@ -43,9 +47,11 @@ class EventFile:
         keep: int,
         resource_attributes: Mapping[str, AttributeValue] | None = None,
         *,
+        private: bool = False,
         on_drop: Drop | None = None,
     ) -> None:
-        self._directory = Path(directory)
+        self._private = private
+        self._directory = Path(directory, EVIDENCE) if private else Path(directory)
         self._max_bytes = int(max_mb * 1_000_000)
         self._keep = keep
         self._given = resource_attributes
@@ -59,8 +65,9 @@ class EventFile:
         return self._target.path if self._target else None
 
     def emit(self, event: SafetyEvent) -> None:
-        """Take one event; never blocks, never raises."""
-        self._background.emit(event)
+        """Take one event, if it is of the kind written here; never blocks, never raises."""
+        if (event.scope == c.EVIDENCE_SCOPE) is self._private:
+            self._background.emit(event)
 
     def flush(self, seconds: float = EXIT_SECONDS) -> bool:
         """Wait until everything emitted so far is on disk; whether it is, after ``seconds`` at most."""
@@ -97,15 +104,20 @@ class EventFile:
         if self._resting():
             raise OSError("not tried again so soon")
         resource = dict(self._given) if self._given is not None else resource_attributes()
-        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._make_folder()
         service = re.sub(r"[^A-Za-z0-9_-]+", "_", str(resource.get("service.name", "unknown_service")))[:60]
         start = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         # Two containers on one volume may both be process 1 and start in the same second.
         stem = f"openai-safety-{service}-{start}-{os.getpid()}-{secrets.token_hex(3)}"
         folder = Folder(self._directory, f"openai-safety-{service}-", stem)
-        target = _Target(folder, resource)
+        target = _Target(folder, resource, 0o600 if self._private else 0o640)
         folder.prune(self._keep)
         return target
+
+    def _make_folder(self) -> None:
+        if self._private:
+            self._directory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700 if self._private else 0o750, parents=True, exist_ok=True)
 
     def _complain(self, error: OSError) -> None:
         if self._failed_at is None:
@@ -123,14 +135,17 @@ class EventFile:
 class _Target:
     """One open file; written by the thread that opened it, in the process that opened it."""
 
-    def __init__(self, folder: Folder, resource: dict[str, AttributeValue], number: int = 1) -> None:
+    def __init__(
+        self, folder: Folder, resource: dict[str, AttributeValue], mode: int, number: int = 1
+    ) -> None:
         self.folder = folder
         self.resource = resource
         self._pid = os.getpid()
         self.size = 0
+        self._mode = mode
         self._number = number
         self.path = folder.file(number)
-        self._descriptor = os.open(self.path, _FLAGS, 0o640)
+        self._descriptor = os.open(self.path, _FLAGS, mode)
         hold(self._descriptor)
 
     def append(self, content: bytes) -> None:
@@ -146,7 +161,7 @@ class _Target:
 
     def next(self) -> _Target:
         """Close this file for good and open the next one."""
-        following = _Target(self.folder, self.resource, self._number + 1)
+        following = _Target(self.folder, self.resource, self._mode, self._number + 1)
         self.close()
         return following
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from openai_safety_otel.replacing import replace_file
+from openai_safety_otel.replacing import replacing
 from openai_safety_otel.suspensions import document
 from openai_safety_otel.suspensions.entry import Entry, Row, strongest
 from openai_safety_otel.suspensions.lock import BusyError, file_lock
@@ -79,7 +79,8 @@ class FileSource:
                 if os.path.lexists(self._path):
                     return None
                 rows = {name: entry.row() for name, entry in entries.items()}
-                replace_file(self._path, document.dump(1, rows, {}, {}), mode=0o640)
+                with replacing(self._path, mode=0o640) as out:
+                    out.writelines(document.dump(1, rows, {}, {}))
         return 1
 
     def write(self, changes: Mapping[str, Entry | None]) -> int:
@@ -97,9 +98,8 @@ class FileSource:
                 else:
                     rows[name] = entry.row()
             version = read.version + 1
-            replace_file(
-                self._path, document.dump(version, rows, read.skipped(), read.other), mode=0o640, keep=True
-            )
+            with replacing(self._path, mode=0o640, keep=True) as out:
+                out.writelines(document.dump(version, rows, read.skipped(), read.other))
         return version
 
     def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
@@ -159,7 +159,8 @@ class FileSource:
         with _readable(path), file_lock(self._beside("lock")):
             kept = _counts(path, now - window)
             times = [*kept.get(identifier, []), now]
-            replace_file(path, [json.dumps({**kept, identifier: times}).encode()], mode=0o600)
+            with replacing(path, mode=0o660, keep=True) as out:
+                out.write(json.dumps({**kept, identifier: times}).encode())
         return len(times)
 
     def close(self) -> None:
