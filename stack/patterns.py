@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-# Values that are masked wherever they stand, each with what it catches.
+from openai_safety_otel.detectors import IBAN_LENGTHS
+
+_COUNTRIES = "|".join(sorted(IBAN_LENGTHS))
+
+# Values that are masked wherever they stand, each with what it catches: what `detectors.py` finds, as far as that
+# can be said without check digits.
 PATTERNS = (
-    (r"[^\s@\"]+@[^\s@\"]+\.[^\s@\".,]+", "e-mail addresses"),
+    (r"[^\s@\"]+(?:[@＠]|%40)[^\s@\"]+\.[^\s@\".,]+", "e-mail addresses"),  # noqa: RUF001 - full-width
     (r"\+\d[\d ().\-/]{6,18}\d", "telephone numbers, international"),
     (r"\(\d{3}\) ?\d{3}-\d{4}|\b\d{3}-\d{3}-\d{4}\b", "telephone numbers, national"),
+    (
+        r"(?i)\b(?:tel|sms|callto|phone|whatsapp):[+(]{0,2}\d[\d().\-/]{5,20}",
+        "telephone numbers, as addresses",
+    ),
+    (r"\b(?:\d{4} ){3}\d{1,7}\b|^(?:\d{4}-){3}\d{1,7}$|\b3[47]\d\d \d{6} \d{5}\b", "card numbers, in groups"),
+    (rf"\b(?:{_COUNTRIES})\d\d(?:[ -]?[A-Z0-9]){{11,30}}\b", "account numbers (IBAN)"),
+    (
+        r"(?i)\b(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]):[0-9a-f:]*[0-9a-f]{1,4}\b",
+        "IPv6 addresses",
+    ),
     (r"\b(?:sk|pk|rk|ak|whsec)[-_][\w\-]{12,}", "API keys and signing secrets"),
     (
         r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[opusr]_\w{20,}|\bxox[a-z]-[\w\-]{8,}|\beyJ[\w\-]{10,}\.",

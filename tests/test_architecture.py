@@ -12,8 +12,8 @@ PACKAGE = "openai_safety_otel"
 
 # Lower rooms never import higher ones. A package counts as one room.
 LEVELS = (
-    {"conventions", "harmless", "orphans", "masking", "replacing", "addresses"},
-    {"record", "settings"},
+    {"conventions", "harmless", "orphans", "detectors", "replacing", "addresses"},
+    {"record", "settings", "masking"},
     {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "blocks", "outcome"},
     {"signals", "suspensions", "decisions"},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openai_safety_otel.detectors import looks_raw
 from stack.patterns import PATTERNS, PLAIN, PLAIN_SHAPES, SHAPES
 
 MASKED = [re.compile(pattern, re.ASCII) for pattern, _ in (*PATTERNS, *SHAPES)]
@@ -18,6 +19,28 @@ SECRETS = (
     "ghp_0123456789abcdefghij",
     "xoxb-0123456789",
     "212-555-0123",
+)
+# One of each, as an identifier may carry it: the collector masks what the process would have shown as a hash.
+PERSONAL = (
+    "jo@example.com",
+    "john%40example.com",
+    "jane\uff20example.com",
+    "tel:+49-170-1234567",
+    "(555)123-4567",
+    "DE89370400440532013000",
+    "4111-1111-1111-1111",
+    "4111 1111 1111 1111",
+    "2001:db8::8a2e:370:7334",
+    "fe80::1",
+    "sk-proj-abcdefghijklmnopqrstuvwx",
+)
+IDS = (
+    "a" * 64,
+    "550e8400-e29b-41d4-a716-446655440000",
+    "1700000000000000000",
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    "acc::42",
+    "cus_NffrFeUfNV2Hib",
 )
 USUAL = (
     "0.0012",
@@ -63,3 +86,19 @@ def test_a_secret_behind_a_usual_beginning_is_looked_at(start: str, secret: str)
 def test_usual_values_are_plain(value: str) -> None:
     """What nearly every event carries takes the short way."""
     assert re.match(PLAIN, value)
+
+
+@pytest.mark.parametrize("value", PERSONAL)
+def test_what_the_process_finds_the_collector_masks(value: str) -> None:
+    """Each shape of personal data is caught on both sides, and takes no short way."""
+    assert (True, True, None) == (
+        looks_raw(value),
+        any(one.search(value) for one in MASKED),
+        re.match(PLAIN, value),
+    )
+
+
+@pytest.mark.parametrize("value", IDS)
+def test_ordinary_ids_stay_on_both_sides(value: str) -> None:
+    """Hashes, UUIDs and plain long numbers are neither hashed nor masked."""
+    assert (False, False) == (looks_raw(value), any(one.search(value) for one in MASKED))

@@ -11,7 +11,7 @@ from typing import Final, cast, get_args
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.conventions import DecisionAction
-from openai_safety_otel.identifier import looks_raw
+from openai_safety_otel.detectors import looks_raw
 from openai_safety_otel.journal import Decision, Journal
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.suspensions import Action, Entry, Holders, Source, Unreadable

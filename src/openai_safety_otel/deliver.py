@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from openai_safety_otel.detectors import looks_raw
 from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.identifier import (
     EndUser,
     Hasher,
     identify,
-    looks_raw,
     shown_identity,
     unkeyed_short,
 )

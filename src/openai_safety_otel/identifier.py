@@ -7,29 +7,20 @@ import functools
 import hashlib
 import hmac
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from openai_safety_otel.conventions import IdentifierSource
+from openai_safety_otel.detectors import LONGEST_IDENTIFIER, looks_raw
 from openai_safety_otel.place import Holder, current_place
 from openai_safety_otel.record import Identity
 
 MIN_KEY_BYTES = 32
-MAX_ID_CHARS = 1024
+MAX_ID_CHARS = LONGEST_IDENTIFIER
 _CONTEXT = b"openai-safety-otel\x00v1\x00"
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# Personal data by shape: white space, an e-mail address, or a telephone number.
-_RAW = re.compile(r"\s|[^@\s]+@[^@\s]+\.[^@\s]+|^\+[\d().\-/]{7,20}$|^\d[\d().\-/]{8,20}\d$(?<!\d{14})")
-_HEX64 = re.compile(r"[0-9a-f]{64}")
-
-
-def looks_raw(value: str) -> bool:
-    """Whether an identifier looks like personal data (e-mail, telephone number, a name with spaces)."""
-    return not _HEX64.fullmatch(value) and bool(_RAW.search(value) or not value.isprintable())
 
 
 @dataclass(frozen=True, slots=True)

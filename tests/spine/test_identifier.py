@@ -15,7 +15,8 @@ import pytest
 
 from openai_safety_otel import EndUser, carry, end_user, safety_identifier, set_end_user
 from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher, looks_raw
+from openai_safety_otel.detectors import looks_raw
+from openai_safety_otel.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}

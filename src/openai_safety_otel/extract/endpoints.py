@@ -168,8 +168,8 @@ ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
 
 # What may stand before a path of the API: a gateway's own path up to a version ("/api/v1"), Azure's "/openai"
 # and the deployment that Azure's client writes into the path.
-_PREFIX = re.compile(r"(?:(?:/[^/]+)*?/v\d+[a-z0-9]*)?(?:/openai)?(?:/deployments/[^/]+)?(?=/)")
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_PREFIX = re.compile(r"(?:(?:/[^/]+)*?/v\d[a-z0-9]*)?(?:/openai)?(?:/deployments/[^/]+)?(?=/)")
+_ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]{0,30}://[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
