@@ -14,12 +14,14 @@ class Arrival:
     Args:
         call: the running call.
         kwargs: the arguments of ``_process_response``.
+        late: the call came past the outer hook, so that it ends here, unless it is a stream.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_late")
 
-    def __init__(self, call: Call | None, kwargs: dict[str, Any]) -> None:
+    def __init__(self, call: Call | None, kwargs: dict[str, Any], *, late: bool = False) -> None:
         self._call = call
+        self._late = late
         if call is not None:
             call.arrived(
                 kwargs["response"],
@@ -35,9 +37,13 @@ class Arrival:
     ) -> None:
         if error is not None and self._call is not None:
             self._call.misread(error)
+            if self._late:
+                self._call.failed(error)
 
     def parsed(self, result: Any) -> Any:
         """What the SDK made of it."""
         if self._call is not None:
             self._call.parsed(result)
+            if self._late:
+                self._call.seen(result)
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from openai_safety_otel.extract.plain import is_plain
 from openai_safety_otel.extract.response import read_headers, read_response
 from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import Seen, fold
+from openai_safety_otel.extract.words import safe_code
 from openai_safety_otel.gate import Gate
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.orphans import orphans
@@ -27,7 +28,9 @@ from openai_safety_otel.streams import tap
 
 _RAW_HEADER = "x-stainless-raw-response"
 _RETRY_HEADER = "x-stainless-retry-count"
-_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("openai_safety_call", default=None)
+_current: contextvars.ContextVar[Call | Pass | None] = contextvars.ContextVar(
+    "openai_safety_call", default=None
+)
 
 
 _last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
@@ -45,26 +48,37 @@ def forget_last_response() -> None:
     _last_response.set(None)
 
 
-def current_call() -> Call | None:
-    """The call that the inner hooks belong to."""
-    return _current.get()
+def current_call(client: Any) -> Call | Pass | None:
+    """The call of this client that an inner hook belongs to; None where it came past the outer hook.
+
+    A call may be made inside another one (by a filter, an ``api_key`` function, a transport): what arrives for
+    one client is never another one's.
+    """
+    found = _current.get()
+    return found if found is not None and found.client is client else None
 
 
 class Pass:
-    """A call that is not ours to record: everything goes straight through."""
+    """A call that is not ours to record: everything goes straight through, also past the call around it."""
 
-    __slots__ = ("args", "kwargs")
+    __slots__ = ("_previous", "args", "client", "kwargs")
     gate = None
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.client = client
         self.args = args
         self.kwargs = kwargs
+        self._previous: Call | Pass | None = None
 
     def __enter__(self) -> Pass:
+        self._previous = _current.get()
+        _current.set(self)
         return self
 
     def __exit__(self, *error: object) -> None:
-        return None
+        if _current.get() is self:
+            _current.set(self._previous)
+        self._previous = self.client = None
 
     def seen(self, result: Any) -> Any:
         """Nothing is read."""
@@ -83,9 +97,11 @@ class Call:
         "_last",
         "_open",
         "_previous",
+        "_refusal",
         "_tapped",
         "args",
         "claimed",
+        "client",
         "ended",
         "endpoint",
         "evidence",
@@ -113,10 +129,19 @@ class Call:
         self._tapped = False
         self._dropped = False
         self._open = [True]
-        self._previous: Call | None = None
+        self._previous: Call | Pass | None = None
+        self._refusal: object = None
+        self.client: Any = None
         record.started_ns = time.time_ns()
         # Durations come from a clock that never goes backwards.
         self._clock = self._last = time.perf_counter_ns()
+
+    def backdate(self, response: Any) -> None:
+        """The request left as long ago as its answer, where that was read whole, took to come."""
+        with contextlib.suppress(RuntimeError):  # still being read: nobody has measured it
+            took = int(response.elapsed.total_seconds() * 1e9)
+            self.record.started_ns -= took
+            self._clock -= took
 
     # -- around the call ----------------------------------------------------------------------------------
 
@@ -131,7 +156,7 @@ class Call:
         # By value: a coroutine closed in another context must not raise here.
         if _current.get() is self:
             _current.set(self._previous)
-        self._previous = None
+        self._previous = self.client = None
         with harmless("span"):
             if self.trail is not None:
                 self.trail.leave()
@@ -174,6 +199,8 @@ class Call:
 
     def misread(self, error: BaseException) -> None:
         """The SDK's own parsing raised over an answer that has arrived (a content filter's finish)."""
+        if not isinstance(error, Exception):
+            return  # cancelled meanwhile
         with harmless("response"):
             self._read_answer()
             read_error(self.record, error)
@@ -184,6 +211,7 @@ class Call:
         with harmless("error"):
             read_headers(self.record, response.headers)
             read_error(self.record, error)
+            self._refusal = error
             self._look()
             self._settle(raised=True)
 
@@ -279,15 +307,24 @@ class Call:
         if not self._open:
             return
         with harmless("error"):
-            if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
-                self.finish("cancelled")
-            elif isinstance(error, GeneratorExit):
+            if isinstance(error, GeneratorExit):
                 self.closed()
+            elif not isinstance(error, Exception):
+                # What is no Exception ends work from outside: asyncio, trio, gevent, Ctrl-C, an exiting process.
+                self.finish("cancelled")
             else:
-                read_error(self.record, error)
+                self._read_error(error)
                 self.record.retries = _attempt(error) or self.record.retries
                 self._last = time.perf_counter_ns()
                 self.finish("raised")
+
+    def _read_error(self, error: Exception) -> None:
+        """A refusal that never arrived here is that of a call made inside this one: only its name is ours."""
+        ours = self._refusal is error or not hasattr(error, "response") or self.record.local_block is not None
+        if ours:
+            read_error(self.record, error)
+        else:
+            self.record.raised = safe_code(type(error).__name__)
 
     def _finish_body(self) -> None:
         with harmless("body"):

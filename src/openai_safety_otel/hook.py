@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 from openai_safety_otel.arrival import Arrival
-from openai_safety_otel.call import current_call
+from openai_safety_otel.call import Call, current_call
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
 from openai_safety_otel.streams import closed, opened
@@ -20,11 +20,15 @@ class Hooks:
     Args:
         observer: opens and ends calls.
         originals: the SDK's own ``request`` functions; anything else inside us is another instrumentation.
+        clients: the classes whose ``request`` is wrapped.
     """
 
-    def __init__(self, observer: Observer, originals: frozenset[object]) -> None:
+    def __init__(
+        self, observer: Observer, originals: frozenset[object], clients: tuple[type, ...] = ()
+    ) -> None:
         self.observer = observer
         self._originals = originals
+        self._clients = clients
 
     def _observe(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # Another instrumentation's wrapper passes attributes through: only a plain method is the SDK's own.
@@ -53,14 +57,14 @@ class Hooks:
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Around ``SyncAPIClient._process_response``: inside every other wrapper, whatever the load order."""
-        with Arrival(current_call(), kwargs) as arrival:
+        with self._arriving(client, kwargs) as arrival:
             return arrival.parsed(wrapped(*args, **kwargs))
 
     async def async_process_response(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Around ``AsyncAPIClient._process_response``."""
-        with Arrival(current_call(), kwargs) as arrival:
+        with self._arriving(client, kwargs) as arrival:
             return arrival.parsed(await wrapped(*args, **kwargs))
 
     def status_error(
@@ -68,10 +72,39 @@ class Hooks:
     ) -> Any:
         """Around ``_make_status_error_from_response``: the last moment a peer's span is current."""
         error = wrapped(*args, **kwargs)
-        call = current_call()
+        call, late = self._running(client, None, args[0] if args else kwargs["response"])
         if call is not None:
             call.refused(args[0] if args else kwargs["response"], error)
+            if late:
+                call.failed(error)
         return error
+
+    def _arriving(self, client: Any, kwargs: dict[str, Any]) -> Arrival:
+        call, late = self._running(
+            client, kwargs["options"], kwargs["response"], stream=bool(kwargs.get("stream"))
+        )
+        return Arrival(call, kwargs, late=late)
+
+    def _running(
+        self, client: Any, options: Any, response: Any, *, stream: bool = False
+    ) -> tuple[Call | None, bool]:
+        """The call that this response belongs to, if it is recorded; and whether it came past the outer hook.
+
+        Another library may have taken ``request`` from the class before we were there, and put it into the
+        client itself: then nobody has seen the call yet.
+        """
+        current = current_call(client)
+        if current is not None or not self._may_be_overtaken(client):
+            return (current, False) if isinstance(current, Call) else (None, False)
+        return self.observer.overtaken(client, options, response, streaming=stream), True
+
+    def _may_be_overtaken(self, client: Any) -> bool:
+        """Whether something stands before the class's ``request``: in the client itself or in a subclass."""
+        if not isinstance(client, self._clients):
+            return False
+        own = type(client).__mro__
+        nearer = own[: next(at for at, cls in enumerate(own) if cls in self._clients)]
+        return "request" in vars(client) or any("request" in vars(cls) for cls in nearer)
 
     def stream_opened(
         self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

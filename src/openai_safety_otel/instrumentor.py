@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
+import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, ClassVar
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
@@ -75,6 +77,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     # Methods of the doors that this SDK version does not have, as `door.Class.method`.
     absent: list[str]
     _installed: list[tuple[Any, str, Any, bool]]
+    _awaiting: ClassVar[set[str]] = set()
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """None that could make loading skip silently: the version is read, and judged, at run time."""
@@ -94,13 +97,24 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         self.observer = _build(settings, lambda: self.state, **providers)
         self.state = "waiting"
-        observer = self.observer
-        wrapt.register_post_import_hook(lambda module: self._install(module, observer), "openai")
-        for door in DOORS:
-            self._await_door(door, observer)
+        for name, found in self._awaited():
+            if name not in self._awaiting:
+                # Once in a process: import hooks cannot be taken back, and must not hold what was uninstrumented.
+                self._awaiting.add(name)
+                wrapt.register_post_import_hook(found, name)
+            elif (module := sys.modules.get(name)) is not None:
+                found(module)
 
-    def _install(self, _module: Any, observer: Observer) -> None:
-        if observer is not self.observer:
+    def _awaited(self) -> Iterator[tuple[str, Callable[[Any], None]]]:
+        """Modules of others, and what is done when they are imported."""
+        yield "openai", self._install
+        for door in DOORS:
+            yield door.module, functools.partial(self._open_door, door=door)
+        yield "uvicorn.server", self._end_with_server
+
+    def _install(self, _module: Any) -> None:
+        observer = self.observer
+        if observer is None:
             return  # uninstrumented before openai was imported
         try:
             self._wrap(observer)
@@ -114,7 +128,8 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _wrap(self, observer: Observer) -> None:
         base = importlib.import_module("openai._base_client")
         originals = frozenset(vars(cls)["request"] for cls in (base.SyncAPIClient, base.AsyncAPIClient))
-        hooks = Hooks(observer, originals)
+        package = importlib.import_module("openai")
+        hooks = Hooks(observer, originals, (package.OpenAI, package.AsyncOpenAI))
         for module, cls, attribute, wrapper in _TARGETS:
             self._put(getattr(importlib.import_module(module), cls), attribute, getattr(hooks, wrapper))
 
@@ -124,27 +139,32 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         wrapt.wrap_object(owner, attribute, Wrapper, (wrapper, owner, attribute))
         self._installed.append((owner, attribute, before, own))
 
-    def _await_door(self, door: Door, observer: Observer) -> None:
+    def _open_door(self, module: Any, *, door: Door) -> None:
         """The SDK loads a resource when it is first used: not before, or every start would pay for it."""
+        observer = self.observer
+        if observer is None:
+            return
+        if not hasattr(getattr(module, door.resource, None), "connect"):
+            self.doors[door.name] = "absent"  # an older SDK
+            return
+        try:
+            # Loaded with the first door: an app without sockets does not pay for them.
+            from openai_safety_otel.sockets.hooks import SocketHooks  # noqa: PLC0415
 
-        def install(module: Any) -> None:
-            if observer is not self.observer:
-                return
-            if not hasattr(getattr(module, door.resource, None), "connect"):
-                self.doors[door.name] = "absent"  # an older SDK
-                return
-            try:
-                # Loaded with the first door: an app without sockets does not pay for them.
-                from openai_safety_otel.sockets.hooks import SocketHooks  # noqa: PLC0415
+            self._wrap_door(door, module, SocketHooks(observer, door))
+        except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
+            self.doors[door.name] = "failed"
+            _log.error("openai-safety-otel does not see %s.connect: %s", door.name, type(error).__name__)
+        else:
+            self.doors[door.name] = "installed"
 
-                self._wrap_door(door, module, SocketHooks(observer, door))
-            except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
-                self.doors[door.name] = "failed"
-                _log.error("openai-safety-otel does not see %s.connect: %s", door.name, type(error).__name__)
-            else:
-                self.doors[door.name] = "installed"
-
-        wrapt.register_post_import_hook(install, door.module)
+    def _end_with_server(self, module: Any) -> None:
+        """After SIGTERM uvicorn raises it again, so that no exit handler runs."""
+        observer = self.observer
+        if observer is None:
+            return
+        with harmless("server"):
+            self._put(module.Server, "shutdown", _Shutdown(observer).shutdown)
 
     def _wrap_door(self, door: Door, module: Any, hooks: object) -> None:
         for owner_name, attribute, wrapper in hooks_of(door):
@@ -174,6 +194,24 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             else:
                 delattr(owner, attribute)
         self._installed = []
+
+
+class _Shutdown:
+    """Around the shutdown of a server that may leave without exit handlers."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    async def shutdown(
+        self, wrapped: Callable[..., Any], server: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``uvicorn.Server.shutdown``: what the server's requests left open ends here, after SIGTERM."""
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            # Older ones that capture no signals return from it, as after any other end.
+            if signal.SIGTERM in getattr(server, "_captured_signals", ()):
+                self._observer.leave()
 
 
 def _is_ours(wrapper: Any) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import collections
+import json
+import logging
 import os
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel import conventions as c
@@ -23,11 +26,13 @@ from openai_safety_otel.outcome import classify, pending
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
+from openai_safety_otel.signals.background import ends_with_worker_process
 
 if TYPE_CHECKING:
     from openai_safety_otel.guard import Guard
 
 _MAX_SEEN = 10_000
+_log = logging.getLogger(__name__)
 Listener = Callable[[CallRecord, Outcome], None]
 
 
@@ -63,6 +68,7 @@ class Observer:
         self._open: dict[int, Call] = {}
         self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
         self._at_exit = False
+        self._overtaken = False
         _ALIVE.add(self)
 
     def observe(
@@ -74,13 +80,50 @@ class Observer:
                 call = self._begin(client, args, kwargs, peer_inside=peer_inside)
                 if call is not None:
                     return call
-        return Pass(args, kwargs)
+        return Pass(client, args, kwargs)
 
     def _begin(
         self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, peer_inside: bool
     ) -> Call | None:
         options = args[1] if len(args) > 1 else kwargs["options"]
-        endpoint = find(options.method, options.url, unrecorded=self.guard is not None)
+        call = self._call(options, unrecorded=self.guard is not None)
+        if call is None:
+            return None
+        call.client = client
+        sent = self.prepare(call.record, call.endpoint, client, options)
+        self._admit(call, client, body_of(sent))
+        if call.endpoint.unrecorded and call.gate is None:
+            return None
+        call.args, call.kwargs = _with_options(args, kwargs, options, sent)
+        call.record.streaming = bool(call.kwargs.get("stream"))
+        self._follow(call, own_early=not peer_inside)
+        return call
+
+    def overtaken(self, client: Any, options: Any, response: Any, *, streaming: bool = False) -> Call | None:
+        """A call that came past the outer hook: recorded from its answer on.
+
+        Its request has left: nothing is added to it any more, and nobody is refused.
+        """
+        if not self.active or running():
+            return None
+        with harmless("request"):
+            options = options or _as_options(response.request)
+            call = self._call(options)
+            if call is None:
+                return None
+            call.backdate(response)
+            self.prepare(call.record, call.endpoint, client, options, left=True)
+            self._admit(call, client, body_of(options))
+            call.gate = None
+            call.record.streaming = streaming
+            self._follow(call, own_early=False)
+            self._say_overtaken()
+            return call
+        return None
+
+    def _call(self, options: Any, *, unrecorded: bool = False) -> Call | None:
+        """A call for a request that is recorded, or one that is only refused (``unrecorded``)."""
+        endpoint = find(options.method, options.url, unrecorded=unrecorded)
         if endpoint is None:
             return None
         record = CallRecord(
@@ -89,18 +132,20 @@ class Observer:
             operation=endpoint.operation,
             inference=endpoint.inference,
         )
-        call = Call(record, endpoint, self._ended)
-        sent = self.prepare(record, endpoint, client, options)
-        self._admit(call, client, body_of(sent))
-        if endpoint.unrecorded and call.gate is None:
-            return None
-        call.args, call.kwargs = _with_options(args, kwargs, options, sent)
-        record.streaming = bool(call.kwargs.get("stream"))
-        call.trail = self.signals.trail(
-            record, own_early=not peer_inside, own_late=not self._late_peer(endpoint)
-        )
+        return Call(record, endpoint, self._ended)
+
+    def _follow(self, call: Call, *, own_early: bool) -> None:
+        late = self._late_peer(call.endpoint)
+        call.trail = self.signals.trail(call.record, own_early=own_early, own_late=not late)
         self._register(call)
-        return call
+
+    def _say_overtaken(self) -> None:
+        if not self._overtaken:
+            self._overtaken = True
+            _log.warning(
+                "an OpenAI client was instrumented before openai-safety-otel: its calls are recorded, but carry no "
+                "identifier and nobody is refused; call SafetyInstrumentor().instrument() first"
+            )
 
     def begin(
         self,
@@ -128,6 +173,8 @@ class Observer:
         for call in self._open.values():
             call.disown()
         self._open.clear()
+        atexit.unregister(self.close_open)
+        self._at_exit = False
 
     def forget(self, call: Call) -> None:
         """Let go of a call without a record: others tell of it."""
@@ -140,14 +187,19 @@ class Observer:
             call.gate, watched = gate_for(self.guard, self.filter, call.endpoint, call.record, client, body)
         call.evidence = self.evidence.collector(body, watched=watched)
 
-    def prepare(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
-        """Fill in who, where and what is asked; the options to send."""
+    def prepare(
+        self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any, *, left: bool = False
+    ) -> Any:
+        """Fill in who, where and what is asked; the options to send. ``left``: they are sent as they were."""
         record.host, port = host_of(client, options)
         record.traffic = self.settings.traffic
         record.api_key_id = self.delivery.api_key_id(getattr(client, "api_key", None))
         record.standard.update(_standard(record, port, client))
         sent = self.delivery.address(record, endpoint, client, options)
-        sent = self._moderated(record, endpoint, sent)
+        if not left:
+            sent = self._moderated(record, endpoint, sent)
+        elif sent is not options:
+            record.delivery, sent = "withheld", options
         read_request(record, body_of(sent))
         return sent
 
@@ -170,12 +222,19 @@ class Observer:
             # Late, so that it runs before the exit handler of an SDK that was set up earlier.
             self._at_exit = True
             atexit.register(self.close_open)
+            ends_with_worker_process(self, self.close_open, before=True)
         self._open[id(call)] = call
 
     def close_open(self) -> None:
         """End what is still open, as abandoned: the process is leaving, or the hooks are."""
         for call in list(self._open.values()):
             call.end_now()
+
+    def leave(self) -> None:
+        """The process ends at once: end what is open, and have it written where it is ours to write."""
+        with harmless("exit"):
+            self.close_open()
+            self.signals.sink.flush()
 
     def _ended(self, call: Call) -> None:
         self._open.pop(id(call), None)
@@ -211,6 +270,7 @@ class Observer:
         """Stop observing: end what is open, stop following the suspension list."""
         self.active = False
         self.close_open()
+        atexit.unregister(self.close_open)
         if self.guard is not None:
             self.guard.close()
 
@@ -267,6 +327,17 @@ def _standard(record: CallRecord, port: int | None, client: Any) -> dict[str, An
         if port is not None and port != 443:  # noqa: PLR2004 - the https port goes without saying
             found[c.SERVER_PORT] = port
     return found
+
+
+def _as_options(request: Any) -> Any:
+    """A request that has left, in the shape in which the SDK's options are read."""
+    try:
+        body = json.loads(request.content)
+    except (ValueError, RuntimeError):  # no JSON, or a body that was streamed
+        body = None
+    return SimpleNamespace(
+        method=request.method, url=str(request.url), headers=dict(request.headers), json_data=body
+    )
 
 
 def _with_options(

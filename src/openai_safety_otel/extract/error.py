@@ -18,6 +18,7 @@ MAX_MESSAGE: Final = 4096
 _MAX_WRAPPINGS: Final = 3
 _FILTERED: Final = "ContentFilterFinishReasonError"
 _CUT: Final = "LengthFinishReasonError"
+_SDK: Final = "openai"
 _FRAME: Final = "error"  # a flat frame's type says only that it is an error
 _HTTP: Final = range(100, 600)
 
@@ -53,7 +54,9 @@ def _raised_facts(error: BaseException) -> ErrorFacts | None:
     status = get(error, "status_code")
     body = get(error, "body")
     if body is None and status is None and get(error, "code") is None:
-        return None  # a connection that failed, or an error of the app's own
+        return None  # a connection that failed
+    if not any(cls.__module__.partition(".")[0] == _SDK for cls in type(error).__mro__):
+        return None  # an error of the app's own: what it carries is the app's
     source = body if is_text(body) or is_mapping(body) else error
     return facts_of(source, status=status, message=get(error, "message"))
 

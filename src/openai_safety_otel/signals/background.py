@@ -140,13 +140,16 @@ def _flush_if_alive(reference: weakref.ref[Background]) -> None:
         alive.flush()
 
 
-def ends_with_worker_process(owner: object, act: Callable[[], object]) -> None:
-    """A child of multiprocessing leaves by ``os._exit``: no exit handler runs there but its own."""
+def ends_with_worker_process(owner: object, act: Callable[[], object], *, before: bool = False) -> None:
+    """A child of multiprocessing leaves by ``os._exit``: no exit handler runs there but its own.
+
+    ``before`` has it run before those without: what it ends is then written out.
+    """
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
 
-        Finalize(owner, act, exitpriority=0)
+        Finalize(owner, act, exitpriority=10 if before else 0)
 
 
 def _begin_anew_in_child() -> None:

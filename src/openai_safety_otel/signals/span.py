@@ -76,12 +76,17 @@ def start(
 
 def set_identity(span: Span, record: CallRecord) -> None:
     """Identity alone: a stream closed early leaves only this on another instrumentation's span."""
-    span.set_attributes(identity_attributes(record))
+    if span.is_recording():
+        span.set_attributes(identity_attributes(record))
 
 
 def set_outcome(span: Span, record: CallRecord, safety: Mapping[str, AttributeValue]) -> None:
-    """Safety attributes: set last, and again at the end, because a full span drops its oldest."""
-    span.set_attributes({**score_attributes(record, only_flagged=True), **safety})
+    """Safety attributes: set last, and again at the end, because a full span drops its oldest.
+
+    Its owner may have ended it: a span that does not record is not touched.
+    """
+    if span.is_recording():
+        span.set_attributes({**score_attributes(record, only_flagged=True), **safety})
 
 
 def end(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from typing import Any
@@ -238,7 +237,7 @@ class Session:
     def unread(self, error: BaseException) -> None:
         """Reading raised. A cancelled reader may read on; a closed connection has ended."""
         with harmless("socket"):
-            if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+            if not isinstance(error, (Exception, GeneratorExit)):
                 self._cancelled = True
             elif is_closed(error) and not self.closing:
                 self._lost(error)
