@@ -12,7 +12,7 @@ PACKAGE = "openai_safety_otel"
 
 # Lower rooms never import higher ones. A package counts as one room.
 LEVELS = (
-    {"conventions", "harmless", "orphans", "detectors", "replacing", "addresses"},
+    {"conventions", "harmless", "orphans", "passing", "detectors", "replacing", "addresses"},
     {"record", "settings", "masking"},
     {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "blocks", "outcome"},

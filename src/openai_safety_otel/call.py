@@ -22,17 +22,13 @@ from openai_safety_otel.gate import Gate
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.orphans import orphans
 from openai_safety_otel.outcome import classify
+from openai_safety_otel.passing import Running, current
 from openai_safety_otel.record import CallRecord, End
 from openai_safety_otel.signals.trail import Trail
 from openai_safety_otel.streams import tap
 
 _RAW_HEADER = "x-stainless-raw-response"
 _RETRY_HEADER = "x-stainless-retry-count"
-_current: contextvars.ContextVar[Call | Pass | None] = contextvars.ContextVar(
-    "openai_safety_call", default=None
-)
-
-
 _last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "openai_safety_last_response", default=None
 )
@@ -46,43 +42,6 @@ def last_response_id() -> str | None:
 def forget_last_response() -> None:
     """A request begins: in a thread that served others, their last response is none of its own."""
     _last_response.set(None)
-
-
-def current_call(client: Any) -> Call | Pass | None:
-    """The call of this client that an inner hook belongs to; None where it came past the outer hook.
-
-    A call may be made inside another one (by a filter, an ``api_key`` function, a transport): what arrives for
-    one client is never another one's.
-    """
-    found = _current.get()
-    return found if found is not None and found.client is client else None
-
-
-class Pass:
-    """A call that is not ours to record: everything goes straight through, also past the call around it."""
-
-    __slots__ = ("_previous", "args", "client", "kwargs")
-    gate = None
-
-    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.client = client
-        self.args = args
-        self.kwargs = kwargs
-        self._previous: Call | Pass | None = None
-
-    def __enter__(self) -> Pass:
-        self._previous = _current.get()
-        _current.set(self)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if _current.get() is self:
-            _current.set(self._previous)
-        self._previous = self.client = None
-
-    def seen(self, result: Any) -> Any:
-        """Nothing is read."""
-        return result
 
 
 class Call:
@@ -129,7 +88,7 @@ class Call:
         self._tapped = False
         self._dropped = False
         self._open = [True]
-        self._previous: Call | Pass | None = None
+        self._previous: Running | None = None
         self._refusal: object = None
         self.client: Any = None
         record.started_ns = time.time_ns()
@@ -146,16 +105,16 @@ class Call:
     # -- around the call ----------------------------------------------------------------------------------
 
     def __enter__(self) -> Call:
-        self._previous = _current.get()
-        _current.set(self)
+        self._previous = current.get()
+        current.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # By value: a coroutine closed in another context must not raise here.
-        if _current.get() is self:
-            _current.set(self._previous)
+        if current.get() is self:
+            current.set(self._previous)
         self._previous = self.client = None
         with harmless("span"):
             if self.trail is not None:

@@ -8,9 +8,10 @@ from types import MethodType
 from typing import Any
 
 from openai_safety_otel.arrival import Arrival
-from openai_safety_otel.call import Call, current_call
+from openai_safety_otel.call import Call
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
+from openai_safety_otel.passing import current_call
 from openai_safety_otel.streams import closed, opened
 
 

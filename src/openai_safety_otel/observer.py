@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel import conventions as c
-from openai_safety_otel.call import Call, Pass
+from openai_safety_otel.call import Call
 from openai_safety_otel.deliver import Delivery, body_of, host_of
 from openai_safety_otel.evidence import Evidence
 from openai_safety_otel.extract.endpoints import Endpoint, find
@@ -23,6 +23,7 @@ from openai_safety_otel.gate import gate_for
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.identifier import Hasher, shown_identity
 from openai_safety_otel.outcome import classify, pending
+from openai_safety_otel.passing import Pass
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
