@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+import json
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 from openai_safety_otel.call import Call
@@ -47,3 +48,14 @@ class Arrival:
             if self._late:
                 self._call.seen(result)
         return result
+
+
+def options_of(request: Any) -> Any:
+    """A request that has left, in the shape in which the SDK's options are read."""
+    try:
+        body = json.loads(request.content)
+    except (ValueError, RuntimeError):  # no JSON, or a body that was streamed
+        body = None
+    return SimpleNamespace(
+        method=request.method, url=str(request.url), headers=dict(request.headers), json_data=body
+    )

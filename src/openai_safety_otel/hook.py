@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any
 
-from openai_safety_otel.arrival import Arrival
+from openai_safety_otel.arrival import Arrival, options_of
 from openai_safety_otel.call import Call
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
@@ -97,6 +97,7 @@ class Hooks:
         current = current_call(client)
         if current is not None or not self._may_be_overtaken(client):
             return (current, False) if isinstance(current, Call) else (None, False)
+        options = options or options_of(response.request)
         return self.observer.overtaken(client, options, response, streaming=stream), True
 
     def _may_be_overtaken(self, client: Any) -> bool:

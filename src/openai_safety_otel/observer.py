@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import atexit
 import collections
-import json
 import logging
 import os
 import weakref
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel import conventions as c
@@ -108,7 +106,6 @@ class Observer:
         if not self.active or running():
             return None
         with harmless("request"):
-            options = options or _as_options(response.request)
             call = self._call(options)
             if call is None:
                 return None
@@ -328,17 +325,6 @@ def _standard(record: CallRecord, port: int | None, client: Any) -> dict[str, An
         if port is not None and port != 443:  # noqa: PLR2004 - the https port goes without saying
             found[c.SERVER_PORT] = port
     return found
-
-
-def _as_options(request: Any) -> Any:
-    """A request that has left, in the shape in which the SDK's options are read."""
-    try:
-        body = json.loads(request.content)
-    except (ValueError, RuntimeError):  # no JSON, or a body that was streamed
-        body = None
-    return SimpleNamespace(
-        method=request.method, url=str(request.url), headers=dict(request.headers), json_data=body
-    )
 
 
 def _with_options(
