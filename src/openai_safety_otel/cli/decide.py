@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.cli.identity import meant
+from openai_safety_otel.cli.output import show
 from openai_safety_otel.conventions import DecisionAction
 from openai_safety_otel.decisions import (
     ACTIONS,
@@ -26,6 +24,7 @@ from openai_safety_otel.decisions import (
     new_decision,
 )
 from openai_safety_otel.journal import Decision, Journal, JournalError, open_journal
+from openai_safety_otel.report.activity import short
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
 from openai_safety_otel.store.schema import column_name as _column
@@ -256,11 +255,20 @@ def _print_all(found: list[Decision], *, as_json: bool) -> None:
         for one in found:
             click.echo(json.dumps(_plain(one)))
         return
-    table = Table("when", "identifier", "action", "until", "by", "why", box=None)
-    for one in found:
-        end = "" if one.until is None else _when(one.until)
-        table.add_row(_when(one.at), one.identifier, one.action, end, one.by, one.why)
-    Console(file=sys.stdout, markup=False, soft_wrap=True).print(table)
+    show(
+        ("when", "identifier", "action", "until", "by", "why"),
+        (
+            (
+                _when(one.at),
+                short(one.identifier),
+                one.action,
+                "" if one.until is None else _when(one.until),
+                one.by,
+                one.why,
+            )
+            for one in found
+        ),
+    )
     click.echo(f"{len(found)} decisions", err=True)
 
 

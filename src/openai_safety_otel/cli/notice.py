@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import json
-import sys
 import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, get_args
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.cli.identity import meant
 from openai_safety_otel.cli.moments import Moment, Until
+from openai_safety_otel.cli.output import show
 from openai_safety_otel.conventions import NoticeType
 from openai_safety_otel.decisions import decision_event
 from openai_safety_otel.identifier import shown_identity
@@ -25,7 +23,6 @@ from openai_safety_otel.journal import Decision, Journal, JournalError, Notice, 
 from openai_safety_otel.keys import load_hasher
 from openai_safety_otel.record import SafetyEvent
 from openai_safety_otel.report.activity import short
-from openai_safety_otel.report.table import printable
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
 from openai_safety_otel.webhooks.events import notice_event
@@ -181,19 +178,17 @@ def list_(every: bool, store: str | None, as_json: bool) -> None:
 
 def _print(found: Iterable[Notice]) -> None:
     names = ("id", "type", "status", "received", "answer by", "subject", "reason", "note")
-    table = Table(*names, box=None)
-    for one in found:
-        note: str = one.traffic if one.traffic != "production" else ""
-        if one.look_up_error:
-            note = f"{note} case not read: {one.look_up_error}".strip()
-        end = "" if one.deadline_at is None else _when(one.deadline_at)
-        reason = one.reason or one.category or ""
-        whose = short(one.identifier) if one.identifier else one.subject
-        row = (one.id, one.type, one.status, _when(one.received_at), end, whose, reason, note)
-        table.add_row(*map(printable, row))
-    # Into a file or a pipe, lines are not folded.
-    width = None if sys.stdout.isatty() else 240
-    Console(file=sys.stdout, markup=False, width=width).print(table)
+    show(names, map(_cells, found))
+
+
+def _cells(one: Notice) -> tuple[str, ...]:
+    note: str = one.traffic if one.traffic != "production" else ""
+    if one.look_up_error:
+        note = f"{note} case not read: {one.look_up_error}".strip()
+    end = "" if one.deadline_at is None else _when(one.deadline_at)
+    reason = one.reason or one.category or ""
+    whose = short(one.identifier) if one.identifier else one.subject
+    return (one.id, one.type, one.status, _when(one.received_at), end, whose, reason, note)
 
 
 @notice.command(epilog='\b\nExample:\n  openai-safety notice close C-17 --by ann --why "answered"\n')

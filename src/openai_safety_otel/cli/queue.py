@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -12,15 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.cli.output import show
 from openai_safety_otel.cli.sources import Place, open_place, parse_past, source_options, warn
 from openai_safety_otel.decisions import ACTIONS
 from openai_safety_otel.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.report.activity import short
-from openai_safety_otel.report.table import printable
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.store.loki import NOTABLE
 from openai_safety_otel.store.schema import column_name
@@ -141,23 +138,24 @@ def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
             click.echo(json.dumps(row))
         return
     names = ("identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", "decided")
-    table = Table(*names, box=None)
-    for row in waiting:
-        table.add_row(
-            printable(short(row["identifier"])),
-            "BLOCKED" if row["blocked_by_provider"] else row["notice"].upper(),
-            str(row["enforcement_blocks"]),
-            str(row["filter_blocks"]),
-            str(row["flagged"]),
-            f"{row['highest_score']:.2f}",
-            datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
-            _decided(row["decision"]),
-        )
-    Console(file=sys.stdout, markup=False, soft_wrap=True).print(table)
+    show(names, map(_cells, waiting))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        short(row["identifier"]),
+        "BLOCKED" if row["blocked_by_provider"] else row["notice"].upper(),
+        str(row["enforcement_blocks"]),
+        str(row["filter_blocks"]),
+        str(row["flagged"]),
+        f"{row['highest_score']:.2f}",
+        datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        _decided(row["decision"]),
+    )
 
 
 def _decided(decision: dict[str, Any] | None) -> str:
     if decision is None:
         return ""
     day = datetime.fromtimestamp(decision["at"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
-    return printable(f"{decision['action']} by {decision['by']} on {day}")
+    return f"{decision['action']} by {decision['by']} on {day}"
