@@ -42,7 +42,7 @@ def left(here: Path) -> bytes:
 
 
 def test_records_go_and_everything_else_stays(here: Path) -> None:
-    """Each record about him becomes blank, in lines of one and of many, and no other byte changes."""
+    """Each record about them becomes blank, in lines of one and of many, and no other byte changes."""
     mine = [
         call(ANN, NOW - 9),
         event(c.EVIDENCE_EVENT, NOW - 8, {c.USER_HASH: ANN, c.EVIDENCE_INPUT: "secret"}),
@@ -63,6 +63,81 @@ def test_records_go_and_everything_else_stays(here: Path) -> None:
         kept = events.rows("SELECT user_hash AS who FROM events ORDER BY 1")
         assert kept == [{"who": BOB}, {"who": EVE}]
         assert events.skipped.broken_lines == 0
+
+
+def span(who: str, name: str = "chat gpt-5", **spacing: str) -> dict[str, object]:
+    attributes = [{"key": c.USER_HASH, "value": {"stringValue": who}}]
+    return {"traceId": "1" * 32, "spanId": "2" * 16, "name": name, "attributes": attributes}
+
+
+def test_spans_of_others_and_metrics_stay_byte_equal(here: Path) -> None:
+    """Spans about them go; others', whole metrics files and lines that merely hold the text do not change."""
+    spans = [span(BOB, ANN), span(ANN), span(EVE), span(ANN)]
+    line = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {"name": "x"}, "spans": spans}]}]}
+    traces, metrics = here / "events" / "traces.jsonl", here / "events" / "metrics.jsonl"
+    spaced = json.dumps(line, indent=1).replace("\n", " ").encode() + b"\n"
+    traces.write_bytes(spaced)
+    text = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": ANN}]}]}]})
+    metrics.write_text(text + "\n" + json.dumps({"other": ANN}) + "\n")
+    before = metrics.read_bytes()
+    found = run(ANN, "--files", "events", "--yes", "--force", "--json")
+    assert (found.exit_code, json.loads(found.stdout)["kinds"]) == (0, {"span": 2})
+    assert metrics.read_bytes() == before
+    after = traces.read_bytes()
+    assert len(after) == len(spaced)
+    left = json.loads(after)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert left == [span(BOB, ANN), span(EVE)]
+    for one in left:
+        raw = json.dumps(one, indent=1).replace("\n", " ").split()
+        assert b" ".join(part.encode() for part in raw) in b" ".join(after.split())
+
+
+@pytest.mark.parametrize("where", [0, 1, 2, 3])
+@pytest.mark.parametrize("many", [1, 2, 4])
+def test_records_go_wherever_they_stand_in_a_line(here: Path, where: int, many: int) -> None:
+    """First, last, several in a row: the rest of the line stays JSON and byte-equal."""
+    calls = [call(BOB if number % 2 else EVE, NOW - number) for number in range(4)]
+    mine = [call(ANN, NOW - 50 - number) for number in range(many)]
+    path = here / "events" / "a.jsonl"
+    path.write_bytes(batch([*calls[:where], *mine, *calls[where:]]))
+    assert run(ANN, "--files", "events", "--yes").exit_code == 0
+    after = path.read_bytes()
+    assert len(json.loads(after)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]) == 4
+    assert ANN.encode() not in after
+    for one in calls:
+        (record,) = json.loads(batch([one]))["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+        assert json.dumps(record).encode() in after
+
+
+@pytest.mark.parametrize("typed", [ANN, ANN.upper(), f"{ANN[:12]}…", ANN[:12]])
+def test_the_person_meant_is_erased(here: Path, typed: str) -> None:
+    """Every form means the same one person; nobody else's record goes."""
+    write(here / "events", [call(ANN, NOW), call(BOB, NOW)])
+    found = run(typed, "--files", "events", "--yes", "--json")
+    assert (found.exit_code, json.loads(found.stdout)["identifiers"]) == (0, [ANN])
+    assert (ANN.encode() in left(here), BOB.encode() in left(here)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("gpt",), ("a",), ("f" * 64,), ("f" * 64, "--force"), ("--user", "nobody")]
+)
+def test_nothing_found_is_an_error_and_no_erasure(here: Path, words: tuple[str, ...]) -> None:
+    """A text that is no identifier, a short beginning, somebody unknown: exit 1, no byte, no audit line."""
+    path = write(here / "events", [call(ANN, NOW), call(BOB, NOW)])
+    before = path.read_bytes()
+    found = run(*words, "--files", "events", "--yes")
+    assert (found.exit_code, found.stdout, path.read_bytes()) == (1, "", before)
+    assert not (here / "openai-safety.db").exists()
+
+
+def test_a_broken_line_that_names_them_is_said(here: Path) -> None:
+    """What cannot be read may be anybody's: it stays, and exit code 2 and a line say where."""
+    path = here / "events" / "a.jsonl"
+    broken = lines([call(ANN, NOW)])[20:]
+    path.write_bytes(broken + lines([call(ANN, NOW)]))
+    found = run(ANN, "--files", "events", "--yes")
+    assert (found.exit_code, path.read_bytes()[: len(broken)]) == (2, broken)
+    assert "NOT reached: events/a.jsonl: the line at byte 0 cannot be read" in found.stderr
 
 
 def test_a_process_may_go_on_writing(here: Path) -> None:
@@ -172,7 +247,10 @@ def test_a_dry_run_changes_nothing(here: Path) -> None:
     path = write(here / "events", [call(ANN, NOW - DAY), call(BOB, NOW - DAY)])
     before = path.read_bytes()
     found = run(ANN, "--files", "events", "--dry-run")
-    assert (found.exit_code, found.stdout) == (0, "1 records in 1 files would be erased\n")
+    assert (found.exit_code, found.stdout) == (
+        0,
+        "1 records in 1 files would be erased\n  1 openai_safety.call\n",
+    )
     assert path.read_bytes() == before
     assert sorted(one.name for one in here.iterdir()) == ["events"]
     assert sorted(one.name for one in (here / "events").iterdir()) == ["events.jsonl"]

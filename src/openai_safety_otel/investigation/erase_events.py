@@ -1,4 +1,7 @@
-"""Erase a person from event files in place: bytes become spaces, so a process may go on appending."""
+"""Erase a person's records from files in place: their bytes become spaces, so a process may go on appending.
+
+Events, spans and spilled events are records; what is no record about exactly this person stays byte-equal.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gzip
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +29,32 @@ class Erased:
     """What became of the files: ``unreached`` says in words what could not be erased."""
 
     files: int = 0
-    records: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
     copies: int = 0
     unreached: list[str] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """How many of all kinds."""
+        return self.kinds.total()
+
+
+class _Scope(msgspec.Struct, rename="camel"):
+    log_records: list[msgspec.Raw] | None = None
+    spans: list[msgspec.Raw] | None = None
+
+
+class _Resource(msgspec.Struct, rename="camel"):
+    scope_logs: list[_Scope] | None = None
+    scope_spans: list[_Scope] | None = None
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    resource_logs: list[_Resource] | None = None
+    resource_spans: list[_Resource] | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Line)
 
 
 def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = False) -> Erased:
@@ -46,14 +73,14 @@ def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = Fals
             erased.unreached.append(f"{file.path}: {getattr(error, 'strerror', None) or error}")
             continue
         erased.files += bool(found)
-        erased.records += found
+        erased.kinds.update(found)
     if not dry:
-        # Copies of changed files go; those of others hold nothing of him.
+        # Copies of changed files go; those of others hold nothing of them.
         erased.copies = sum(forget_copies(folder) for folder in {file.path.parent for file in files})
     return erased
 
 
-def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bool) -> int:
+def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bool) -> Counter[str]:
     if path.suffix != ".gz":
         with path.open("rb" if dry else "r+b") as file:
             return _erase_open(path, file, wanted, erased, dry=dry)
@@ -78,25 +105,36 @@ def _pack_again(path: Path, plain: BinaryIO) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _erase_open(path: Path, file: BinaryIO, wanted: frozenset[str], erased: Erased, *, dry: bool) -> int:
+def _erase_open(
+    path: Path, file: BinaryIO, wanted: frozenset[str], erased: Erased, *, dry: bool
+) -> Counter[str]:
     texts = [form.encode() for form in wanted]
     changes: list[tuple[int, bytes]] = []
-    records = 0
+    found: Counter[str] = Counter()
     for at, line in _lines(file):
-        if not any(text in line for text in texts):
+        # An escape can spell any text.
+        if b"\\" not in line and not any(text in line for text in texts):
             continue
-        if not line.endswith(b"\n"):
-            erased.unreached.append(f"{path}: the last line is still being written; run this again")
+        try:
+            left, kinds = _without(line, wanted)
+        except (ValueError, RecursionError):
+            if any(text in line for text in texts):
+                erased.unreached.append(_unread(path, at, line))
             continue
-        left, count = _without(line, wanted)
-        if len(left) > len(line):
-            erased.unreached.append(f"{path}: a line at byte {at} cannot be shortened in place")
-        elif count:
-            records += count
+        if kinds and not line.endswith(b"\n"):
+            erased.unreached.append(_unread(path, at, line))
+        elif kinds:
+            found.update(kinds)
             changes.append((at, left))
     if not dry:
         _overwrite(file, changes)
-    return records
+    return found
+
+
+def _unread(path: Path, at: int, line: bytes) -> str:
+    if not line.endswith(b"\n"):
+        return f"{path}: the last line is still being written; run this again"
+    return f"{path}: the line at byte {at} cannot be read, and holds the identifier: it is left as it is"
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -107,31 +145,71 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         at += len(line)
 
 
-def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, int]:
-    """The line without the records, as long as before; a line that cannot be read goes as a whole."""
-    try:
-        document = msgspec.json.decode(line)
-        count = 0
-        kept = 0
-        for resource in document["resourceLogs"]:
-            for scope in resource["scopeLogs"]:
-                records = scope["logRecords"]
-                scope["logRecords"] = [record for record in records if not _about(record, wanted)]
-                count += len(records) - len(scope["logRecords"])
-                kept += len(scope["logRecords"])
-    except (ValueError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return _blank(line), 1
-    left = msgspec.json.encode(document) if kept else b""
-    return (left.ljust(len(line) - 1) + b"\n", count) if count else (line, 0)
+def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, Counter[str]]:
+    """The line with the records about these identifiers blanked, and how many of each kind.
+
+    Raises:
+        ValueError: it is no line of OTLP JSON, or one of its records is none.
+    """
+    document = _decoder.decode(line)
+    left, at = bytearray(line), 0
+    kinds: Counter[str] = Counter()
+    kept = 0
+    for records in _record_lists(document):
+        places = []
+        for record in map(bytes, records):
+            at = line.index(record, at)
+            places.append((at, at + len(record), _kind(record, wanted)))
+            at += len(record)
+        _blank(left, places)
+        kinds.update(kind for _, _, kind in places if kind)
+        kept += sum(kind is None for _, _, kind in places)
+    if kinds and not kept:
+        left[:] = b" " * (len(line) - 1) + b"\n"
+    return bytes(left), kinds
 
 
-def _about(record: dict[str, Any], wanted: frozenset[str]) -> bool:
-    pairs = ((pair["key"], pair["value"].get("stringValue")) for pair in record["attributes"])
-    return any(key in _NAMES and value in wanted for key, value in pairs)
+def _record_lists(line: _Line) -> Iterator[list[msgspec.Raw]]:
+    for resource in (*(line.resource_logs or ()), *(line.resource_spans or ())):
+        for scope in (*(resource.scope_logs or ()), *(resource.scope_spans or ())):
+            yield from (found for found in (scope.log_records, scope.spans) if found)
 
 
-def _blank(line: bytes) -> bytes:
-    return b" " * (len(line) - 1) + b"\n"
+def _kind(record: bytes, wanted: frozenset[str]) -> str | None:
+    """What kind of record it is, if it is about one of these identifiers."""
+    content = msgspec.json.decode(record)
+    if not isinstance(content, dict):
+        raise ValueError("no record")  # noqa: TRY004 - one kind of error for a line that is none
+    values = dict(map(_pair, content.get("attributes") or ()))
+    if not any(values.get(name) in wanted for name in _NAMES):
+        return None
+    if "spanId" in content and "timeUnixNano" not in content:
+        return "span"
+    return str(content.get("eventName") or values.get(c.EVENT_NAME) or "log record")
+
+
+def _pair(pair: Any) -> tuple[Any, Any]:
+    value = pair.get("value") if isinstance(pair, dict) else None
+    text = value.get("stringValue") if isinstance(value, dict) else None
+    return (pair.get("key") if isinstance(pair, dict) else None), text if isinstance(text, str) else None
+
+
+def _blank(left: bytearray, places: list[tuple[int, int, str | None]]) -> None:
+    """Blank what has a kind, and a comma beside it, so that the list stays one."""
+    before: int | None = None  # the end of the last record that stays
+    for number, (start, end, kind) in enumerate(places):
+        if kind is None:
+            before = end
+            continue
+        left[start:end] = b" " * (end - start)
+        gap = (
+            (before, start)
+            if before is not None
+            else (end, places[number + 1][0] if number + 1 < len(places) else end)
+        )
+        comma = left.find(b",", *gap)
+        if comma >= 0:
+            left[comma : comma + 1] = b" "
 
 
 def _overwrite(file: BinaryIO, changes: list[tuple[int, bytes]]) -> None:
