@@ -220,7 +220,7 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     found = run(ANN, "--files", "events", "--yes")
     assert found.exit_code == 0
     assert f"kept: revoke of {ANN}" in found.stdout
-    assert source.look_up([ANN]) == {ANN: Entry("revoke", None, "ann", "erased", NOW - 50)}
+    assert source.look_up([ANN]) == {ANN: Entry("revoke", None, at=NOW - 50)}
     assert [(one.action, one.why) for one in journal.decisions(ANN)] == [
         ("revoke", "erased"),
         ("erase", "request 81"),

@@ -91,7 +91,8 @@ def test_a_decision_is_recorded_listed_and_told(place: Path, run: Run, action: s
     assert (0, lasts is None) == (result.exit_code, end is None)
     assert end is None or (lasts is not None and abs(end - before - lasts) < 60)
     assert (action, "ann", "case C-1", end) == (recorded.action, recorded.by, recorded.why, recorded.until)
-    assert entry == Entry(recorded.action, end, "ann", "case C-1", recorded.at)  # type: ignore[arg-type]
+    assert entry == Entry(recorded.action, end, at=recorded.at)  # type: ignore[arg-type]
+    assert not any(word in (place / "list.json").read_text() for word in ("ann", "case C-1", "by", "why"))
     expected = {
         c.USER_HASH: WHO,
         c.DECISION_ACTION: action,

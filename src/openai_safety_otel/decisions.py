@@ -103,10 +103,13 @@ def parse_until(text: str, now: float) -> float:
 
 
 def listed(decision: Decision) -> Entry | None:
-    """The list's entry for a decision; None takes the identifier off the list."""
+    """The list's entry for a decision; None takes the identifier off the list.
+
+    Who decided, and why, stays in the journal: others read the list.
+    """
     if decision.action not in get_args(Action):
         return None
-    return Entry(cast("Action", decision.action), decision.until, decision.by, decision.why, decision.at)
+    return Entry(cast("Action", decision.action), decision.until, at=decision.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,8 +243,8 @@ def _erase_lists(result: Result, settings: Settings) -> None:
     try:
         source = open_source(settings.suspensions)
         entries = source.look_up(result.identifiers)
-        # By identifier only: the operator's words about them go.
-        source.write({form: replace(entry, why="erased") for form, entry in entries.items()})
+        # By identifier only: what an automatic entry says of the reason goes.
+        source.write({form: replace(entry, by="", why="") for form, entry in entries.items()})
     except Unreadable as error:
         result.unreached.append(f"the suspension list: {error}")
         return

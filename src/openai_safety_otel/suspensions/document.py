@@ -1,7 +1,8 @@
 """The list as a JSON document: read and written in blocks, so that a big one never holds up other threads.
 
-The form is ``{"version": N, "entries": {IDENTIFIER: {"action", "until", "by", "why", "at"}}}``. One call of
-``json.loads`` on a million entries would keep every other thread waiting for seconds; many short ones do not.
+The form is ``{"version": N, "entries": {IDENTIFIER: {"action", "until", "at"}}}``; an automatic entry also has
+``by`` and ``why``. One call of ``json.loads`` on a million entries would keep every other thread waiting for
+seconds; many short ones do not.
 Blocks are cut where the content says so (not at fixed distances), so that a changed entry changes one block
 only, and unchanged blocks are recognised by their hash and not parsed again.
 """
@@ -126,9 +127,8 @@ def _line(row: Row) -> str:
     """One entry as JSON; written out because an encoder call for each of a million entries takes seconds."""
     action, until, by, why, at = row
     end = "null" if until is None else repr(until)
-    return (
-        f'{{"action": "{action}", "until": {end}, "by": {_quoted(by)}, "why": {_quoted(why)}, "at": {at!r}}}'
-    )
+    words = f'"by": {_quoted(by)}, "why": {_quoted(why)}, ' if by or why else ""
+    return f'{{"action": "{action}", "until": {end}, {words}"at": {at!r}}}'
 
 
 def dump(

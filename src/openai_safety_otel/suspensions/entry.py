@@ -22,8 +22,8 @@ Row = tuple[Action, float | None, str, str, float]
 class Entry:
     """What the list says about one identifier.
 
-    ``until`` and ``at`` are Unix seconds; ``until`` None never expires. ``by`` and ``why`` are the operator's
-    and are never shown to the end user.
+    ``until`` and ``at`` are Unix seconds; ``until`` None never expires. ``by`` and ``why`` are there for an
+    automatic entry only: an operator's name and reason are in the journal, because others read the list.
     """
 
     action: Action
@@ -42,14 +42,9 @@ class Entry:
         return (self.action, self.until, self.by, self.why, self.at)
 
     def fields(self) -> dict[str, str | float | None]:
-        """The form written to a list."""
-        return {
-            "action": self.action,
-            "until": self.until,
-            "by": self.by,
-            "why": self.why,
-            "at": self.at,
-        }
+        """The form written to a list; ``by`` and ``why`` only where a process decided by itself."""
+        words = {name: text for name, text in (("by", self.by), ("why", self.why)) if text}
+        return {"action": self.action, "until": self.until, **words, "at": self.at}
 
 
 def parse_row(value: Any) -> Row | None:

@@ -36,7 +36,7 @@ class ListSuspender:
             if current is not None and current.refuses:
                 return
             decision = self._recorded(identifier, by, why)
-            self._source.write({identifier: Entry("suspend", None, by, why, decision.at)})
+            self._source.write({identifier: Entry("suspend", at=decision.at)})
         self._sink.emit(decision_event(decision))
 
     def _recorded(self, identifier: str, by: str, why: str) -> Decision:
