@@ -369,6 +369,26 @@ def waiting(result: Result) -> list[tuple[str, int, int, bool]]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "host", "blocked"),
+    [(2, "api.openai.com", False), (3, "api.openai.com", True), (9, "a.example", False)],
+)
+def test_a_block_by_wording_rises_when_the_providers_hosts_repeat_it(
+    place: Path, run: Run, times: int, host: str, blocked: bool
+) -> None:
+    """Several requests of one identifier; elsewhere, or once, it stays among the enforcement blocks."""
+    block = {c.BLOCK_TYPE: "identifier_blocked", c.BLOCK_CLASS: "enforcement", c.OUTCOME: "blocked"}
+    worded = {**block, c.BLOCK_CERTAINTY: "text", c.SERVER_ADDRESS: host}
+    lost = {
+        **block,
+        c.BLOCK_TYPE: "account_deactivated",
+        c.BLOCK_CLASS: "organization",
+        c.USER_HASH: "d" * 64,
+    }
+    write_events(place, [{**worded, c.PROVIDER_REQUEST_ID: f"req_{n}"} for n in range(times)] + [lost])
+    assert waiting(run("queue", "--json")) == [(WHO[0], times, 0, blocked)]
+
+
 def test_the_queue_holds_the_undecided_worst_first(place: Path, run: Run) -> None:
     """Flags and blocks of real traffic, without the decided, the quiet, our own refusals and red teams."""
     block = {c.BLOCK_TYPE: "usage_policy", c.BLOCK_CLASS: "enforcement", c.OUTCOME: "blocked"}

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.page.content import by_day
 from openai_safety_otel.report.activity import (
     Activity,
     ApiState,
@@ -104,6 +106,39 @@ def test_a_block_for_good_is_remembered_beyond_the_window(report: Report) -> Non
         ApiState("chat", NOON - 20 * DAY, NOON - 30 * DAY),
         ApiState("responses", None, NOON - 90),
     ]
+
+
+WORDED = {
+    "OUTCOME": "blocked",
+    "BLOCK_TYPE": "identifier_blocked",
+    "BLOCK_CLASS": "enforcement",
+    "BLOCK_CERTAINTY": "text",
+    "SERVER_ADDRESS": "api.openai.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("times", "changes", "rung"),
+    [
+        (1, {}, Rung.ENFORCEMENT),
+        (2, {}, Rung.ENFORCEMENT),
+        (3, {}, Rung.BLOCKED),
+        (3, {"SERVER_ADDRESS": "eu.api.openai.com"}, Rung.BLOCKED),
+        (9, {"SERVER_ADDRESS": "gateway.example"}, Rung.ENFORCEMENT),
+        (1, {"BLOCK_CERTAINTY": "param"}, Rung.BLOCKED),
+        (9, {"BLOCK_TYPE": "account_deactivated", "BLOCK_CLASS": "organization"}, Rung.QUIET),
+    ],
+)
+def test_a_block_by_wording_is_believed_when_the_providers_hosts_repeat_it(
+    tmp_path: Path, times: int, changes: dict[str, Any], rung: Rung
+) -> None:
+    """One wording may be a mistake; the organization's loss of access is about nobody."""
+    calls = [call(ANN, NOON - 100 - n, **{**WORDED, **changes}) for n in range(times)]
+    write(tmp_path, calls)
+    with open_files([tmp_path]) as events:
+        found = build_report(events, WEEK)
+    assert of(found, ANN).ladder.rung is rung
+    assert sum(sum(day.values()) for day in by_day(found).values()) == times
 
 
 def test_order_totals_and_organisation(report: Report) -> None:

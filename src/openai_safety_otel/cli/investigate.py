@@ -38,6 +38,7 @@ _TONES = {
     "flagged": "yellow",
     "decided": "cyan",
     "local": "magenta",
+    "organization": "bold magenta",
     "quiet": "",
 }
 _WIDTH = 200

@@ -19,6 +19,7 @@ from openai_safety_otel.decisions import ACTIONS
 from openai_safety_otel.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.report.activity import short
 from openai_safety_otel.settings import Settings
+from openai_safety_otel.store.blocked import BLOCKED
 from openai_safety_otel.store.loki import NOTABLE
 from openai_safety_otel.store.schema import column_name
 
@@ -31,7 +32,7 @@ SELECT {column_name(c.USER_HASH)} AS identifier,
        count(*) FILTER ({_CLASS} = 'enforcement') AS enforcement_blocks,
        count(*) FILTER ({_CLASS} = 'filter') AS filter_blocks,
        count(*) FILTER ({_FLAGGED}) AS flagged,
-       bool_or({column_name(c.BLOCK_TYPE)} = 'identifier_blocked') IS TRUE AS blocked_by_provider,
+       {BLOCKED} AS blocked_by_provider,
        max(greatest({_SCORE})) AS highest_score,
        max(time_ns) / 1000000000 AS last_seen,
        max(time_ns) FILTER ({_CLASS} = 'enforcement') / 1000000000 AS last_enforcement
@@ -54,7 +55,8 @@ def queue(
 ) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
-    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. New enforcement
+    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. A block told by
+    wording alone counts once three requests at OpenAI's own hosts were answered so. New enforcement
     after a decision brings an end user back to the top, with the decision beside it; whoever was cleared, or
     whose decision has run out, comes back when anything newer happens.
     """

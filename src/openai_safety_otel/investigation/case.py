@@ -12,6 +12,7 @@ from openai_safety_otel.report import queries
 from openai_safety_otel.report.activity import Activity, ApiState, Decision, Notice
 from openai_safety_otel.report.build import NS, Known, Window, all_decisions, all_notices, build_report
 from openai_safety_otel.report.ladders import reachable
+from openai_safety_otel.store.blocked import BLOCKED
 from openai_safety_otel.store.events import Events
 
 SHORTEST_PREFIX: Final = 8
@@ -33,16 +34,16 @@ WHERE time_ns >= $since_ns AND time_ns < $until_ns
   AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_report_answer_user_hash))
 ORDER BY time_ns
 """
-_REACH = """
+_REACH = f"""
 WITH mine AS (SELECT openai_safety_api AS api,
-    max(time_ns) FILTER (openai_safety_block_type = 'identifier_blocked') AS blocked_ns,
+    CASE WHEN {BLOCKED} THEN max(time_ns) FILTER (openai_safety_block_type = 'identifier_blocked') END AS blocked_ns,
     max(time_ns) FILTER (openai_safety_outcome IN ('completed', 'refused')
       AND coalesce(gen_ai_operation_name, '') NOT IN ('fetch_response', 'cancel_response')) AS answered_ns
   FROM events WHERE event = 'openai_safety.call' AND list_contains($forms, user_hash) GROUP BY 1)
 SELECT api, blocked_ns, answered_ns, mine.api IS NOT NULL AS used
 FROM (SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL) AS every
 LEFT JOIN mine USING (api) ORDER BY api
-"""
+"""  # noqa: S608 - the condition is our own
 
 
 class UnknownIdentifierError(LookupError):

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from openai_safety_otel.investigation.case import Case
 from openai_safety_otel.page import assets
 from openai_safety_otel.report.formats import activity_fields, iso, notice_fields
+from openai_safety_otel.store.blocked import is_certain
 
 KIND: Final = "openai-safety case file"
 _README: Final = (
@@ -162,7 +163,7 @@ def risk(row: dict[str, Any]) -> str:
 
 def tone(row: dict[str, Any]) -> str:
     """Which colour of the page an event has."""
-    if row["openai_safety_block_type"] == "identifier_blocked" or row["openai_safety_notice_id"]:
+    if is_certain(row) or row["openai_safety_notice_id"]:
         return "blocked"
     if row["openai_safety_block_class"]:
         return str(row["openai_safety_block_class"])

@@ -19,6 +19,7 @@ KINDS: Final = {
     "local": "stopped locally",
     "flagged": "flagged",
     "refused": "refused",
+    "organization": "organisation's access lost",
 }
 RUNG_NAMES: Final = {
     Rung.DEACTIVATED: "deactivated",

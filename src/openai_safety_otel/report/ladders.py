@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from openai_safety_otel.report.activity import Activity, ApiState, Ladder, Notice, OrganisationLadder, Rung
+from openai_safety_otel.store.blocked import SEVERAL
 
 DAY = 86_400.0
 DEADLINE_DAYS = 7
@@ -20,7 +21,8 @@ LADDER_RULE = (
     f"An identifier's ladder looks at the last {WINDOW_DAYS} days: quiet, flagged, enforcement blocks on n "
     f"days, possibly held (median time to first output of at least {HOLD_STREAMS} streams over "
     f"{HOLD_SECONDS:.0f} s and over {HOLD_TIMES:.0f} times the model's median), warned (an open notice warns "
-    "about the identifier), blocked (the provider blocked the identifier in an API and has not answered it "
+    "about the identifier), blocked (the provider blocked the identifier in an API, by more than its wording or by "
+    f"{SEVERAL} requests to OpenAI's own hosts, and has not answered it "
     "there since, whenever that was), deactivated (by an open notice), decided (a decision in force, and no "
     "flag, enforcement block or notice after it). Content filters and local suspensions move no ladder. The "
     "organisation's ladder is moved by notices that name no identifier, and by answers that say its access is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.store.blocked import BLOCKED
 from openai_safety_otel.store.schema import column_name
 
 _PAIRS = {
@@ -78,7 +79,8 @@ FROM every_call WHERE {_RECENT} AND identifier <> '' AND (flagged OR enforced) G
 API_STATES: Final = f"""
 WITH blocks AS (
   SELECT identifier, openai_safety_api AS api, max(time_ns) AS blocked_ns FROM every_call
-  WHERE {_EVER} AND identifier <> '' AND openai_safety_block_type = 'identifier_blocked' GROUP BY ALL),
+  WHERE {_EVER} AND identifier <> '' AND openai_safety_block_type = 'identifier_blocked' GROUP BY ALL
+  HAVING {BLOCKED}),
 answers AS (
   SELECT identifier, openai_safety_api AS api, max(time_ns) AS answered_ns FROM every_call
   WHERE {_EVER} AND openai_safety_outcome IN ('completed', 'refused')
@@ -124,7 +126,7 @@ DAILY: Final = f"""
 SELECT identifier, day, count(*) FILTER (enforced) AS enforcement,
   count(*) FILTER (openai_safety_block_class = 'filter') AS filter,
   count(*) FILTER (openai_safety_block_class = 'local') AS local, count(*) FILTER (flagged) AS flagged
-FROM every_call WHERE {_IN_WINDOW} AND (flagged OR openai_safety_block_class IS NOT NULL)
+FROM every_call WHERE {_IN_WINDOW} AND (flagged OR openai_safety_block_class IN ('enforcement', 'filter', 'local'))
 GROUP BY ALL ORDER BY identifier, day
 """  # noqa: S608
 

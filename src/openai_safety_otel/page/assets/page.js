@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const CLASSES = { enforcement: "enforcement", filter: "content filter", local: "stopped locally", flagged: "flagged", refused: "refused" };
+  const CLASSES = { enforcement: "enforcement", filter: "content filter", local: "stopped locally", flagged: "flagged", refused: "refused", organization: "organisation's access lost" };
   const RUNGS = ["deactivated", "blocked", "warned", "held", "enforcement", "flagged", "decided", "quiet"];
   const RUNG_NAMES = { deactivated: "deactivated", blocked: "blocked", warned: "warned", held: "possibly held", enforcement: "enforcement blocks", flagged: "flagged", decided: "decided", quiet: "quiet" };
   const STEP = 50;
