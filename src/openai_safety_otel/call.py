@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.evidence import Collector
-from openai_safety_otel.extract.encoding import decoder
+from openai_safety_otel.extract.encoding import decoder, opaque
 from openai_safety_otel.extract.endpoints import Endpoint
-from openai_safety_otel.extract.error import read_error
+from openai_safety_otel.extract.error import attempt_of, read_error
 from openai_safety_otel.extract.plain import is_plain
-from openai_safety_otel.extract.response import read_headers, read_response
+from openai_safety_otel.extract.response import read_head, read_response
 from openai_safety_otel.extract.sse import BodyReader
 from openai_safety_otel.extract.stream import Seen, fold
+from openai_safety_otel.extract.terminal import closes_with_a_line
 from openai_safety_otel.extract.words import safe_code
 from openai_safety_otel.gate import Gate
 from openai_safety_otel.harmless import harmless
@@ -25,10 +26,9 @@ from openai_safety_otel.outcome import classify
 from openai_safety_otel.passing import Running, current
 from openai_safety_otel.record import CallRecord, End
 from openai_safety_otel.signals.trail import Trail
-from openai_safety_otel.streams import tap
+from openai_safety_otel.streams import tap, tell_of_reading
 
 _RAW_HEADER = "x-stainless-raw-response"
-_RETRY_HEADER = "x-stainless-retry-count"
 _last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
     "openai_safety_last_response", default=None
 )
@@ -66,6 +66,7 @@ class Call:
         "evidence",
         "gate",
         "kwargs",
+        "listening",
         "reading",
         "record",
         "trail",
@@ -82,6 +83,7 @@ class Call:
         self.evidence: Collector | None = None
         self.reading = False
         self.claimed = False
+        self.listening = True
         self._body: BodyReader | None = None
         self._answer: Any = None
         self._decode: Callable[[bytes], bytes] | None = None
@@ -126,20 +128,23 @@ class Call:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
         with harmless("response"):
             record = self.record
-            read_headers(record, response.headers)
+            read_head(record, response)
             record.retries = retries
             self._look()
             raw = response.request.headers.get(_RAW_HEADER)
-            if stream or raw == "stream":
-                # A response read into memory beforehand (a scripted transport) has no bytes to tap.
-                in_memory = raw == "stream" and response.is_closed
-                self._tapped = not in_memory and tap(response, self)
-                self._decode = decoder(response.headers.get("content-encoding"))
+            in_memory = response.is_closed  # read by its transport: no bytes will pass by
+            lazy = raw == "stream" or (stream and not (in_memory and raw is not None))
+            self._tapped = lazy and tap(response, self)
+            if raw == "stream" and in_memory and self._tapped:
+                tell_of_reading(response, self)
             if self._tapped or raw is not None:
                 self._body = BodyReader(response.headers)
-            if not self._tapped:
+            if in_memory or not self._tapped:
                 self._answer = response
-            else:
+            self._decode = decoder(response.headers.get("content-encoding"))
+            if stream and self._body is not None and self._body.named_events:
+                record.terminal_seen = False
+            if self._tapped:
                 orphans.start()
 
     def parsed(self, result: Any) -> None:
@@ -168,7 +173,7 @@ class Call:
     def refused(self, response: Any, error: Any) -> None:
         """An error status is here; the last moment at which another instrumentation's span is current."""
         with harmless("error"):
-            read_headers(self.record, response.headers)
+            read_head(self.record, response)
             read_error(self.record, error)
             self._refusal = error
             self._look()
@@ -185,6 +190,12 @@ class Call:
             self.record.end = "raised" if raised else "returned"
             self.trail.settle(classify(self.record))
 
+    def sent(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments to go on with, which are then the SDK's alone."""
+        args, kwargs = self.args, self.kwargs
+        self.args, self.kwargs = (), {}
+        return args, kwargs
+
     def seen(self, result: Any) -> Any:
         """The call returned: a streamed one stays open."""
         if not self._tapped:
@@ -195,9 +206,9 @@ class Call:
         """Read a whole body that is in memory and that nobody parsed for us."""
         answer, self._answer = self._answer, None
         if answer is not None and answer.is_closed:
-            body = self._body or BodyReader(answer.headers)
-            body.feed(self.record, answer.content)
-            body.finish(self.record)
+            body = self._body = self._body or BodyReader(answer.headers)
+            self._mark(body.feed(self.record, answer.content), self._last)
+            self._end_body(body)
 
     # -- what a stream tells -------------------------------------------------------------------------------
 
@@ -214,23 +225,35 @@ class Call:
             if self.evidence is not None:
                 self.evidence.chunk(chunk)
         except Exception as error:  # the same guard, without a context manager for every chunk
+            self.record.terminal_seen = None
             if harmless.strict:
                 raise
             harmless.failed("chunk", error)
 
+    def claim(self) -> None:
+        """A stream of the SDK's reads the response: what it yields is folded, not the bytes."""
+        self.claimed = True
+        if self._body is not None:
+            self._body.leave_events(look_for_done=closes_with_a_line(self.record))
+
     def data(self, data: bytes) -> None:
-        """Bytes of a response that the caller reads unparsed."""
+        """Bytes of the response: of one that nobody parses for the caller all, else until it is known what it is."""
         with harmless("body"):
-            self._last = now = time.perf_counter_ns()
+            body, now = self._body, time.perf_counter_ns()
+            if body is None:
+                return
+            seen = body.feed(self.record, data if self._decode is None else self._decode(data))
+            if self.claimed:
+                self.listening = body.listening
+                return
+            self._last = now
             self.record.chunks += 1
-            if self._body is not None:
-                plain = data if self._decode is None else self._decode(data)
-                self._mark(self._body.feed(self.record, plain), now)
+            self._mark(seen, now)
 
     def _mark(self, seen: Seen, now: int) -> None:
         record = self.record
         elapsed = (now - self._clock) / 1e9
-        if record.time_to_first_chunk is None:
+        if record.time_to_first_chunk is None and record.chunks:
             record.time_to_first_chunk = elapsed
         if seen & Seen.OUTPUT:
             record.output_begun = True
@@ -238,6 +261,8 @@ class Call:
                 record.time_to_first_output = elapsed
         if seen & Seen.TERMINAL:
             record.complete = True
+            if record.terminal_seen is False:
+                record.terminal_seen = True
         if record.complete:
             self._settle()
 
@@ -273,7 +298,7 @@ class Call:
                 self.finish("cancelled")
             else:
                 self._read_error(error)
-                self.record.retries = _attempt(error) or self.record.retries
+                self.record.retries = attempt_of(error) or self.record.retries
                 self._last = time.perf_counter_ns()
                 self.finish("raised")
 
@@ -287,9 +312,18 @@ class Call:
 
     def _finish_body(self) -> None:
         with harmless("body"):
-            if self._body is not None and not self.claimed:
-                seen = self._body.finish(self.record)
-                self._mark(seen, self._last)
+            if self._answer is not None:
+                self._read_answer()
+            elif self._body is not None:
+                self._end_body(self._body)
+
+    def _end_body(self, body: BodyReader) -> None:
+        record = self.record
+        seen = body.finish(record)
+        blind = self._decode is opaque and (not self.claimed or closes_with_a_line(record))
+        if body.is_json or (blind and not record.complete):
+            record.terminal_seen = None  # no stream at all, or one whose last bytes cannot be read
+        self._mark(seen, self._last)
 
     def disown(self) -> None:
         """In a forked child: the parent tells of this call."""
@@ -311,10 +345,6 @@ class Call:
         if record.response_id is not None:
             _last_response.set(record.response_id)
         self.ended(self)
-
-
-def _attempt(error: BaseException) -> int:
-    """Which attempt of the SDK's own an error comes from, by the header it stamps on each request."""
-    headers = getattr(getattr(error, "request", None), "headers", None) or {}
-    count = headers.get(_RETRY_HEADER, "")
-    return int(count) if count.isdigit() else 0
+        # The context of a connection that lives on may hold this call, but not what was sent and answered.
+        self.args, self.kwargs = (), {}
+        self.gate = self.evidence = self._answer = self._body = self._refusal = None

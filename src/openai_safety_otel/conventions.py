@@ -14,6 +14,7 @@ ROOT: Final = "openai_safety."
 SCOPE: Final = "openai_safety_otel"
 EVIDENCE_SCOPE: Final = "openai_safety_otel.evidence"
 OTHER: Final = "_OTHER"
+STREAM_TRUNCATED: Final = "stream_truncated"  # the error.type of a stream that ended without its last event
 OTHER_MODEL: Final = "_other"
 
 # --- closed sets -------------------------------------------------------------------------------------------

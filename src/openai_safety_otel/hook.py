@@ -43,7 +43,8 @@ class Hooks:
         with self._observe(wrapped, client, args, kwargs) as call:
             if call.gate is not None:
                 call.gate.hold()
-            return call.seen(wrapped(*call.args, **call.kwargs))
+            args, kwargs = call.sent()
+            return call.seen(wrapped(*args, **kwargs))
 
     async def async_request(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -52,7 +53,8 @@ class Hooks:
         with self._observe(wrapped, client, args, kwargs) as call:
             if call.gate is not None:
                 await call.gate.hold_async()
-            return call.seen(await wrapped(*call.args, **call.kwargs))
+            args, kwargs = call.sent()
+            return call.seen(await wrapped(*args, **kwargs))
 
     def process_response(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

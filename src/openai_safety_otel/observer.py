@@ -16,6 +16,7 @@ from openai_safety_otel.deliver import Delivery, body_of, host_of
 from openai_safety_otel.evidence import Evidence
 from openai_safety_otel.extract.endpoints import Endpoint, find
 from openai_safety_otel.extract.request import read_request
+from openai_safety_otel.extract.terminal import goes_on
 from openai_safety_otel.filtering import Filter, running
 from openai_safety_otel.gate import gate_for
 from openai_safety_otel.harmless import harmless
@@ -283,7 +284,7 @@ class Observer:
 
     def _count(self, record: CallRecord, endpoint: Endpoint) -> bool:
         """Whether this outcome is news: a fetched response counts once, by its id, when it has ended."""
-        early = pending(record)
+        early = pending(record) or goes_on(record)
         known = early or (record.response_id or "") in self._counted
         if endpoint.once and known and record.end == "returned":
             return False

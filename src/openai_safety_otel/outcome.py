@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from openai_safety_otel.blocks import access_of, blocking
-from openai_safety_otel.conventions import OTHER, AccessCode, BlockSource, BlockType
+from openai_safety_otel.conventions import OTHER, STREAM_TRUNCATED, AccessCode, BlockSource, BlockType
+from openai_safety_otel.extract.terminal import cut_off
 from openai_safety_otel.record import CallRecord, ErrorFacts, Outcome
 
 _PENDING: Final = frozenset({"queued", "in_progress", "waiting", "validating", "finalizing", "cancelling"})
@@ -55,6 +56,7 @@ def _plainly_completed(record: CallRecord) -> bool:
         or record.refused
         or record.status not in _FINE
         or "content_filter" in record.finish_reasons
+        or record.terminal_seen is False
     )
 
 
@@ -118,6 +120,12 @@ def _error_type(record: CallRecord) -> str:
     return next(filter(None, codes), None) or record.raised or next(filter(None, types), None) or OTHER
 
 
+def _truncated(record: CallRecord) -> Iterator[Outcome]:
+    # Perhaps what the guide calls a delayed and halted stream.
+    if cut_off(record):
+        yield Outcome("failed", error_type=STREAM_TRUNCATED)
+
+
 def _refused(record: CallRecord) -> Iterator[Outcome]:
     if record.refused or _declined(record.errors):
         yield Outcome("refused")
@@ -132,4 +140,4 @@ def _ended(record: CallRecord) -> Iterator[Outcome]:
         yield Outcome("completed")
 
 
-_STEPS: Final = (_local, _blocked, _filtered, _failed, _refused, _ended)
+_STEPS: Final = (_local, _blocked, _filtered, _failed, _truncated, _refused, _ended)

@@ -47,6 +47,10 @@ class Pass:
             current.set(self._previous)
         self._previous = self.client = None
 
+    def sent(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments to go on with."""
+        return self.args, self.kwargs
+
     def seen(self, result: Any) -> Any:
         """Nothing is read."""
         return result

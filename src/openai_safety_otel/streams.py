@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -16,12 +17,16 @@ class Listener(Protocol):
 
     reading: bool
     claimed: bool
+    listening: bool
+
+    def claim(self) -> None:
+        """The SDK's stream reads the response: its chunks tell what happened."""
 
     def chunk(self, chunk: object) -> None:
         """One parsed chunk."""
 
     def data(self, data: bytes) -> None:
-        """Bytes that the caller reads from a response nobody parses."""
+        """Bytes of the response, while the call listens."""
 
     def drained(self) -> None:
         """The end was reached."""
@@ -99,7 +104,7 @@ def _read(call: Listener, stream: Any) -> Iterator[Any]:
     # Not the SDK's first generator, which nobody has begun: it is older than this one, so that the collector would
     # close it first, and its closing would look like the app's.
     with contextlib.closing(stream.__stream__()) as chunks, _Reading(call):
-        call.claimed = True
+        call.claim()
         for chunk in chunks:
             call.chunk(chunk)
             call.reading = False
@@ -127,7 +132,9 @@ class _AsyncReader:
         # The collector closes generators in the order in which it finds them, and the connection closes quietly only
         # where the SDK's own comes first: so it is held here, where the collector looks first.
         inner, call = self._inner, self._call
-        call.claimed = call.reading = True
+        if not call.claimed:
+            call.claim()
+        call.reading = True
         try:
             chunk = await inner.__anext__()
             call.chunk(chunk)
@@ -183,6 +190,47 @@ class _Tapping:
             self._call.failed(error)
 
 
+class _Pieces:
+    """A response's bytes for an async caller; handed straight through once the call need not hear them.
+
+    Like the generator that it stands for, so that a caller who closes one closes it.
+    """
+
+    __slots__ = ("_call", "_inner")
+
+    def __init__(self, call: Listener, inner: Any) -> None:
+        self._call = call
+        self._inner = inner
+
+    def __aiter__(self) -> _Pieces:
+        return self
+
+    def __anext__(self) -> Any:
+        return self._heard() if self._call.listening else self._inner.__anext__()
+
+    async def _heard(self) -> Any:
+        inner, call = self._inner, self._call
+        try:
+            data = await inner.__anext__()
+        except BaseException as error:
+            if not call.claimed:  # a claimed stream tells of its own end and errors
+                _left(call, error)
+            raise
+        call.data(data)
+        return data
+
+    def asend(self, value: Any) -> Any:
+        return self._inner.asend(value)
+
+    def athrow(self, *error: Any) -> Any:
+        return self._inner.athrow(*error)
+
+    async def aclose(self) -> None:
+        close = getattr(self._inner, "aclose", None)
+        if close is not None:
+            await close()
+
+
 class Tap:
     """Stands before a response's byte stream: sees what the caller reads, and the close.
 
@@ -195,28 +243,14 @@ class Tap:
 
     def __iter__(self) -> Iterator[bytes]:
         call = self.call
-        if call.claimed:  # its chunks tell all there is to tell: nothing is done for each piece
-            yield from self._inner
-            return
         with _Tapping(call):
             for data in self._inner:
-                if not call.claimed:
+                if call.listening:
                     call.data(data)
                 yield data
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.call.claimed:
-            claimed: AsyncIterator[bytes] = self._inner.__aiter__()
-            return claimed
-        return self._pieces()
-
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        call = self.call
-        with _Tapping(call):
-            async for data in self._inner:
-                if not call.claimed:
-                    call.data(data)
-                yield data
+        return _Pieces(self.call, self._inner.__aiter__())
 
     def close(self) -> None:
         """Close the response; the caller's own closing ends the record."""
@@ -254,3 +288,21 @@ def tap(response: Any, call: Listener) -> bool:
         made = _taps[bases] = type("Tap", (Tap, *bases), {})
     response.stream = made(inner, call)
     return True
+
+
+def tell_of_reading(response: Any, call: Listener) -> None:
+    """Have a response that its transport has read tell of being read, and closed: no bytes pass its tap."""
+
+    def telling(method: Any, tell: Callable[[], None]) -> Any:
+        @functools.wraps(method)
+        def told(*args: Any, **kwargs: Any) -> Any:
+            if not (call.claimed or call.reading):
+                tell()
+            return method(*args, **kwargs)
+
+        return told
+
+    for prefix in ("", "a"):
+        for name in ("read", "iter_bytes", "iter_raw"):
+            setattr(response, prefix + name, telling(getattr(response, prefix + name), call.drained))
+        setattr(response, prefix + "close", telling(getattr(response, prefix + "close"), call.closed))

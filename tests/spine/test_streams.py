@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from typing import Any
 
 import openai
@@ -15,6 +17,7 @@ import pytest
 
 from openai_safety_otel import SafetyInstrumentor, end_user
 from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.passing import current
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
@@ -284,3 +287,41 @@ def test_collected_while_the_telemetry_is_locked(client: openai.OpenAI, telemetr
         del stream, never
         gc.collect()
     assert ["abandoned"] * 2 == until(lambda: outcomes(telemetry) if len(telemetry.events) == 2 else [])
+
+
+@pytest.mark.parametrize("mode", ["plain", "stream", "stream held", "failing"])
+def test_nothing_of_a_request_outlives_its_call(
+    client: openai.OpenAI, instrument: Instrument, telemetry: Telemetry, mode: str
+) -> None:
+    """A context that outlives a call, as a connection's may, holds no body of it; a stream that is open neither."""
+    seen: list[Any] = []
+
+    class Body(dict[str, Any]):
+        """A dictionary that can be referred to weakly."""
+
+    def call() -> Any:
+        body = Body(
+            model="gpt-5", input="[[drop]]" if mode == "failing" else "hello", stream="stream" in mode
+        )
+        seen.append(weakref.ref(body))
+        kind: Any = {"stream": True, "stream_cls": openai.Stream[object]} if "stream" in mode else {}
+        original = client._client.send
+
+        def send(*args: Any, **kwargs: Any) -> Any:
+            seen.append(contextvars.copy_context())
+            return original(*args, **kwargs)
+
+        client._client.send = send  # type: ignore[method-assign]
+        answer = client.with_options(max_retries=0).post("/responses", cast_to=object, body=body, **kind)
+        if mode == "stream":
+            list(answer)
+        return seen[-1][current]
+
+    if mode == "failing":
+        with pytest.raises(openai.APIError):
+            call()
+        running = seen[-1][current]
+    else:
+        running = call()
+    gc.collect()
+    assert [None, (), {}, None] == [seen[0](), running.args, running.kwargs, running._answer]

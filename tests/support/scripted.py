@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import openai
@@ -10,7 +10,7 @@ import openai
 from support.http import http_library
 
 
-class Pieces(http_library.SyncByteStream):  # type: ignore[misc]
+class Pieces(http_library.SyncByteStream, http_library.AsyncByteStream):  # type: ignore[misc]
     """A response body that arrives in the given pieces."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
@@ -19,18 +19,41 @@ class Pieces(http_library.SyncByteStream):  # type: ignore[misc]
     def __iter__(self) -> Iterator[bytes]:
         yield from self._pieces
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
 
-def scripted(
-    pieces: Sequence[bytes], *, status: int = 200, content_type: str = "application/json", **headers: str
-) -> openai.OpenAI:
-    """A client whose every request is answered with these bytes, in these pieces."""
+
+def transport(
+    pieces: Sequence[bytes],
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    in_memory: bool = False,
+    **headers: str,
+) -> Any:
+    """Answers every request with these bytes: in these pieces, or read into memory before it is handed over."""
 
     def answer(_request: Any) -> Any:
-        given = {"content-type": content_type, **headers}
-        return http_library.Response(status, headers=given, stream=Pieces(pieces))
+        body = {"content": b"".join(pieces)} if in_memory else {"stream": Pieces(pieces)}
+        return http_library.Response(status, headers={"content-type": content_type, **headers}, **body)
 
-    http = http_library.Client(transport=http_library.MockTransport(answer))
-    return openai.OpenAI(api_key="sk-test", base_url="http://127.0.0.1:9/v1", http_client=http, max_retries=0)
+    return http_library.MockTransport(answer)
+
+
+LOOPBACK = "http://127.0.0.1:9/v1"
+
+
+def scripted(pieces: Sequence[bytes], *, base_url: str = LOOPBACK, **answer: Any) -> openai.OpenAI:
+    """A client whose every request is answered with these bytes, in these pieces."""
+    http = http_library.Client(transport=transport(pieces, **answer))
+    return openai.OpenAI(api_key="sk-test", base_url=base_url, http_client=http, max_retries=0)
+
+
+def scripted_async(pieces: Sequence[bytes], *, base_url: str = LOOPBACK, **answer: Any) -> openai.AsyncOpenAI:
+    """The same for an async client."""
+    http = http_library.AsyncClient(transport=transport(pieces, **answer))
+    return openai.AsyncOpenAI(api_key="sk-test", base_url=base_url, http_client=http, max_retries=0)
 
 
 def seen_by_app(call: Callable[[], Any]) -> Any:

@@ -9,6 +9,11 @@ MAX_PIECE = 1 << 20  # one compressed piece can stand for gigabytes; facts are a
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
+def opaque(_: bytes) -> bytes:
+    """Of a body in an encoding that the standard library does not know, nothing can be read."""
+    return b""
+
+
 def decoder(encoding: str | None) -> Callable[[bytes], bytes] | None:
     """What turns a body's pieces into text bytes; None where they are that already.
 
@@ -18,6 +23,6 @@ def decoder(encoding: str | None) -> Callable[[bytes], bytes] | None:
     if name == "identity":
         return None
     if name not in _WINDOW:
-        return lambda _: b""
+        return opaque
     inflate = zlib.decompressobj(_WINDOW[name])
     return lambda data: inflate.decompress(data, MAX_PIECE)

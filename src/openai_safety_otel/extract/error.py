@@ -21,6 +21,7 @@ _CUT: Final = "LengthFinishReasonError"
 _SDK: Final = "openai"
 _FRAME: Final = "error"  # a flat frame's type says only that it is an error
 _HTTP: Final = range(100, 600)
+_RETRY_HEADER: Final = "x-stainless-retry-count"
 
 
 def read_error(record: CallRecord, error: BaseException) -> None:
@@ -48,6 +49,13 @@ def add_error(errors: list[ErrorFacts], facts: ErrorFacts) -> None:
     """Keep the first few errors of a call, each once."""
     if len(errors) < MAX_ERRORS and facts not in errors:
         errors.append(facts)
+
+
+def attempt_of(error: BaseException) -> int:
+    """Which attempt of the SDK's own an error comes from, by the header it stamps on each request."""
+    headers = getattr(getattr(error, "request", None), "headers", None) or {}
+    attempt = headers.get(_RETRY_HEADER, "")
+    return int(attempt) if attempt.isdigit() else 0
 
 
 def _raised_facts(error: BaseException) -> ErrorFacts | None:

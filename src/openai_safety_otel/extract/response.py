@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.extract.categories import about_minors, canonical, filtered
@@ -28,6 +28,12 @@ from openai_safety_otel.record import CallRecord
 
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id")
 _FETCH: Final = "fetch_response"
+
+
+def read_head(record: CallRecord, response: Any) -> None:
+    """Note what an HTTP response says before its body: its status, and the provider's request id."""
+    record.standard[c.HTTP_STATUS] = response.status_code
+    read_headers(record, response.headers)
 
 
 def read_headers(record: CallRecord, headers: Mapping[str, str]) -> None:
@@ -77,9 +83,12 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def read_usage(record: CallRecord, usage: object) -> None:
-    """Token counts. A fetched answer reports none: they belong to the call that made it."""
-    if usage is None or record.operation == _FETCH:
+def read_usage(record: CallRecord, usage: object, *, later: bool = False) -> None:
+    """Token counts. A fetched answer reports none: they belong to the call that made it.
+
+    ``later`` says that they could not be known when that call returned: it only began the work.
+    """
+    if usage is None or (record.operation == _FETCH and not later):
         return
     said = members(usage)
     for name, parents, own in _USAGE:
@@ -199,8 +208,9 @@ _AZURE_STAGES: Final = {"prompt": "input", "completion": "output"}
 def _responses(record: CallRecord, body: object) -> None:
     said = members(body)
     read_common(record, said)
-    read_usage(record, said.get("usage"))
+    read_usage(record, said.get("usage"), later=said.get("background") is True)
     read_status(record, said)
+    _access(record, said)
     kinds = {read_item(record, item) for item in listed(said.get("output"))}
     reason = _finish_reason(record, tools=not kinds.isdisjoint(_TOOL_CALLS))
     finish(record, (reason,) if reason else ())
@@ -212,6 +222,23 @@ def _responses(record: CallRecord, body: object) -> None:
         if get(verdict, "blocked") is True:
             add_stage(record, _AZURE_STAGES.get(text(verdict, "source_type"), "output"))
             _add_categories(record, filtered(get(verdict, "content_filter_results")))
+
+
+_CHANGES: Final = frozenset(
+    {"organization_mismatch", "end_user_mismatch", "model_mismatch", "prefix_mismatch", "turn_boundary"}
+)
+_PROGRAMS: Final = frozenset({"standard", "daybreak_blue", "daybreak_red"})
+
+
+def _access(record: CallRecord, said: Members) -> None:
+    """What the provider withheld from the model, and why; the programme under which it answered."""
+    reasons = {text(one, "reason") for one in listed(said.get("input_transformations"))} - {""}
+    if reasons:
+        known = {reason if reason in _CHANGES else c.OTHER for reason in reasons}
+        record.input_transformations = tuple(sorted(known))
+    programs = said.get("access_programs")
+    if programs is not None and (cyber := text(programs, "cyber")):
+        record.cyber_program = cyber if cyber in _PROGRAMS else c.OTHER
 
 
 def _finish_reason(record: CallRecord, *, tools: bool) -> str | None:
@@ -250,7 +277,7 @@ def _plain(record: CallRecord, body: object) -> None:
 def _job(record: CallRecord, body: object) -> None:
     """Videos, batches and runs of assistants: something with a status, polled until it is done."""
     read_common(record, body)
-    read_usage(record, get(body, "usage"))
+    read_usage(record, get(body, "usage"), later=True)
     read_status(record, body)
 
 

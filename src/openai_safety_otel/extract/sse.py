@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from openai_safety_otel.extract.response import read_response
@@ -16,48 +16,83 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DELTA_NAMES: Final = frozenset(name.encode() for name in PLAIN_DELTAS)
 _SEEN: Final = tuple(Seen(bits) for bits in range(4))  # arithmetic on flags is slow
 _BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = _BOM + b" \t\r\n"
+_KINDS: Final = ("event-stream", "json", "text/plain")
+_EVENT_STARTS: Final = (b"d", b"e", b"i", b"r", b":")  # data, event, id, retry, a comment
+_TAIL: Final = 64
+_DONE: Final = re.compile(rb"[\r\n]data: ?\[DONE\]")
 
 
 class BodyReader:
     """Reads one body as it passes by, whatever its pieces; holds at most ``MAX_BODY`` bytes.
 
+    Its first character shows what it is: gateways answer with JSON where a stream was asked for, and name it either
+    way. A body that is named as something else is ignored.
+
     Args:
-        headers: of the response. A body whose type is neither JSON nor an event stream is ignored; one
-            that names no type is taken for what it looks like.
+        headers: of the response.
     """
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
-        kind = (headers or {}).get("content-type") or ""
-        self._reader: _Json | _Events | None = None
-        self._decided = False
-        self._head = b""
-        if "event-stream" in kind:
-            self._decide(_Events())
-        elif "json" in kind:
-            self._decide(_Json())
-        elif kind and not kind.startswith("text/plain"):
-            self._decide(None)
+        kind = ((headers or {}).get("content-type") or "").lower()
+        self.named_events = not kind or "event-stream" in kind
+        self._decided = bool(kind) and not any(known in kind for known in _KINDS)
+        self._sure = "event-stream" in kind
+        self._make: Callable[[], _Events | _Tail | None] = _Events
+        self._reader: _Json | _Events | _Tail | None = None
 
-    def _decide(self, reader: _Json | _Events | None) -> None:
-        self._reader = reader
-        self._decided = True
+    @property
+    def is_json(self) -> bool:
+        """Whether it has shown itself to be JSON."""
+        return type(self._reader) is _Json
+
+    @property
+    def listening(self) -> bool:
+        """Whether it must hear more of the body."""
+        return not self._decided or self._reader is not None
+
+    def leave_events(self, *, look_for_done: bool) -> None:
+        """Somebody else reads the events; of their bytes only the closing line may be of interest."""
+        self._make = _Tail if look_for_done else _nothing
+        if type(self._reader) is _Events:
+            self._reader = self._make()
 
     def feed(self, record: CallRecord, data: bytes) -> Seen:
         """Look at the next bytes."""
         if not self._decided:
-            self._head += bytes(data[:MAX_BODY])
-            start = self._head.removeprefix(_BOM).lstrip()
-            if not start:
+            data = bytes(data).lstrip(_BLANK)
+            if not data:
                 return Seen.NOTHING
-            looks_json = start[:1] in (b"{", b"[")
-            looks_events = start[:1] in (b"d", b"e", b"i", b"r", b":")
-            self._decide(_Json() if looks_json else _Events() if looks_events else None)
-            data, self._head = self._head, b""
+            self._decided = True
+            if data[:1] in (b"{", b"["):
+                self._reader = _Json()
+            elif self._sure or data[:1] in _EVENT_STARTS:
+                self._reader = self._make()
         return self._reader.feed(record, data) if self._reader else Seen.NOTHING
 
     def finish(self, record: CallRecord) -> Seen:
         """The body ended."""
         return self._reader.finish(record) if self._reader else Seen.NOTHING
+
+
+def _nothing() -> None:
+    return None
+
+
+class _Tail:
+    """The last bytes of a stream: whether its closing line came, which the SDK keeps to itself."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = b"\n"
+
+    def feed(self, record: CallRecord, data: bytes) -> Seen:
+        self._last = bytes(data[-_TAIL:]) if len(data) >= _TAIL else (self._last + data)[-_TAIL:]
+        return Seen.NOTHING
+
+    def finish(self, record: CallRecord) -> Seen:
+        return Seen.TERMINAL if _DONE.search(self._last) else Seen.NOTHING
 
 
 class _Json:

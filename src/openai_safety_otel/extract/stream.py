@@ -249,6 +249,12 @@ def _agent_session(record: CallRecord, event: object) -> Seen:
     return _NOTHING
 
 
+def _agent_budget(record: CallRecord, event: object) -> Seen:
+    """The session pauses because its spending limit was reached: an end, and no block."""
+    read_common(record, get(event, "session"))
+    return _TERMINAL
+
+
 def _agent_failed(record: CallRecord, event: object) -> Seen:
     read_response(record, get(event, "session"))
     return _TERMINAL
@@ -292,6 +298,7 @@ _EVENTS: Final[dict[str, Callable[[CallRecord, object], Seen]]] = {
     "speech.audio.done": _made,
     "transcript.text.done": _made,
     "agent.session.created": _agent_session,
+    "agent.session.budget_reached": _agent_budget,
     "agent.session.failed": _agent_failed,
     "agent.session.turn.completed": _turn,
     "agent.session.turn.failed": _turn,

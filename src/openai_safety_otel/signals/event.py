@@ -64,7 +64,8 @@ def call_event(
 def _severity(record: CallRecord, outcome: Outcome) -> Severity:
     if outcome.block_type == "identifier_blocked" and outcome.certainty != "text":
         return "ERROR"
-    return "WARN" if is_flagged(record) or outcome.name not in _QUIET else "INFO"
+    loud = outcome.name not in _QUIET or outcome.error_type == c.STREAM_TRUNCATED
+    return "WARN" if loud or is_flagged(record) else "INFO"
 
 
 def _sentence(record: CallRecord, outcome: Outcome) -> str:

@@ -160,7 +160,7 @@ class Metrics:
         self._duration.record((record.ended_ns - record.started_ns) / 1e9, ended, context)
         for kind, name in (("input", c.INPUT_TOKENS), ("output", c.OUTPUT_TOKENS)):
             count = record.standard.get(name)
-            if isinstance(count, int) and record.operation != "fetch_response":
+            if isinstance(count, int):
                 self._tokens.record(count, by_kind[kind], context)
         if record.time_to_first_chunk is not None:
             self._first_chunk.record(record.time_to_first_chunk, labels, context)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from openai_safety_otel.extract.shape import dig
 from openai_safety_otel.filtering import running
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.observer import Observer
@@ -230,7 +231,7 @@ def _keep(holder: Any, session: Session) -> None:
 def _watch(connection: Any, session: Session) -> None:
     with harmless("socket"):
         _keep(connection, session)
-        session.connected()
+        session.connected(dig(connection, "_connection", "response", "headers"))
         orphans.watch(connection, session.collected)
 
 

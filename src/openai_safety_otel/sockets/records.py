@@ -41,6 +41,7 @@ def fresh(record: CallRecord, *, endpoint: str | None = None) -> CallRecord:
         problems=list(record.problems),
         request_model=record.request_model,
         host=record.host,
+        provider_request_id=record.provider_request_id,  # of the handshake
     )
 
 

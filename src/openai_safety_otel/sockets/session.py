@@ -6,9 +6,11 @@ import json
 import threading
 from typing import Any
 
+from openai_safety_otel import conventions as c
 from openai_safety_otel.call import Call
 from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.extract.error import add_error, facts_of
+from openai_safety_otel.extract.response import read_headers
 from openai_safety_otel.extract.shape import dig, get, text
 from openai_safety_otel.extract.stream import PLAIN_DELTAS
 from openai_safety_otel.extract.words import safe_model
@@ -79,9 +81,11 @@ class Session:
         """The same once more: a manager may be entered twice."""
         return Session(self.observer, self.door, self.client, self.endpoint, self.record, self.frame)
 
-    def connected(self) -> None:
-        """The handshake succeeded."""
+    def connected(self, headers: Any = None) -> None:
+        """The handshake succeeded, with these headers of the answer where the library shows them."""
         self.entered = True
+        if headers is not None:
+            read_headers(self.record, headers)
         self.observer.signals.metrics.session(self.door.api)
         if self.lanes.busy:  # asked for before the connection was there
             self._spoken_for()
@@ -200,6 +204,7 @@ class Session:
     def _renewed(self) -> None:
         """Connected again after a drop: the provider has a new session."""
         self._dropped = False
+        self.record.provider_request_id = None  # the SDK's new handshake is not seen
         self.begin(free=True)
         self.observer.signals.metrics.session(self.door.api)
 
@@ -290,6 +295,8 @@ def read_rejection(record: CallRecord, error: BaseException) -> None:
     body, status = dig(error, "response", "body"), dig(error, "response", "status_code")
     if status is None:
         return
+    record.standard[c.HTTP_STATUS] = status
+    read_headers(record, dig(error, "response", "headers") or {})
     try:
         found = json.loads(bytes(body or b"")[:_MAX_BODY])
     except ValueError:
