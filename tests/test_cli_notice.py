@@ -209,6 +209,7 @@ def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> Non
         c.DECISION_ACTION: "close",
         c.DECISION_BY: "ann",
         c.DECISION_WHY: "answered",
+        c.DECISION_CHAIN: journal.links()[-1].digest,
         c.NOTICE_ID: "C-17",
         c.NOTICE_TYPE: "warning",
         c.NOTICE_SUBJECT: "identifier",

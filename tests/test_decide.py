@@ -98,6 +98,7 @@ def test_a_decision_is_recorded_listed_and_told(place: Path, run: Run, action: s
         c.DECISION_ACTION: action,
         c.DECISION_BY: "ann",
         c.DECISION_WHY: "case C-1",
+        c.DECISION_CHAIN: open_journal(str(place / "store.db")).links()[-1].digest,
         c.EVENT_NAME: c.DECISION_EVENT,
         **({c.DECISION_UNTIL: str(int(end))} if end else {}),
     }

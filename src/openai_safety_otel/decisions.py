@@ -140,9 +140,9 @@ def apply(
     if source is None and listed(decision) is not None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: without a list no process would know of it")
     before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
-    journal.append_decision(decision)
+    chain = journal.append_decision(decision)
     version = _write(source, decision) if source else None
-    tell(decision_event(decision))
+    tell(decision_event(decision, chain))
     holders = _held(source, version, wait) if source and version is not None else Holders()
     return Applied(decision, before, version, holders)
 
@@ -186,8 +186,11 @@ def in_force(decisions: list[Decision], now: float | None = None) -> dict[str, D
     }
 
 
-def decision_event(decision: Decision) -> SafetyEvent:
-    """The `openai_safety.decision` event of a decision: the audit trail, without any content."""
+def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
+    """The `openai_safety.decision` event of a decision: the audit trail, without any content.
+
+    ``chain`` is the head of the journal's hash chain: stored elsewhere, it shows whether the journal is rewritten.
+    """
     attributes: dict[str, AttributeValue] = {
         c.USER_HASH: decision.identifier,
         c.DECISION_ACTION: decision.action,
@@ -196,6 +199,8 @@ def decision_event(decision: Decision) -> SafetyEvent:
     }
     if decision.until is not None:
         attributes[c.DECISION_UNTIL] = int(decision.until)
+    if chain is not None:
+        attributes[c.DECISION_CHAIN] = chain
     return SafetyEvent(
         name=c.DECISION_EVENT,
         time_ns=int(decision.at * 1_000_000_000),

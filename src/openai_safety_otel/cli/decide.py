@@ -13,6 +13,7 @@ import click
 from openai_safety_otel import conventions as c
 from openai_safety_otel.cli.identity import meant
 from openai_safety_otel.cli.output import show
+from openai_safety_otel.cli.verify import verify
 from openai_safety_otel.conventions import DecisionAction
 from openai_safety_otel.decisions import (
     ACTIONS,
@@ -200,26 +201,54 @@ def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
 
 @click.command(
     epilog="\b\nExamples:\n  openai-safety decisions\n  openai-safety decisions 3f9a… --json\n"
-    "  openai-safety decisions --in-force --restore\n"
+    "  openai-safety decisions --in-force --restore\n  openai-safety decisions --verify --source loki\n"
 )
 @click.argument("identifier", required=False)
 @click.option("--in-force", is_flag=True, help="Only what counts now.")
 @click.option("--restore", is_flag=True, help="Put what counts now back on a suspension list that lost it.")
+@click.option("--verify", "verified", is_flag=True, help="Check that nobody has changed what was recorded.")
+@click.option(
+    "--source", type=click.Choice(["files", "loki"]), help="With --verify: check it by stored events, too."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def decisions(identifier: str | None, in_force: bool, restore: bool, as_json: bool) -> None:
-    """List the decisions, oldest first: who decided what, why, and until when."""
+def decisions(
+    identifier: str | None,
+    in_force: bool,
+    restore: bool,
+    verified: bool,
+    source: str | None,
+    as_json: bool,
+) -> None:
+    """List the decisions, oldest first: who decided what, why, and until when.
+
+    Entries of the journal are chained by digests, and the events of decisions carry the chain's head: --verify
+    names the first entry that was changed, removed or put in, or the first event that the journal contradicts.
+    """
     settings = Settings.resolve()
     try:
+        if verified:
+            _verify(settings, source)
+            return
+        identifier = meant(identifier, settings) if identifier else None
         found = open_journal(settings.store).decisions(identifier)
-        source = open_source(settings.suspensions) if settings.suspensions else None
-        found += _automatic(source, found, identifier)
+        listing = open_source(settings.suspensions) if settings.suspensions else None
+        found += _automatic(listing, found, identifier)
         counting = _counting(found)
         if restore:
-            _restore(counting, source)
+            _restore(counting, listing)
     except (DecisionError, JournalError, Unreadable) as error:
         raise click.ClickException(str(error)) from None
     chosen = list(counting.values()) if in_force else found
     _print_all(chosen, as_json=as_json)
+
+
+def _verify(settings: Settings, source: str | None) -> None:
+    place = None
+    if source:
+        from openai_safety_otel.cli.sources import Place  # noqa: PLC0415 - needs the report extra
+
+        place = Place(source, (), None, copies=True)
+    verify(settings, place)
 
 
 def _counting(found: list[Decision]) -> dict[str, Decision]:

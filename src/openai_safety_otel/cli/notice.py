@@ -212,12 +212,12 @@ def close(
         if closed is None:
             raise click.ClickException(f"{notice_id} is closed already")
         decision = _closing(closed)
-        journal.append_decision(decision)
+        chain = journal.append_decision(decision)
         journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     with telling(settings) as told:
-        told.sink.emit(_about(decision, closed))
+        told.sink.emit(_about(decision, chain, closed))
     click.echo(
         json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
     )
@@ -248,9 +248,9 @@ def _closing(closed: Notice) -> Decision:
     )
 
 
-def _about(decision: Decision, concerned: Notice) -> SafetyEvent:
+def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
     """The event of a decision about a notice, which may be nobody's."""
-    event = decision_event(decision)
+    event = decision_event(decision, chain)
     kept = {name: value for name, value in event.attributes.items() if value != ""}
     about = {
         c.NOTICE_ID: concerned.id,
@@ -300,14 +300,14 @@ def subject(
             why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
             details={"notice": wanted.key},
         )
-        journal.append_decision(decision)
+        chain = journal.append_decision(decision)
         changes = _whose(wanted, identifier, decision.by)
         found = journal.update_notice(wanted.key, **changes) or wanted
         journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     with telling(settings) as told:
-        told.sink.emit(_about(decision, found))
+        told.sink.emit(_about(decision, chain, found))
         told.sink.emit(notice_event(found))
     click.echo(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
     if not told.arrives:

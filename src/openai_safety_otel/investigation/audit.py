@@ -44,13 +44,13 @@ def audit(
     try:
         journal = open_journal(settings.store)
         try:
-            journal.append_decision(entry)
+            chain = journal.append_decision(entry)
         finally:
             journal.close()
     except JournalError as error:
         raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
     with telling(settings) as told:
-        told.sink.emit(decision_event(entry))
+        told.sink.emit(decision_event(entry, chain))
 
 
 def check(by: str | None, why: str | None) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from openai_safety_otel.journal.chain import Link
 from openai_safety_otel.journal.entries import Action, Decision, Notice, from_mapping, notice_key, to_json
 from openai_safety_otel.journal.failure import JournalError
 
@@ -17,6 +18,7 @@ __all__ = [
     "Decision",
     "Journal",
     "JournalError",
+    "Link",
     "Notice",
     "from_mapping",
     "notice_key",
@@ -60,12 +62,16 @@ class Journal(Protocol):
         """Take a due notice's next step for this process alone; it is due again at ``until``."""
         ...
 
-    def append_decision(self, decision: Decision) -> None:
-        """Add a line to the audit trail."""
+    def append_decision(self, decision: Decision) -> str:
+        """Add a line to the audit trail; returns the head of the hash chain, which is the entry's digest."""
         ...
 
     def decisions(self, identifier: str | None = None) -> list[Decision]:
         """Decisions in the order they were made, of everybody or of one identifier."""
+        ...
+
+    def links(self) -> list[Link]:
+        """The hash chain of notices and decisions, oldest first (see `chain.first_broken`)."""
         ...
 
     def fact(self, name: str) -> str | None:
@@ -80,7 +86,8 @@ class Journal(Protocol):
         """Remove an identifier from notices and decisions; returns how many entries changed.
 
         Notices stay as the organisation's history, without the identifier and request ids. Of the decisions
-        only the last one stays, if it keeps the person out (suspend or revoke), without its reason.
+        only the last one stays, if it keeps the person out (suspend or revoke), without its reason. The hash
+        chain keeps the places of those that go, not what they said.
         """
         ...
 

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+from openai_safety_otel.journal import chain
+from openai_safety_otel.journal.chain import Link
 from openai_safety_otel.journal.entries import Decision, Notice, from_mapping, to_json
 from openai_safety_otel.journal.erasure import ERASED_FIELDS, kept_decision
 from openai_safety_otel.journal.failure import JournalError
@@ -24,9 +26,9 @@ CREATE TABLE IF NOT EXISTS notices (key TEXT PRIMARY KEY, received_at INTEGER NO
   status TEXT NOT NULL, next_at REAL, identifier TEXT, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS notices_due ON notices (next_at) WHERE next_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS deliveries (id TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decisions (seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  identifier TEXT NOT NULL, body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS decisions_identifier ON decisions (identifier);
+CREATE TABLE IF NOT EXISTS chain (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,
+  identifier TEXT NOT NULL, commitment TEXT NOT NULL, digest TEXT NOT NULL, salt TEXT, body TEXT);
+CREATE INDEX IF NOT EXISTS chain_identifier ON chain (identifier);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -54,12 +56,12 @@ class SqliteJournal:
         with self._transaction() as db:
             if delivery is not None and not _first_delivery(db, delivery):
                 return False
-            return (
-                db.execute(
-                    "INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?, ?)", (notice.key, *_row(notice))
-                ).rowcount
-                == 1
+            new = db.execute(
+                "INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?, ?, ?)", (notice.key, *_row(notice))
             )
+            if new.rowcount == 1:
+                _append(db, "notice", "", chain.received(notice))
+            return new.rowcount == 1
 
     def seen(self, delivery: str) -> bool:
         """Record a delivery id that makes no notice; True if it was seen before."""
@@ -85,9 +87,10 @@ class SqliteJournal:
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
         """Close an open notice; None if it does not exist or is closed already."""
         with self._transaction() as db:
-            row = db.execute("SELECT status FROM notices WHERE key = ?", (key,)).fetchone()
+            row = db.execute("SELECT status, identifier FROM notices WHERE key = ?", (key,)).fetchone()
             if row is None or row[0] == "closed":
                 return None
+            _append(db, "notice", row[1] or "", chain.closed(key, by=by, why=why, at=at))
             closing = {"status": "closed", "closed_at": at, "closed_by": by, "closed_why": why}
             return _change(db, key, closing)
 
@@ -101,17 +104,28 @@ class SqliteJournal:
             due = db.execute("SELECT 1 FROM notices WHERE key = ? AND next_at <= ?", (key, now)).fetchone()
             return due is not None and _change(db, key, {"next_at": until}) is not None
 
-    def append_decision(self, decision: Decision) -> None:
-        """Add a line to the audit trail."""
+    def append_decision(self, decision: Decision) -> str:
+        """Add a line to the audit trail; returns the head of the hash chain, which is the entry's digest."""
         with self._transaction() as db:
-            _append(db, decision)
+            return _append(db, "decision", decision.identifier, to_json(decision))
 
     def decisions(self, identifier: str | None = None) -> list[Decision]:
         """Decisions in the order they were made, of everybody or of one identifier."""
-        where, values = ("", ()) if identifier is None else ("WHERE identifier = ?", (identifier,))
+        where, values = ("", ()) if identifier is None else ("AND identifier = ?", (identifier,))
         with self._reading() as db:
-            rows = db.execute(f"SELECT body FROM decisions {where} ORDER BY seq", values).fetchall()  # noqa: S608 - our own text
+            rows = db.execute(
+                f"SELECT body FROM chain WHERE kind = 'decision' AND body NOT NULL {where} ORDER BY seq",  # noqa: S608 - our own text
+                values,
+            ).fetchall()
         return [from_mapping(Decision, json.loads(row[0])) for row in rows]
+
+    def links(self) -> list[Link]:
+        """The hash chain of notices and decisions, oldest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT kind, identifier, commitment, digest, salt, body FROM chain ORDER BY seq"
+            ).fetchall()
+        return [Link(*row) for row in rows]
 
     def fact(self, name: str) -> str | None:
         """A small named fact, e.g. the date of the last drill."""
@@ -131,9 +145,12 @@ class SqliteJournal:
             for (key,) in keys:
                 _change(db, key, ERASED_FIELDS)
             kept = kept_decision(self.decisions(identifier))
-            removed = db.execute("DELETE FROM decisions WHERE identifier = ?", (identifier,)).rowcount
+            removed = db.execute(
+                "UPDATE chain SET identifier = '', salt = NULL, body = NULL WHERE identifier = ?",
+                (identifier,),
+            ).rowcount
             if kept is not None:
-                _append(db, kept)
+                _append(db, "decision", kept.identifier, to_json(kept))
         return len(keys) + removed
 
     def close(self) -> None:
@@ -219,7 +236,12 @@ def _change(db: sqlite3.Connection, key: str, changes: dict[str, Any]) -> Notice
     return notice
 
 
-def _append(db: sqlite3.Connection, decision: Decision) -> None:
+def _append(db: sqlite3.Connection, kind: chain.Kind, identifier: str, body: str) -> str:
+    """Add an entry to the chain, within a transaction that holds the file; returns its digest."""
+    row = db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
+    link = chain.linked(row[0] if row else chain.START, kind, identifier, body)
     db.execute(
-        "INSERT INTO decisions (identifier, body) VALUES (?, ?)", (decision.identifier, to_json(decision))
+        "INSERT INTO chain (kind, identifier, commitment, digest, salt, body) VALUES (?, ?, ?, ?, ?, ?)",
+        astuple(link),
     )
+    return link.digest
