@@ -13,7 +13,7 @@ PACKAGE = "openai_safety_otel"
 # Lower rooms never import higher ones. A package counts as one room.
 LEVELS = (
     {"conventions", "harmless", "orphans", "passing", "detectors", "replacing", "addresses"},
-    {"record", "settings", "masking"},
+    {"record", "settings", "masking", "callables"},
     {"identifier", "place", "extract", "streams", "suspended"},
     {"keys", "resolver", "journal", "blocks", "outcome"},
     {"signals", "suspensions", "decisions"},
@@ -21,7 +21,7 @@ LEVELS = (
     {"gate", "report"},
     {"call"},
     {"observer", "arrival"},
-    {"hook", "sockets"},
+    {"hook", "sockets", "arguments"},
     {"instrumentor", "webhooks"},
     {"public", "logs", "middleware", "testing", "page", "investigation", "batch", "doctor"},
     {"demo"},

@@ -14,6 +14,7 @@ from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.identifier import (
     EndUser,
     Hasher,
+    blank,
     identify,
     shown_identity,
     unkeyed_short,
@@ -57,6 +58,20 @@ class Delivery:
 
     def address(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
         """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
+        sent = self._addressed(record, endpoint, client, options)
+        user = body_of(options).get("user")
+        if (
+            isinstance(user, str)
+            and not record.identity.raw_suspected
+            and looks_raw(user)
+            and not blank(user)
+        ):
+            # Whatever else is sent beside it.
+            record.identity = dataclasses.replace(record.identity, raw_suspected=True)
+            record.problems.append("raw_suspected")
+        return sent
+
+    def _addressed(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
         person = self.person(record)
         place = self.place(endpoint, record.host)
         sent = caller_value(options, client, place)
@@ -68,7 +83,7 @@ class Delivery:
             record.identity, record.delivery = Identity(source="not_used"), "none"
             return options
         user = _body(options).get("user")
-        if person is None and isinstance(user, str) and user:
+        if person is None and isinstance(user, str) and not blank(user):
             return self._legacy(record, user, options)
         value = self._to_send(record, person, place)
         if value is None or place is None:
@@ -121,7 +136,7 @@ class Delivery:
         options: Any,
     ) -> Any:
         """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
-        text = sent if isinstance(sent, str) else ""
+        text = sent if isinstance(sent, str) and not blank(sent) else ""
         mode = self._settings.caller_identifier
         shown = shown_identity(text, self._hasher, "caller")
         if person is not None and text and text == person.id and not shown.raw_suspected:

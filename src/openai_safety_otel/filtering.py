@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import importlib
 import inspect
 import logging
 import threading
@@ -14,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, Final
 
+from openai_safety_otel.callables import function_at
 from openai_safety_otel.settings import OnError, Settings
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ class Filter:
 
     def _load(self) -> Callable[[str], Any]:
         if self._function is None:
-            module, _, name = str(self._place).partition(":")
-            self._function = getattr(importlib.import_module(module), name)
+            self._function = function_at(str(self._place))
         return self._function
 
     def _failed(self, reason: str, error: BaseException | None = None) -> bool:

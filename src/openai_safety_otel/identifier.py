@@ -19,8 +19,14 @@ from openai_safety_otel.record import Identity
 
 MIN_KEY_BYTES = 32
 MAX_ID_CHARS = LONGEST_IDENTIFIER
+MAX_SHOWN_CHARS = 128
 _CONTEXT = b"openai-safety-otel\x00v1\x00"
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def blank(value: object) -> bool:
+    """Whether a text names nobody: nothing in it can be seen."""
+    return isinstance(value, str) and not any(char.isprintable() and not char.isspace() for char in value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +42,9 @@ class EndUser:
         """Refuse what cannot name anybody, at the line that wrote it."""
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, int) and not isinstance(value, bool):
+            if value is None or blank(value):
+                object.__setattr__(self, name, None)
+            elif isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, name, str(value))
             elif not isinstance(value, str):
                 raise TypeError(f"end user {name}: expected str, got {type(value).__name__}")
@@ -286,6 +292,7 @@ def _own_scheme(identifier: str, person: EndUser, hasher: Hasher | None) -> Iden
     return Identity(
         value=shown.value,
         source="caller",
+        key_id=shown.key_id,
         raw_suspected=shown.raw_suspected,
         linked=linked[0] if linked else None,
         matches=(*shown.matches, *linked),
@@ -295,11 +302,15 @@ def _own_scheme(identifier: str, person: EndUser, hasher: Hasher | None) -> Iden
 def shown_identity(value: str | None, hasher: Hasher | None, source: IdentifierSource) -> Identity:
     """What telemetry may show of an identifier that the app sends or the provider returns.
 
-    It is shown as it is on the wire, unless it looks like personal data: then only its keyed hash is.
+    It is shown as it is on the wire, unless it looks like personal data or is longer than telemetry keeps: then
+    only its keyed hash is.
     """
-    if not value:
+    if not value or blank(value):
         return Identity(source=source)
-    if not looks_raw(value):
-        return Identity(value=value[:128], source=source)
-    hashed = hasher.end_user(value) if hasher else None
-    return Identity(value=hashed, source=source, key_id=hasher.key_id if hasher else None, raw_suspected=True)
+    raw = looks_raw(value)
+    if not raw and len(value) <= MAX_SHOWN_CHARS:
+        return Identity(value=value, source=source)
+    if hasher is None:
+        return Identity(source=source, raw_suspected=raw)
+    forms = hasher.every("user", value)
+    return Identity(value=forms[0], source=source, key_id=hasher.key_id, raw_suspected=raw, matches=forms[1:])

@@ -18,6 +18,7 @@ from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel import peers, silence
+from openai_safety_otel.arguments import try_arguments
 from openai_safety_otel.harmless import harmless
 from openai_safety_otel.hook import Hooks
 from openai_safety_otel.keys import load_hasher
@@ -90,6 +91,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         kwargs.pop("skip_dep_check", None)
         kwargs.pop("raise_exception_on_conflict", None)
         settings = Settings.resolve(**kwargs)
+        try_arguments(kwargs, settings)
         self._installed = []
         self.doors = {door.name: "waiting" for door in DOORS}
         self.absent = []

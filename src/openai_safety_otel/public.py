@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import time
@@ -9,9 +10,9 @@ from typing import get_args
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.harmless import harmless
-from openai_safety_otel.identifier import current_end_user, identify
+from openai_safety_otel.identifier import EndUser, Hasher, current_end_user, identify
 from openai_safety_otel.instrumentor import SafetyInstrumentor
-from openai_safety_otel.keys import require_hasher
+from openai_safety_otel.keys import KeyProblemError, require_hasher
 from openai_safety_otel.masking import mask
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.settings import Settings
@@ -26,17 +27,34 @@ _log = logging.getLogger(__name__)
 def safety_identifier(user: str | None = None, *, session: str | None = None) -> str:
     """The identifier the provider sees for a user id or an anonymous session: 64 hex characters.
 
+    It is what the active instrumentation sends; before `instrument()`, what the environment says it would send.
+
     Use it where calls are made that this package cannot see (a browser, another language, a batch file), so
     that one person has one identifier everywhere.
 
     Raises:
         TypeError: not exactly one of ``user`` and ``session`` is given.
-        KeyProblemError: no usable key is set.
+        ValueError: it names nobody, or is too long.
+        KeyProblemError: no usable key is set, or identifiers are off.
     """
     if (user is None) == (session is None):
         raise TypeError("give either a user id or session=…")
-    hasher = require_hasher(Settings.resolve())
-    return hasher.end_user(user) if user is not None else hasher.session(str(session))
+    person = EndUser(id=user, session=session)
+    if not person:
+        raise ValueError("an empty id names nobody")
+    observer = SafetyInstrumentor().observer
+    hasher = observer.hasher if observer is not None else None
+    if hasher is None:
+        hasher = _hasher_of(observer.settings if observer is not None else Settings.resolve())
+    return str(identify(person, hasher).value)
+
+
+@functools.lru_cache(maxsize=4)
+def _hasher_of(settings: Settings) -> Hasher:
+    """Kept, so that the key file is read once."""
+    if not settings.identifier:
+        raise KeyProblemError("OPENAI_SAFETY_IDENTIFIER=off: no identifier is sent")
+    return require_hasher(settings)
 
 
 def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None = None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
+from openai_safety_otel.callables import function_at
 from openai_safety_otel.conventions import ProblemReason
 from openai_safety_otel.identifier import EndUser, as_end_user, current_end_user
 
@@ -49,8 +49,7 @@ class Resolver:
 
     def _load(self) -> Callable[[], Any]:
         if self._function is None:
-            module, _, name = str(self._place).partition(":")
-            self._function = getattr(importlib.import_module(module), name)
+            self._function = function_at(str(self._place))
         return self._function
 
     def _once(self, what: str) -> None:

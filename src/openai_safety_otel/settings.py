@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -64,7 +65,8 @@ def _text(value: str) -> str:
 
 
 def _secret(value: str | bytes) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(value)
+    # What the environment holds that is no text comes back byte by byte.
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else bytes(value)
 
 
 def _names(value: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -206,6 +208,8 @@ class Settings:
         known = {item.name: item for item in fields(cls)}
         if unknown := set(arguments) - set(known):
             raise TypeError(f"unknown setting: {', '.join(sorted(unknown))}")
+        for line in misspelt(environ):
+            _log.warning("%s", line)
         values: dict[str, Any] = {}
         for name, item in known.items():
             parse = item.metadata["parse"]
@@ -215,6 +219,17 @@ class Settings:
             elif text.strip():
                 values.update(_parsed_environment(name, parse, text))
         return cls(**values)
+
+
+def misspelt(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each variable that looks like a setting and is none, with the nearest one."""
+    known = [PREFIX + item.name.upper() for item in fields(Settings)]
+    lines = []
+    for name in sorted(os.environ if environ is None else environ):
+        if name.upper().startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name.upper()[:80], known, 1, 0.0)
+            lines.append(f"{name} is no setting and is ignored; the nearest is {near[0]}")
+    return lines
 
 
 def _parsed_argument(name: str, parse: Callable[[Any], Any], value: Any) -> Any:

@@ -238,7 +238,6 @@ def test_identifiers_off(
 
 
 KEYS: dict[str, dict[str, Any]] = {
-    "short": {"hmac_key": b"short"},
     "absent": {"hmac_key": None},
     "unreadable": {"hmac_key": None, "hmac_key_file": "/nonexistent/key"},
 }
@@ -409,3 +408,47 @@ def test_key_never_shows() -> None:
 def test_what_looks_like_personal_data(value: str, raw: bool) -> None:
     """E-mail addresses, telephone numbers and names with spaces look raw; opaque ids do not."""
     assert raw == looks_raw(value)
+
+
+def test_user_is_looked_at_beside_an_end_user(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Personal data in `user=` goes out beside the identifier: counted and marked."""
+    instrument()
+    with end_user("u42"):
+        client.chat.completions.create(**CHAT, user="bob@example.com")
+        client.chat.completions.create(**CHAT, user="acct_1")
+    assert [(U42, True), (U42, None)] == [
+        (event["user.hash"], event.get("openai_safety.identifier.raw_suspected"))
+        for event in telemetry.events
+    ]
+    assert {"raw_suspected": 1} == problems(telemetry)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t\n", "\u00a0", "\u200b"])
+def test_what_cannot_be_seen_is_nobody(
+    blank: str, client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """As an end user, a session, the app's own identifier, or `user=`."""
+    instrument()
+    with end_user(blank, session=blank):
+        client.responses.create(**ASK)
+    client.responses.create(**ASK, safety_identifier=blank)
+    client.chat.completions.create(**CHAT, user=blank)
+    assert [(None, "absent", "none"), (None, "caller", "none"), (None, "absent", "none")] == who(telemetry)
+
+
+def test_long_identifiers_are_hashed_not_cut(
+    client: openai.OpenAI, provider: Provider, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Two that begin alike stay two people in telemetry, and as they are on the wire."""
+    instrument()
+    sent = ["tenant:" + "x" * 130 + end for end in "ab"]
+    for value in sent:
+        with end_user(identifier=value):
+            client.responses.create(**ASK)
+    assert sent == [entry.identifier for entry in provider.ledger]
+    assert [Hasher(KEY).end_user(value) for value in sent] == [
+        event["user.hash"] for event in telemetry.events
+    ]
+    assert {} == problems(telemetry)

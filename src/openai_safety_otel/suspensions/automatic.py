@@ -29,9 +29,19 @@ class AutoRule:
 
     @classmethod
     def parse(cls, text: str) -> AutoRule | None:
-        """Read the setting: ``off``, ``provider``, ``N/SECONDS``, or both joined by a comma.
+        """Read the setting; a wrong value is one log line and means ``off``: no mistake keeps an app from starting."""
+        try:
+            return cls.read(text)
+        except ValueError as error:
+            _log.warning("OPENAI_SAFETY_AUTO_SUSPEND is ignored: %s", error)
+            return None
 
-        A wrong value is one log line and means ``off``, because a mistake must not keep an app from starting.
+    @classmethod
+    def read(cls, text: str) -> AutoRule | None:
+        """Read ``off``, ``provider``, ``N/SECONDS``, or both joined by a comma.
+
+        Raises:
+            ValueError: it is none of these.
         """
         rule = cls()
         for part in (word.strip().lower() for word in text.split(",")):
@@ -40,8 +50,7 @@ class AutoRule:
             elif found := _COUNT.fullmatch(part):
                 rule = cls(rule.on_provider, int(found[1]), float(found[2]))
             elif part != "off":
-                _log.warning("OPENAI_SAFETY_AUTO_SUSPEND is ignored: expected off, provider or N/SECONDS")
-                return None
+                raise ValueError("expected off, provider or N/SECONDS")
         return rule if rule.on_provider or rule.blocks else None
 
     def concerns(self, outcome: Outcome) -> bool:
