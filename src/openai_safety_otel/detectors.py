@@ -132,6 +132,45 @@ def _card_from(text: str, groups: list[Span], first: int) -> int | None:
     return found
 
 
+_RUN = re.compile(r"[0-9](?:[ ./-]{0,3}[0-9]){12,}")
+_SHORTEST_GROUP: Final = 4
+
+
+def any_cards(text: str) -> Iterator[Span]:
+    """The same for texts, where a mark too many costs little: any 13 to 19 digits of an issuer's form.
+
+    They begin where a group does, and anywhere in a group that is long enough by itself; but not among small
+    numbers, of which every table would hold a card.
+    """
+    for run in _RUN.finditer(text):
+        places = [run.start() + at for at, char in enumerate(run.group()) if char.isdigit()]
+        digits = "".join(text[at] for at in places)
+        at = 0
+        while at + _CARD_DIGITS.start <= len(digits):
+            length = _card_at(text, digits, places, at)
+            if length:
+                yield places[at], places[at + length - 1] + 1
+            at += length or 1
+
+
+def _card_at(text: str, digits: str, places: list[int], at: int) -> int:
+    """How many digits from here on are a card number; 0 for none."""
+    begins = at == 0 or places[at] - places[at - 1] > 1
+    for length in reversed(_CARD_DIGITS):
+        number = digits[at : at + length]
+        if len(number) == length and _CARD.fullmatch(number) and luhn(number):
+            groups = _GROUP.findall(text[places[at] : places[at + length - 1] + 1])
+            if _plausible(groups, begins=begins):
+                return length
+    return 0
+
+
+def _plausible(groups: list[str], *, begins: bool) -> bool:
+    if len(groups) == 1:
+        return True
+    return begins and (all(len(one) >= _SHORTEST_GROUP for one in groups[:-1]) or max(map(len, groups)) == 1)
+
+
 # Length of an account number by country (the registry of ISO 13616).
 _COUNTRIES: Final = {
     15: "NO",

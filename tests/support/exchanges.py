@@ -27,6 +27,14 @@ def corpus() -> list[Any]:
     return [pytest.param(exchange, id=name) for name, exchange in loaded if endpoint_of(exchange)]
 
 
+def corpus_files() -> list[Path]:
+    """The files of the corpus; a test that needs them is skipped, saying so, where there is none."""
+    folder = os.environ.get("WIRE_CORPUS", "")
+    if not folder:
+        pytest.skip("WIRE_CORPUS names no folder of recorded exchanges")
+    return sorted(Path(folder).glob("*.json"))
+
+
 def endpoint_of(exchange: Exchange) -> Endpoint | None:
     return find(exchange["method"], f"https://{exchange['host']}{exchange['path']}")
 
