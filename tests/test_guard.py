@@ -17,11 +17,14 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
+from openai_safety_otel import conventions as c
+from openai_safety_otel.decisions import Recorder, apply, carry_out, new_decision
 from openai_safety_otel.guard import UNAVAILABLE, Guard, refusal
 from openai_safety_otel.identifier import EndUser, Hasher, identify
+from openai_safety_otel.journal import open_journal
 from openai_safety_otel.record import Identity, Outcome, SafetyEvent
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions import Entry, Unreadable, open_source
 from openai_safety_otel.suspensions.automatic import AutoRule
 from openai_safety_otel.suspensions.entry import Row
 from openai_safety_otel.suspensions.refresher import Refresher
@@ -50,6 +53,7 @@ def start(place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     def begin(**settings: Any) -> tuple[Guard, Drops, Events]:
         drops: Drops = []
         events: Events = []
+        settings.setdefault("store", f"{place}.db")
         guard = Guard.from_settings(
             Settings(suspensions=settings.pop("place", place), **settings),
             dropped=lambda *what: drops.append(what),
@@ -207,9 +211,89 @@ def test_the_providers_block_suspends_without_end(place: str, start: Start) -> N
         "openai_safety.decision.action": "suspend",
         "openai_safety.decision.by": "openai-safety (automatic)",
         "openai_safety.decision.why": "the provider answered identifier_blocked",
+        "openai_safety.decision.chain": open_journal(f"{place}.db").links()[-1].digest,
     }
     assert (("suspend", None), [expected], []) == ((entry.action, entry.until), told, drops)
     assert entry == open_source(place).entries()["a"]
+
+
+@pytest.fixture(params=["file", "redis"])
+def anywhere(request: pytest.FixtureRequest, place: str) -> str:
+    """A list in a file, or in Redis."""
+    found = place if request.param == "file" else str(request.getfixturevalue("redis_url"))
+    new_list(found)
+    return found
+
+
+def test_an_automatic_decision_is_on_record_and_stays_there(anywhere: str, start: Start, place: str) -> None:
+    """What a process decides is in the journal like any decision, and stays when it is cleared or over."""
+    guard, _, _ = start(place=anywhere, auto_suspend="provider")
+    guard.seen(Identity(value="a"), REFUSED_THERE)
+    _settled(guard)
+    journal = open_journal(f"{place}.db")
+    apply(
+        new_decision("a", "clear", by="ann", why="wrong"),
+        journal,
+        open_source(anywhere),
+        lambda _: None,
+        wait=5,
+    )
+    made = [(one.action, one.by, one.why) for one in journal.decisions("a")]
+    assert made == [
+        ("suspend", "openai-safety (automatic)", "the provider answered identifier_blocked"),
+        ("clear", "ann", "wrong"),
+    ]
+    assert guard.check(Identity(value="a")) is None
+
+
+def test_without_a_journal_it_acts_and_records_later(
+    anywhere: str, start: Start, place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A journal that cannot be written stops no suspension; its record follows, once, when it can be."""
+    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.HEARTBEAT_SECONDS", 0.05)
+    folder = Path(place).parent / "later"
+    guard, _, events = start(place=anywhere, auto_suspend="provider", store=str(folder / "j.db"))
+    guard.seen(Identity(value="a"), REFUSED_THERE)
+    _settled(guard)
+    assert guard.check(Identity(value="a")) is not None
+    assert [c.DECISION_CHAIN in event.attributes for event in events] == [False]
+    assert caplog.text.count("will be on record later") == 1
+    folder.mkdir()
+    until(lambda: (folder / "j.db").exists() and open_journal(str(folder / "j.db")).decisions())
+    _settled(guard)
+    time.sleep(0.2)
+    assert [one.action for one in open_journal(str(folder / "j.db")).decisions()] == ["suspend"]
+
+
+def test_it_is_on_record_before_it_is_on_the_list(place: str) -> None:
+    """Where the list cannot be written, the journal has the decision, once, however often it is tried."""
+    record = Recorder(f"{place}.db")
+    decision = new_decision("a", "suspend", by="openai-safety (automatic)", why="x")
+    new_list(place)
+    Path(f"{place}.lock").unlink(missing_ok=True)
+    Path(f"{place}.lock").mkdir()
+    told: Events = []
+    for _ in range(3):
+        with pytest.raises(Unreadable):
+            carry_out(decision, record, open_source(place), told.append)
+    assert ([decision], []) == (open_journal(f"{place}.db").decisions(), told)
+
+
+def test_who_was_cleared_counts_from_nothing(anywhere: str, start: Start, place: str) -> None:
+    """After a wrong automatic block is undone, one more block does not suspend again: all of them must come."""
+    guard, _, _ = start(place=anywhere, auto_suspend="3/60")
+    person, journal = Identity(value="a"), open_journal(f"{place}.db")
+    seen = []
+    for number in range(6):
+        guard.seen(person, USAGE)
+        _settled(guard)
+        seen.append(guard.check(person) is not None)
+        if number == 2:
+            cleared = new_decision("a", "clear", by="ann", why="wrong")
+            applied = apply(cleared, journal, open_source(anywhere), lambda _: None, wait=10)
+            assert (applied.holders.running, applied.holders.holding) == (1, 1)
+            assert guard.check(person) is None
+    assert seen == [False, False, True, False, False, True]
 
 
 def test_too_many_enforcement_blocks_suspend(place: str, start: Start) -> None:
@@ -273,9 +357,10 @@ def test_too_many_waiting_blocks_are_counted(
 FORK = """
 import os, sys, time
 from openai_safety_otel.guard import Guard
+from openai_safety_otel.journal import open_journal
 from openai_safety_otel.record import Identity
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions import Entry, Unreadable, open_source
 place = sys.argv[1]
 open_source(place).create({})
 guard = Guard.from_settings(Settings(suspensions=place))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,7 +15,7 @@ from typing import Final, cast, get_args
 from openai_safety_otel import conventions as c
 from openai_safety_otel.conventions import DecisionAction
 from openai_safety_otel.detectors import looks_raw
-from openai_safety_otel.journal import Decision, Journal
+from openai_safety_otel.journal import Decision, Journal, JournalError, open_journal
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 from openai_safety_otel.suspensions import Action, Entry, Holders, Source, Unreadable
 
@@ -29,6 +32,8 @@ LASTS: Final[dict[DecisionAction, tuple[float | None, float | None]]] = {
 _ENDLESS: Final = ("revoke", "clear")
 ACTIONS: Final[tuple[DecisionAction, ...]] = get_args(DecisionAction)
 WRITE_SECONDS: Final = 10.0  # how long to try where another writer holds the list
+MOST_WAITING: Final = 1000  # decisions of a process that wait for the journal
+_log = logging.getLogger(__name__)
 HELD_SECONDS: Final = 4.0  # how long to wait for running processes to hold the new list
 _DURATION: Final = re.compile(r"([1-9][0-9]*)\s*([smhdw])")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -105,11 +110,12 @@ def parse_until(text: str, now: float) -> float:
 def listed(decision: Decision) -> Entry | None:
     """The list's entry for a decision; None takes the identifier off the list.
 
-    Who decided, and why, stays in the journal: others read the list.
+    Who decided, and why, stays in the journal: others read the list. What a process decided by itself names nobody.
     """
     if decision.action not in get_args(Action):
         return None
-    return Entry(cast("Action", decision.action), decision.until, at=decision.at)
+    by, why = (decision.by, decision.why) if decision.details.get("automatic") else ("", "")
+    return Entry(cast("Action", decision.action), decision.until, by, why, decision.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +146,88 @@ def apply(
     if source is None and listed(decision) is not None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: without a list no process would know of it")
     before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
-    chain = journal.append_decision(decision)
-    version = _write(source, decision) if source else None
-    tell(decision_event(decision, chain))
+    version = carry_out(decision, journal.append_decision, source, tell, patience=WRITE_SECONDS)
     holders = _held(source, version, wait) if source and version is not None else Holders()
     return Applied(decision, before, version, holders)
 
 
-def _write(source: Source, decision: Decision) -> int:
+def carry_out(
+    decision: Decision,
+    record: Callable[[Decision], str | None],
+    source: Source | None,
+    tell: Callable[[SafetyEvent], None],
+    *,
+    patience: float = 0.0,
+) -> int | None:
+    """The one way a decision takes effect: on record, then on the list, then told; returns the list's version.
+
+    Args:
+        decision: made by a person, a process or the receiver.
+        record: writes it to the journal and returns the head of the chain; what it raises stops everything.
+        source: the list, None where there is none.
+        tell: takes the event.
+        patience: seconds to try for where another writer holds the list.
+
+    Raises:
+        Unreadable: it is recorded, but the list could not be written: doing it again is safe.
+    """
+    chain = record(decision)
+    version = _write(source, decision, patience) if source else None
+    tell(decision_event(decision, chain))
+    return version
+
+
+class Recorder:
+    """Records what a process decides by itself: at once where the journal can be written, else later.
+
+    The journal is opened for each try: such decisions are rare, and neither a fork nor an outage leaves anything.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._waiting: deque[Decision] = deque(maxlen=MOST_WAITING)
+        self._heads: dict[str, str] = {}
+        self._failing = False
+        self._pid = os.getpid()
+
+    def __call__(self, decision: Decision) -> str | None:
+        """The head of the chain once it is on record; None where that has to wait, which stops nobody."""
+        if decision.id not in self._heads and decision not in self._waiting:
+            self._waiting.append(decision)
+        self.catch_up()
+        return self._heads.get(decision.id)
+
+    def catch_up(self) -> None:
+        """Record what waits, if the journal can be written by now."""
+        if self._pid != os.getpid():  # after a fork: the parent records its own
+            self._waiting.clear()
+            self._pid = os.getpid()
+        if not self._waiting:
+            return
+        try:
+            journal = open_journal(self._place)
+            try:
+                self._record_all(journal)
+            finally:
+                journal.close()
+        except JournalError as error:
+            if not self._failing:
+                _log.warning("automatic decisions are in force, and will be on record later: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _record_all(self, journal: Journal) -> None:
+        if len(self._heads) > MOST_WAITING:
+            self._heads.clear()
+        while self._waiting:
+            self._heads[self._waiting[0].id] = journal.append_decision(self._waiting[0])
+            self._waiting.popleft()
+
+
+def _write(source: Source, decision: Decision, patience: float) -> int:
     """The list's new version; tried again for a while where another writer holds the list."""
-    deadline = time.monotonic() + WRITE_SECONDS
+    deadline = time.monotonic() + patience
     change = {decision.identifier: listed(decision)}
     while (version := _written(source, change, last=time.monotonic() > deadline)) is None:
         time.sleep(0.05)

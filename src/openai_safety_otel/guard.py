@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, get_args
 
 from openai_safety_otel import conventions as c
-from openai_safety_otel.decisions import decision_event
+from openai_safety_otel.decisions import Recorder, carry_out
 from openai_safety_otel.journal.entries import Decision
 from openai_safety_otel.record import Identity, Outcome, SafetyEvent
 from openai_safety_otel.settings import OnError, Settings
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions import Entry, Source, open_source
 from openai_safety_otel.suspensions.automatic import AutoEntry, AutoRule
 from openai_safety_otel.suspensions.entry import strongest
 from openai_safety_otel.suspensions.refresher import Dropped, Refresher
@@ -37,6 +37,10 @@ def _ignore_event(event: SafetyEvent) -> None:
     """Where nobody listens."""
 
 
+def _not_recorded(_: Decision) -> None:
+    """Where there is no journal."""
+
+
 class Guard:
     """Knows, from memory, what was decided about each end user.
 
@@ -46,6 +50,7 @@ class Guard:
         auto: when a block suspends its end user, or None.
         dropped: counts (signal, reason): the list could not be read, calls passed unchecked.
         emit: takes the decision event of an automatic entry; called on the background thread.
+        record: puts an automatic decision on record; the head of the journal's chain, None where it has to wait.
     """
 
     def __init__(
@@ -56,12 +61,14 @@ class Guard:
         auto: AutoRule | None = None,
         dropped: Dropped = _ignore_drop,
         emit: Callable[[SafetyEvent], None] = _ignore_event,
+        record: Callable[[Decision], str | None] = _not_recorded,
     ) -> None:
         self._refresher = refresher
         self._closed_on_error = on_error == "closed"
         self._auto = auto
         self._dropped = dropped
         self._emit = emit
+        self._record = record
 
     @classmethod
     def from_settings(
@@ -78,10 +85,19 @@ class Guard:
         """
         if not settings.suspensions:
             return None
-        refresher = Refresher(functools.partial(open_source, settings.suspensions), dropped)
+        recorder = Recorder(settings.store)
+        opening = functools.partial(open_source, settings.suspensions)
+        refresher = Refresher(opening, dropped, recorder.catch_up)
         # Red-team runs and drills are blocked on purpose: they suspend nobody.
         auto = AutoRule.parse(settings.auto_suspend) if settings.traffic == "production" else None
-        guard = cls(refresher, on_error=settings.suspensions_on_error, auto=auto, dropped=dropped, emit=emit)
+        guard = cls(
+            refresher,
+            on_error=settings.suspensions_on_error,
+            auto=auto,
+            dropped=dropped,
+            emit=emit,
+            record=recorder,
+        )
         refresher.start(START_SECONDS)
         return guard
 
@@ -111,10 +127,10 @@ class Guard:
     def seen(self, identity: Identity, outcome: Outcome) -> None:
         """Note how a call ended; an automatic entry is made on the background thread, never here."""
         if self._auto is not None and identity.value is not None and self._auto.concerns(outcome):
-            self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._tell))
+            self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._decide))
 
-    def _tell(self, decision: Decision) -> None:
-        self._emit(decision_event(decision))
+    def _decide(self, decision: Decision, source: Source) -> None:
+        carry_out(decision, self._record, source, self._emit)
 
     def states(self) -> list[tuple[float, dict[str, str]]]:
         """Each state of the list with 1 for the one it is in: the gauge of the contract."""

@@ -29,7 +29,8 @@ from openai_safety_otel.report.activity import short
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.standalone import telling
 from openai_safety_otel.store.schema import column_name as _column
-from openai_safety_otel.suspensions import Entry, Source, Unreadable, open_source
+from openai_safety_otel.suspensions import Entry, Holders, Source, Unreadable, open_source
+from openai_safety_otel.suspensions.refresher import POLL_SECONDS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DONE = {
@@ -59,7 +60,7 @@ _EPILOG = """\b
 Examples:
   openai-safety decide 3f9a… --action suspend --by ann --why "case C-17" --until 7d
   openai-safety decide 3f9a… --action watch --by ann --why "two flags today"
-  openai-safety decide 3f9a… --action clear --by ann --why "false positive, case C-17"
+  openai-safety decide 3f9a… --action clear --by ann --why "wrong automatic block, case C-17"
 """
 
 
@@ -191,9 +192,17 @@ def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
     end = f" until {_when(decision.until)}" if decision.until is not None else ""
     click.echo(f"{decision.identifier} {_DONE[decision.action]}{end}")
     if applied.version is not None:
-        click.echo(f"held by {holders.holding} of {holders.running} running processes")
+        click.echo(_seen_by(holders))
     for note in notes:
         click.echo(f"note: {note}", err=True)
+
+
+def _seen_by(holders: Holders) -> str:
+    """When every running process acts on it: they read the list twice a second, and say what they hold."""
+    said = f"held by {holders.holding} of {holders.running} running processes"
+    if holders.holding < holders.running:
+        return f"{said}; the others read the list every {POLL_SECONDS} s, or cannot reach it: see the doctor there"
+    return f"{said}: all have seen it" if holders.running else said
 
 
 # --- the audit trail ---------------------------------------------------------------------------------------

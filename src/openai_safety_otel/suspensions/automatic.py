@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from openai_safety_otel.journal.entries import Decision
 from openai_safety_otel.record import Outcome
-from openai_safety_otel.suspensions.entry import Entry
 from openai_safety_otel.suspensions.source import Source
 
 SUSPEND_SECONDS = 72 * 3600.0
@@ -68,42 +67,46 @@ class AutoRule:
 
 @dataclass(frozen=True, slots=True)
 class AutoEntry:
-    """One block, judged away from the call path. ``at`` is when it happened, in Unix seconds."""
+    """One block, judged away from the call path. ``at`` is when it happened, in Unix seconds.
+
+    ``decide`` carries a decision out; ``made`` keeps it for another try where the list could not be written.
+    """
 
     rule: AutoRule
     identifier: str
     outcome: Outcome
     at: float
-    tell: Callable[[Decision], None]
+    decide: Callable[[Decision, Source], object]
+    made: list[Decision] = field(default_factory=list)
 
     def __call__(self, source: Source) -> None:
         """Suspend the end user if the rule says so and nothing stronger is decided already."""
-        found = self._entry(source)
-        if found is None:
+        if not self.made:
+            self.made.extend(self._decisions(source))
+        if not self.made:
             return
         current = source.look_up([self.identifier]).get(self.identifier)
-        if current is not None and current.refuses:
-            return
-        source.write({self.identifier: found})
-        decision = Decision(
-            identifier=self.identifier,
-            action="suspend",
-            by=found.by,
-            why=found.why,
-            at=found.at,
-            until=found.until,
-        )
-        self.tell(decision)
+        if current is None or not current.refuses:
+            self.decide(self.made[0], source)
 
-    def _entry(self, source: Source) -> Entry | None:
+    def _decisions(self, source: Source) -> Iterator[Decision]:
         rule, now = self.rule, time.time()
         if rule.on_provider and self.outcome.block_type == "identifier_blocked":
             # The provider's block has no end, so ours has none.
-            return Entry("suspend", None, BY, "the provider answered identifier_blocked", now)
-        if not rule.blocks:
-            return None
-        count = source.count_block(self.identifier, now=self.at, window=rule.window)
-        if count < rule.blocks:
-            return None
-        why = f"{count} enforcement blocks in {rule.window:.0f} s"
-        return Entry("suspend", now + SUSPEND_SECONDS, BY, why, now)
+            yield self._suspended("the provider answered identifier_blocked", now, None)
+        elif rule.blocks:
+            count = source.count_block(self.identifier, now=self.at, window=rule.window)
+            if count >= rule.blocks:
+                why = f"{count} enforcement blocks in {rule.window:.0f} s"
+                yield self._suspended(why, now, now + SUSPEND_SECONDS)
+
+    def _suspended(self, why: str, at: float, until: float | None) -> Decision:
+        return Decision(
+            identifier=self.identifier,
+            action="suspend",
+            by=BY,
+            why=why,
+            at=at,
+            until=until,
+            details={"automatic": True},
+        )

@@ -95,6 +95,7 @@ class FileSource:
             for name, entry in changes.items():
                 if entry is None:
                     rows.pop(name, None)
+                    self._forget_blocks(name)
                 else:
                     rows[name] = entry.row()
             version = read.version + 1
@@ -162,6 +163,14 @@ class FileSource:
             with replacing(path, mode=0o660, keep=True) as out:
                 out.write(json.dumps({**kept, identifier: times}).encode())
         return len(times)
+
+    def _forget_blocks(self, identifier: str) -> None:
+        """What is cleared counts from nothing again, or its next block would suspend at once."""
+        path = self._beside("blocks")
+        kept = _counts(path, 0.0)
+        if kept.pop(identifier, None):
+            with replacing(path, mode=0o660, keep=True) as out:
+                out.write(json.dumps(kept).encode())
 
     def close(self) -> None:
         """Nothing is kept open."""

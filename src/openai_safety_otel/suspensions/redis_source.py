@@ -145,6 +145,10 @@ class RedisSource:
         with _reachable():
             for at in range(0, max(len(flat), 1), 2 * _SCAN):
                 version = self._run("", flat[at : at + 2 * _SCAN])
+            if version >= 0 and (
+                cleared := [BLOCKS + name for name, entry in changes.items() if entry is None]
+            ):
+                self._redis.delete(*cleared)  # they count from nothing again
         if version < 0:
             raise missing(_NAME)
         return version

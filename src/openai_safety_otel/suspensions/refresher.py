@@ -30,19 +30,27 @@ Dropped = Callable[[str, str], None]
 Task = Callable[[Source], None]
 
 
+def _nothing() -> None:
+    """No chore."""
+
+
 class Refresher:
     """Follows one list. ``rows`` is the index that the call path reads; only this thread changes it.
 
     Args:
         open_source: makes the source; called on the thread, again after a fork.
         dropped: counts (signal, reason) of what could not be read or kept.
+        chore: done with every heartbeat, and at the end.
     """
 
-    def __init__(self, open_source: Callable[[], Source], dropped: Dropped) -> None:
+    def __init__(
+        self, open_source: Callable[[], Source], dropped: Dropped, chore: Callable[[], object] = _nothing
+    ) -> None:
         self.rows: dict[str, Row] = {}
         self.version = -1
         self._open_source = open_source
         self._dropped = dropped
+        self._chore = chore
         self._born = time.monotonic()
         self._read_at: float | None = None
         self._failing: str | None = None  # the reason of the last reading, where it failed
@@ -165,6 +173,7 @@ class Refresher:
         if (now := time.monotonic()) - self._beat_at >= HEARTBEAT_SECONDS:
             self._beat_at = now
             source.hold(self._process, self.version)
+            self._chore()
 
     def _failed(self, error: Unreadable) -> None:
         self._dropped("suspensions", error.reason)
@@ -179,6 +188,7 @@ class Refresher:
             _log.warning("suspension list: %s; automatic entries wait until it can be written", error)
 
     def _let_go(self) -> None:
+        self._chore()
         if self._source is None:
             return
         with contextlib.suppress(Unreadable):  # the heartbeat runs out by itself

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 
-from openai_safety_otel.decisions import decision_event
+from openai_safety_otel.decisions import ACTIONS, carry_out
 from openai_safety_otel.journal import Decision, Journal
 from openai_safety_otel.signals.event import Sink
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.suspensions import open_source
 
 
 class ListSuspender:
@@ -35,14 +34,13 @@ class ListSuspender:
             current = self._source.look_up([identifier]).get(identifier)
             if current is not None and current.refuses:
                 return
-            decision = self._recorded(identifier, by, why)
-            self._source.write({identifier: Entry("suspend", at=decision.at)})
-        self._sink.emit(decision_event(decision))
+            decision = Decision(
+                identifier=identifier, action="suspend", by=by, why=why, details={"automatic": True}
+            )
+            carry_out(decision, self._recorded, self._source, self._sink.emit)
 
-    def _recorded(self, identifier: str, by: str, why: str) -> Decision:
-        for earlier in self._journal.decisions(identifier):
-            if (earlier.by, earlier.why) == (by, why):
-                return earlier  # the try before this one failed after recording it
-        decision = Decision(identifier=identifier, action="suspend", by=by, why=why, at=time.time())
-        self._journal.append_decision(decision)
-        return decision
+    def _recorded(self, decision: Decision) -> str | None:
+        made = [one for one in self._journal.decisions(decision.identifier) if one.action in ACTIONS]
+        if made and (made[-1].by, made[-1].why) == (decision.by, decision.why):
+            return None  # the try before this one failed after recording it
+        return self._journal.append_decision(decision)
