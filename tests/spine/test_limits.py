@@ -13,6 +13,7 @@ from openai_safety_otel import end_user
 from openai_safety_otel.identifier import Hasher
 from openai_safety_otel.record import CallRecord, ErrorFacts, Identity, Leg, Moderation, Outcome
 from openai_safety_otel.signals.event import call_event
+from openai_safety_otel.signals.metrics import Metrics
 from support.telemetry import KEY, Instrument, Telemetry
 
 # Kubernetes resource attributes of the semantic conventions that a collector usually adds.
@@ -111,3 +112,18 @@ def test_models_are_capped(client: openai.OpenAI, telemetry: Telemetry, instrume
     assert {"gpt-0": 1, "gpt-1": 1, "_other": 3} == {
         dict(labels)["gen_ai.request.model"]: value for labels, value in points.items()
     }
+
+
+def test_what_others_choose_makes_no_series_without_end(telemetry: Telemetry) -> None:
+    """Thousands of models, hosts and error codes: some hundred series; a documented code is told however late."""
+    metrics = Metrics(telemetry.meter_provider.get_meter("test"), max_models=20, traffic="production")
+    for n in range(6000):
+        error = "rate_limit_exceeded" if n == 5999 else f"error_{n % 2000}"
+        standard = {c.SERVER_ADDRESS: f"host-{n % 1999}", c.PROVIDER_NAME: "openai", c.INPUT_TOKENS: 1}
+        record = CallRecord("chat", "chat.completions.create", "chat", standard=cast("Any", standard))
+        record.request_model = f"model-{n % 1997}"
+        metrics.record(record, Outcome("failed", error_type=error), None, own_span=True)
+    points = {name: telemetry.points(name) for name in (c.OPERATION_DURATION.name, c.TOKEN_USAGE.name)}
+    told = {dict(labels)[c.ERROR_TYPE] for labels in points[c.OPERATION_DURATION.name]}
+    assert [] == [name for name, found in points.items() if len(found) > 1000]
+    assert {*(f"error_{n}" for n in range(20)), "_OTHER", "rate_limit_exceeded"} == told

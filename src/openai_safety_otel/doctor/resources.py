@@ -17,7 +17,7 @@ from openai_safety_otel.doctor.reach import listens
 from openai_safety_otel.identifier import EndUser, as_end_user
 from openai_safety_otel.resolver import SLOW_SECONDS
 from openai_safety_otel.settings import PREFIX, Settings
-from openai_safety_otel.suspensions import Unreadable, open_source
+from openai_safety_otel.suspensions import INIT, Unreadable, open_source
 
 # What frameworks raise where there is no request: a context variable that is not set, Flask's proxies.
 _OUTSIDE: Final = ("outside of", "no request")
@@ -100,6 +100,7 @@ def _suspensions(place: Any, variable: str) -> Iterator[Finding]:
         finally:
             source.close()
     except Unreadable as error:
+        mend = f"{INIT} --from-decisions" if error.reason == "missing" else mend
         yield Finding("suspensions", "fail", f"the suspension list cannot be read: {error}", mend)
         return
     rows = len(update.rows) if update else 0

@@ -12,9 +12,25 @@ from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Ob
 from openai_safety_otel import conventions as c
 from openai_safety_otel.blocks import reachable_blocks
 from openai_safety_otel.record import CallRecord, Outcome
+from openai_safety_otel.signals.capped import Capped
 
 MAX_ZERO_SERIES = 60
+# Hosts and error codes come from others too. Together with the models they stay far below the 2,000 series an
+# instrument of the SDK keeps before it drops all labels.
+MAX_HOSTS = 20
+MAX_ERRORS = 20
 MAX_CLIENT_LABELS = 256
+MAX_FAILURES = 512
+# Told however late they come.
+_DOCUMENTED = frozenset(
+    {
+        *c.BLOCK_TYPES,
+        *("400", "401", "403", "404", "408", "409", "422", "429", "500", "502", "503", "504", c.OTHER),
+        *("rate_limit_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "server_error"),
+        *("invalid_request_error", "context_length_exceeded", "invalid_prompt", "moderation_blocked"),
+        *("stream_truncated", "APITimeoutError", "APIConnectionError"),
+    }
+)
 _ClientLabels = tuple[dict[str, Any], dict[str, dict[str, Any]]]
 _STANDARD_LABELS = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS)
 
@@ -31,8 +47,10 @@ class Metrics:
     def __init__(self, meter: Meter, *, max_models: int, traffic: str) -> None:
         self._meter = meter
         self._traffic = traffic
-        self._max_models = max_models
-        self._models: set[str] = set()
+        self._model = Capped(max_models, c.OTHER_MODEL)
+        self._host = Capped(MAX_HOSTS, c.OTHER)
+        self._error = Capped(MAX_ERRORS, c.OTHER, _DOCUMENTED.__contains__)
+        self._failures: set[tuple[object, ...]] = set()
         self._zeroed: set[str] = set()
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
@@ -128,13 +146,7 @@ class Metrics:
 
     def model(self, name: str | None) -> str:
         """A model as a label: the first N distinct names, then ``_other``."""
-        if name is None:
-            return ""
-        if name not in self._models:
-            if len(self._models) >= self._max_models:
-                return c.OTHER_MODEL
-            self._models.add(name)
-        return name
+        return "" if name is None else self._model(name)
 
     def _label(self, metric: c.Metric, *values: str) -> dict[str, str]:
         # Label dicts are reused: their sets are closed and small, and building them shows in profiles.
@@ -156,7 +168,7 @@ class Metrics:
     def _client(self, record: CallRecord, outcome: Outcome, model: str, context: Context | None) -> None:
         """The standard client metrics, recorded only where the span is ours."""
         labels, by_kind = self._client_labels(record, model)
-        ended = {**labels, c.ERROR_TYPE: outcome.error_type} if outcome.error_type else labels
+        ended = self._failed(labels, outcome.error_type) if outcome.error_type else labels
         self._duration.record((record.ended_ns - record.started_ns) / 1e9, ended, context)
         for kind, name in (("input", c.INPUT_TOKENS), ("output", c.OUTPUT_TOKENS)):
             count = record.standard.get(name)
@@ -165,18 +177,30 @@ class Metrics:
         if record.time_to_first_chunk is not None:
             self._first_chunk.record(record.time_to_first_chunk, labels, context)
 
+    def _failed(self, labels: dict[str, Any], error_type: str) -> dict[str, Any]:
+        """The same labels with the error; where too many sets have one, ``_OTHER``."""
+        error = self._error(error_type)
+        key = (id(labels), error)
+        if key not in self._failures:
+            if len(self._failures) >= MAX_FAILURES:
+                error = c.OTHER
+            else:
+                self._failures.add(key)
+        return {**labels, c.ERROR_TYPE: error}
+
     def _client_labels(self, record: CallRecord, model: str) -> _ClientLabels:
         """The labels of the standard metrics, and the same with each kind of token; made once for each set."""
-        standard = record.standard
-        key = (record.operation, standard.get(c.PROVIDER_NAME), model, standard.get(c.SERVER_ADDRESS))
-        found = self._clients.get(key)
+        given = record.standard
+        address = given.get(c.SERVER_ADDRESS)
+        host = self._host(str(address)) if address else ""
+        values = (record.operation, str(given.get(c.PROVIDER_NAME) or ""), model, host)
+        if values not in self._clients and len(self._clients) >= MAX_CLIENT_LABELS:
+            values = (*values[:2], c.OTHER_MODEL if model else "", c.OTHER if host else "")
+        found = self._clients.get(values)
         if found is None:
-            labels: dict[str, Any] = {name: standard[name] for name in _STANDARD_LABELS if name in standard}
-            if model:
-                labels[c.REQUEST_MODEL] = model
+            labels = {name: value for name, value in zip(_STANDARD_LABELS, values, strict=True) if value}
             found = labels, {kind: {**labels, c.TOKEN_TYPE: kind} for kind in ("input", "output")}
-            if len(self._clients) < MAX_CLIENT_LABELS:
-                self._clients[key] = found
+            self._clients[values] = found
         return found
 
     def _zero(self, api: str) -> None:
