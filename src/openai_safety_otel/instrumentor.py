@@ -259,7 +259,15 @@ def _build(
         with harmless("metrics"):
             metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
             metrics.gauge(c.SUSPENSIONS_STATE, guard.states)
-    observer.listeners.append(silence.Warner(settings, tracer_provider, meter_provider, logger_provider))
+    observer.listeners.append(
+        silence.Warner(
+            settings,
+            elsewhere=sink.elsewhere,
+            tracer=tracer_provider,
+            meter=meter_provider,
+            logger=logger_provider,
+        )
+    )
     return observer
 
 

@@ -113,6 +113,44 @@ def test_without_an_exporter_one_line_says_so(signal: str, tmp_path: Path, provi
     )
 
 
+NONE = {f"OTEL_{one}_EXPORTER": "none" for one in ("TRACES", "METRICS", "LOGS")}
+EVERYTHING = "spans, metrics and events"
+SILENT = {
+    "the SDK is off": (
+        {"OTEL_SDK_DISABLED": "true"},
+        f"OTEL_SDK_DISABLED=true, so {EVERYTHING} go nowhere; unset OTEL_SDK_DISABLED",
+    ),
+    "no exporter at all": (
+        NONE,
+        (
+            f"no exporter for {EVERYTHING}, they go nowhere; set OTEL_TRACES_EXPORTER=otlp, OTEL_METRICS_EXPORTER=otlp "
+            "and OTEL_LOGS_EXPORTER=otlp, or OPENAI_SAFETY_FILE_DIR to keep events in files"
+        ),
+    ),
+    "no span is sampled": (
+        {**NONE, "OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER": "always_off"},
+        (
+            "no exporter for metrics and events, they go nowhere; set OTEL_METRICS_EXPORTER=otlp and "
+            "OTEL_LOGS_EXPORTER=otlp, or OPENAI_SAFETY_FILE_DIR to keep events in files; "
+            "the sampler leaves out every span, so spans go nowhere; set OTEL_TRACES_SAMPLER"
+        ),
+    ),
+    "the dedicated pipeline of an SDK that is off": (
+        {"OTEL_SDK_DISABLED": "true", "OPENAI_SAFETY_PIPELINE": "dedicated"},
+        f"OTEL_SDK_DISABLED=true, so {EVERYTHING} go nowhere; unset OTEL_SDK_DISABLED",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", SILENT)
+def test_every_way_for_all_signals_to_go_nowhere(way: str, tmp_path: Path, provider: Provider) -> None:
+    """One line says that nothing goes anywhere, why, and what mends it."""
+    settings, line = SILENT[way]
+    done = run(tmp_path, provider, instrument_command(), **settings)
+    ours = [one for one in done.stderr.splitlines() if one.startswith("openai-safety-otel: ")]
+    assert [f"openai-safety-otel: {line}"] == ours, done.stderr
+
+
 def test_events_in_files_without_a_collector(tmp_path: Path, provider: Provider) -> None:
     """`FILE_DIR` alone keeps the event as an OTLP JSON line: nothing is silent about it."""
     folder = tmp_path / "telemetry"
