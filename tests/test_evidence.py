@@ -282,6 +282,22 @@ def test_a_prompt_that_azure_filtered_for_minors_leaves_no_text() -> None:
     assert event.attributes[c.BLOCK_CATEGORIES] == ("sexual/minors:medium",)
 
 
+def test_a_category_of_later_days_about_minors_leaves_no_text() -> None:
+    """A moderation model may name it otherwise tomorrow; it is exported as ``_other`` and keeps the text away."""
+    made = record()
+    result = {
+        "flagged": True,
+        "categories": {"minors/grooming": True},
+        "category_scores": {"minors/grooming": 0.7},
+    }
+    read_response(made, {"moderation": {"input": {"type": "moderation_result", "model": "o", **result}}})
+    evidence = Evidence("flagged")
+    event = evidence.event(made, classify(made), collected(evidence))
+    assert event is not None
+    assert c.EVIDENCE_INPUT not in event.attributes
+    assert event.attributes[c.FLAGGED_CATEGORIES["input"]] == ("_other",)
+
+
 def test_an_error_that_names_something_else_leaves_its_text() -> None:
     """The twin: the same error for violence keeps the masked turn."""
     made = record()

@@ -395,7 +395,7 @@ def test_categories_of_later_days_are_counted_and_get_no_name() -> None:
     )
     result["category_scores"] |= {"violence": 0.9, "hate": 1.5, "sexual": float("nan"), "harassment": True}
     read_response(call, _response(moderation={"input": result, "output": None}))
-    assert call.moderation.legs == {"input": Leg(True, ("violence", "_other"), {"violence": 0.9}, None, 2)}
+    assert call.moderation.legs == {"input": Leg(True, ("violence", "_other"), {"violence": 0.9})}
 
 
 def test_the_standalone_endpoint_is_read_through_the_sdk_s_attributes() -> None:

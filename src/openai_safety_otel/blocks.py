@@ -272,6 +272,7 @@ _REACHABLE: Final[dict[str, _Blocks]] = {
     "moderations": (),
     "audio": (),
     "batches": (),
+    "other": (),
 }
 
 

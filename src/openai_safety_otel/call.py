@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from openai_safety_otel.conventions import TIME_TO_FIRST_CHUNK
 from openai_safety_otel.evidence import Collector
 from openai_safety_otel.extract.encoding import decoder, opaque
 from openai_safety_otel.extract.endpoints import Endpoint
@@ -254,7 +255,7 @@ class Call:
         record = self.record
         elapsed = (now - self._clock) / 1e9
         if record.time_to_first_chunk is None and record.chunks:
-            record.time_to_first_chunk = elapsed
+            record.time_to_first_chunk = record.standard[TIME_TO_FIRST_CHUNK] = elapsed
         if seen & Seen.OUTPUT:
             record.output_begun = True
             if record.time_to_first_output is None:

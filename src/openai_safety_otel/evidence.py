@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from openai_safety_otel import conventions as c
+from openai_safety_otel.extract.categories import LIKELY_MINORS
 from openai_safety_otel.extract.shape import dig, get, items
 from openai_safety_otel.record import AttributeValue, CallRecord, Outcome, SafetyEvent
 from openai_safety_otel.settings import EvidenceMode
@@ -16,7 +17,6 @@ MAX_CHARS: Final = 4000  # kept of each text, after masking
 _MARGIN: Final = 512  # read beyond that, so that what is masked is not cut in half first
 MAX_WATCHED_EVENTS: Final = 200  # of one watched identifier, in one process
 _MAX_WATCHED: Final = 10_000  # watched identifiers counted at a time
-_MINORS_SCORE: Final = 0.1  # from here on a text may be about sexual/minors, and is never kept
 _MINORS: Final = "sexual/minors"
 _STANDARD: Final = (c.RESPONSE_ID, c.REQUEST_MODEL, c.CONVERSATION_ID)
 
@@ -197,7 +197,8 @@ def _kept_texts(record: CallRecord, outcome: Outcome, collected: Collector) -> d
 def about_minors(record: CallRecord) -> bool:
     """Whether anything says that the text may be about sexual/minors."""
     legs = record.moderation.legs.values()
-    if any(_MINORS in leg.categories or leg.scores.get(_MINORS, 0.0) >= _MINORS_SCORE for leg in legs):
+    likely = (leg.scores.get(_MINORS, 0.0) >= LIKELY_MINORS for leg in legs)
+    if any(likely) or any(leg.minors or _MINORS in leg.categories for leg in legs):
         return True
     return record.filtered_minors or any(error.minors for error in (*record.errors, *record.item_errors))
 

@@ -70,13 +70,16 @@ class ErrorFacts:
 
 @dataclass(slots=True)
 class Leg:
-    """One direction of a moderation result. ``flagged`` is None where that leg gave no result."""
+    """One direction of a moderation result. ``flagged`` is None where that leg gave no result.
+
+    ``minors`` is true where a category that nobody knows yet is about minors.
+    """
 
     flagged: bool | None = None
     categories: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
     error: str | None = None
-    unknown_categories: int = 0
+    minors: bool = False
 
 
 @dataclass(slots=True)

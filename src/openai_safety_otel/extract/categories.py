@@ -10,6 +10,7 @@ from openai_safety_otel.conventions import BLOCK_CATEGORY_NAMES, OTHER_CATEGORY,
 from openai_safety_otel.extract.shape import dig, get, is_mapping, is_text, items, pairs
 
 MAX_CATEGORIES: Final = 16
+LIKELY_MINORS: Final = 0.1  # a score from which on a text may be about minors, and is never kept
 _LETTERS: Final = re.compile(r"[^a-z0-9]+")
 _KNOWN: Final = {_LETTERS.sub("", name): name for name in BLOCK_CATEGORY_NAMES}
 # In any spelling and of any provider; a word too many keeps a text from being stored, a word too few stores it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from openai_safety_otel.conventions import CATEGORIES, DIRECTIONS, OTHER_CATEGORY, Direction
+from openai_safety_otel.extract.categories import LIKELY_MINORS, about_minors
 from openai_safety_otel.extract.shape import dig, get, is_mapping, items, members, number, pairs, text
 from openai_safety_otel.extract.words import safe_code, safe_model, safe_word
 from openai_safety_otel.record import CallRecord, Leg
@@ -44,7 +45,6 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
     """One leg out of any number of results: flagged if one is, the highest score of each category."""
     leg = Leg()
     flagged: dict[str, None] = {}
-    unknown: set[str] = set()
     for result in results:
         if type(said := get(result, "flagged")) is bool:
             leg.flagged = bool(leg.flagged) or said
@@ -56,9 +56,10 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
             score = number(said_score)
             if score is not None and 0 <= score <= 1 and category in _KNOWN:
                 leg.scores[category] = max(score, leg.scores.get(category, 0.0))
-        unknown |= (verdicts.keys() | scores.keys()) - _KNOWN
+        found = {name for name, verdict in verdicts.items() if verdict is True}
+        found |= {name for name, said_score in scores.items() if (number(said_score) or 0.0) >= LIKELY_MINORS}
+        leg.minors = leg.minors or about_minors(found - _KNOWN)
     leg.categories = tuple(flagged)
-    leg.unknown_categories = len(unknown)
     if leg.flagged is not None or leg.scores:
         record.moderation.legs[direction] = leg
 

@@ -320,6 +320,7 @@ _READERS: Final[dict[str, Callable[[CallRecord, object], None]]] = {
     "realtime": _session,
     "live": _session,
     "agents": _agents,
+    "other": _plain,
 }
 _STATEFUL: Final = frozenset({"responses", "videos", "batches", "assistants", "agents"})
 
