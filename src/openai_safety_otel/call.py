@@ -347,5 +347,5 @@ class Call:
             _last_response.set(record.response_id)
         self.ended(self)
         # The context of a connection that lives on may hold this call, but not what was sent and answered.
-        self.args, self.kwargs = (), {}
+        self.args, self.kwargs, self.listening = (), {}, False
         self.gate = self.evidence = self._answer = self._body = self._refusal = None
