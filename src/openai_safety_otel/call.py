@@ -57,6 +57,7 @@ class Call:
         "_last",
         "_open",
         "_previous",
+        "_reached",
         "_refusal",
         "_tapped",
         "args",
@@ -94,6 +95,7 @@ class Call:
         self._previous: Running | None = None
         self._refusal: object = None
         self.client: Any = None
+        self._reached = False
         record.started_ns = time.time_ns()
         # Durations come from a clock that never goes backwards.
         self._clock = self._last = time.perf_counter_ns()
@@ -123,10 +125,13 @@ class Call:
             if self.trail is not None:
                 self.trail.leave()
         if error is not None:
+            if not self._reached and _never_left(error):
+                self.record.delivery = "not_sent"
             self.failed(error)
 
     def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
+        self._reached = True
         with harmless("response"):
             record = self.record
             read_head(record, response)
@@ -173,6 +178,7 @@ class Call:
 
     def refused(self, response: Any, error: Any) -> None:
         """An error status is here; the last moment at which another instrumentation's span is current."""
+        self._reached = True
         with harmless("error"):
             read_head(self.record, response)
             read_error(self.record, error)
@@ -340,6 +346,8 @@ class Call:
             return
         record = self.record
         record.end = end
+        if record.local_block is not None:
+            record.delivery = "not_sent"
         if not record.chunks:
             self._last = time.perf_counter_ns()
         record.ended_ns = record.started_ns + max(0, self._last - self._clock)
@@ -349,3 +357,9 @@ class Call:
         # The context of a connection that lives on may hold this call, but not what was sent and answered.
         self.args, self.kwargs, self.listening = (), {}, False
         self.gate = self.evidence = self._answer = self._body = self._refusal = None
+
+
+def _never_left(error: BaseException) -> bool:
+    """Whether no request was made: the SDK's errors of the transport and of an answer carry theirs."""
+    of_sdk = any(base.__module__.partition(".")[0] == "openai" for base in type(error).__mro__)
+    return isinstance(error, Exception) and not (of_sdk and hasattr(error, "request"))

@@ -57,6 +57,11 @@ SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
 ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
 
+# What known libraries put in place of every user's identifier: exact values, and whose they are.
+LIBRARY_CONSTANTS: Final[dict[str, str]] = {
+    "openai-guardrails-python": "openai-guardrails",
+    "openai-guardrails-js": "@openai/guardrails",
+}
 # Coverage is the share of `sent` in these deliveries, without calls of these sources: no person caused them,
 # identifiers are switched off, or a library's constant stands for every user.
 COVERED_DELIVERIES: Final[tuple[IdentifierDelivery, ...]] = ("sent", "withheld", "none")

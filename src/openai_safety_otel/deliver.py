@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from openai_safety_otel.conventions import LIBRARY_CONSTANTS
 from openai_safety_otel.detectors import looks_raw
 from openai_safety_otel.extract.endpoints import Endpoint
 from openai_safety_otel.identifier import (
@@ -21,7 +23,9 @@ from openai_safety_otel.identifier import (
 )
 from openai_safety_otel.record import CallRecord, Identity
 from openai_safety_otel.resolver import Resolver
-from openai_safety_otel.settings import Settings
+from openai_safety_otel.settings import CallerIdentifier, Settings
+
+_log = logging.getLogger(__name__)
 
 HEADER = "OpenAI-Safety-Identifier"
 # Other providers behind the SDK that take an identifier; used once the host is on the allow-list.
@@ -46,6 +50,7 @@ class Delivery:
         self._places = {**HOST_PLACES, **dict(settings.host_identifiers)}
         self._allowed = {*settings.inject_hosts, *dict(settings.host_identifiers)}
         self._key_ids: dict[str, str] = {}
+        self._replaced: set[str] = set()
         self._identify = functools.lru_cache(_MAX_CACHED_PEOPLE)(functools.partial(identify, hasher=hasher))
 
     def allowed(self, host: str | None) -> bool:
@@ -78,7 +83,7 @@ class Delivery:
         own = self._identify(person)
         record.identity = own
         if sent is not _ABSENT:
-            return self._of_the_app(record, sent, own, person, place, options)
+            return self._of_the_app(record, sent, own, person, _place_used(options, client, place), options)
         if not self._settings.identifier:
             record.identity, record.delivery = Identity(source="not_used"), "none"
             return options
@@ -137,8 +142,9 @@ class Delivery:
     ) -> Any:
         """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
         text = sent if isinstance(sent, str) and not blank(sent) else ""
-        mode = self._settings.caller_identifier
-        shown = shown_identity(text, self._hasher, "caller")
+        library = LIBRARY_CONSTANTS.get(text)
+        mode = self._mode(record, library, person)
+        shown = shown_identity(text, self._hasher, "library" if library else "caller")
         if person is not None and text and text == person.id and not shown.raw_suspected:
             # The raw user id itself, even if it does not look like personal data.
             shown = dataclasses.replace(shown, value=own.value, key_id=own.key_id, raw_suspected=True)
@@ -153,7 +159,30 @@ class Delivery:
             record.problems.append("conflict")
         if mode == "keep" or place is None or not text:
             return options
-        return self._rewritten(record, text, own, ours if mode == "replace" else None, place, options)
+        changed = self._rewritten(record, text, own, ours if mode == "replace" else None, place, options)
+        if library and changed is not options:
+            self._say_replaced(text, library)
+            record.problems.remove("conflict")
+        return changed
+
+    def _mode(self, record: CallRecord, library: str | None, person: EndUser | None) -> CallerIdentifier:
+        """What becomes of the app's value. A library's constant gives way to an end user, not to a session."""
+        mode = self._settings.caller_identifier
+        if library is None or mode == "replace":
+            return mode
+        known = person is not None and bool(person.id or person.identifier)
+        wanted = self._settings.library_identifier == "replace" and self._settings.inject
+        return "replace" if known and wanted and self.allowed(record.host) else "keep"
+
+    def _say_replaced(self, text: str, library: str) -> None:
+        if text not in self._replaced:
+            self._replaced.add(text)
+            _log.warning(
+                "%s sends %s as every user's safety_identifier: replaced where the end user is known "
+                "(OPENAI_SAFETY_LIBRARY_IDENTIFIER=keep leaves it)",
+                library,
+                text,
+            )
 
     def _rewritten(
         self, record: CallRecord, text: str, own: Identity, ours: str | None, place: str, options: Any
@@ -162,9 +191,8 @@ class Delivery:
         changed = put(options, place, value, replace=True) if value else None
         if changed is None or value is None:
             return options
-        hashed = self._hasher.key_id if self._hasher and not looks_raw(value) else None
-        kept = own if ours and own.value == ours else Identity(source="caller", key_id=hashed)
-        record.identity = dataclasses.replace(kept, value=value, matches=record.identity.matches)
+        hashed = Identity(value, "caller", self._hasher.key_id if self._hasher else None)
+        record.identity = dataclasses.replace(own if ours else hashed, matches=record.identity.matches)
         return changed
 
     def with_moderation(self, options: Any, model: str) -> Any:
@@ -236,6 +264,18 @@ def caller_value(options: Any, client: Any, place: str | None) -> object:
                 if isinstance(key, str) and key.lower() in wanted:
                     return value
     return _ABSENT
+
+
+def _place_used(options: Any, client: Any, place: str | None) -> str | None:
+    """Where the app's value stands: perhaps in a header, where the API has a field for it too."""
+    kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
+    if place is None or kind == "header" or _nested(_body(options), path) is not _ABSENT:
+        return place
+    for headers in (getattr(options, "headers", None), getattr(client, "_custom_headers", None)):
+        for name in headers if isinstance(headers, Mapping) else ():
+            if isinstance(name, str) and name.lower() in wanted:
+                return f"header:{name}"
+    return place
 
 
 @functools.lru_cache(maxsize=64)

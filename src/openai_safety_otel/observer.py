@@ -255,7 +255,7 @@ class Observer:
         record = call.record
         if record.oversized:
             self.signals.metrics.dropped("facts", "oversized_body", record.oversized)
-        if self.guard is not None:
+        if self.guard is not None and record.identity.source != "library":  # a constant of all users
             self.guard.seen(record.identity, outcome)
         if call.endpoint.operation == "create_client_secret" and outcome.name == "completed":
             self.signals.metrics.client_secret()

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 SpanMode = Literal["auto", "own", "enrich", "off"]
 CallerIdentifier = Literal["keep", "hash", "replace"]
+LibraryIdentifier = Literal["replace", "keep"]
 ModerationMode = Literal["off", "score"]
 EvidenceMode = Literal["off", "blocked", "flagged"]
 OnError = Literal["open", "closed"]
@@ -136,6 +137,11 @@ class Settings:
     )
     caller_identifier: CallerIdentifier = setting(
         "keep", _one_of("keep", "hash", "replace"), "what to do with an identifier the app sends itself"
+    )
+    library_identifier: LibraryIdentifier = setting(
+        "replace",
+        _one_of("replace", "keep"),
+        "what to do with a library's constant where the end user is known: `keep` leaves all users one",
     )
     moderation: ModerationMode = setting(
         "off", _one_of("off", "score"), "`score` asks for inline moderation where the app did not"
