@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -90,13 +93,110 @@ def test_the_whole_story_of_one_identifier(here: Path) -> None:
 
 def test_the_story_on_a_terminal(here: Path) -> None:
     """The text form says the same in lines, and markup of telemetry stays text."""
-    history(here, call(ANN, NOW - 10, REQUEST_MODEL="[red]gpt\x1b[2J"))
+    history(here, flagged(ANN, NOW - 10, "hate", 0.9, REQUEST_MODEL="[red]gpt\x1b[2J"))
     found = run(ANN, "--last", "2")
     assert found.exit_code == 0
     assert "chat: blocked by the provider on" in found.stdout
     assert "[red]gpt�[2J" in found.stdout
     assert "\x1b" not in found.stdout
-    assert "5 earlier events" in found.stderr
+    assert "1 earlier ones" in found.stderr
+
+
+def test_what_happened_comes_first_and_the_rest_is_summed(here: Path) -> None:
+    """A busy person: two blocks among thousands of calls are the two lines shown; calls are sums by day."""
+    at = (NOW // DAY) * DAY - DAY + 3600
+    busy = [call(ANN, at + number / 100) for number in range(3000)]
+    write(
+        here / "events",
+        [
+            blocked(ANN, at - 1, "cyber_policy"),
+            *busy,
+            flagged(ANN, at + 5.001, "hate", 0.9),
+            decision(ANN, "watch", at + 40),
+            call(BOB, at),
+        ],
+    )
+    shown = run(ANN, "--json")
+    found = json.loads(shown.stdout)
+    day = time.strftime("%Y-%m-%d", time.gmtime(at))
+    assert found["sums"] == [
+        {"day": day, "api": "responses", "outcome": "blocked", "calls": 1, "flagged": 0},
+        {"day": day, "api": "responses", "outcome": "completed", "calls": 3001, "flagged": 1},
+    ]
+    text = run(ANN).stdout
+    lines = [line.split("│")[2:5] for line in text.splitlines() if line.startswith(f"│ {day} ")]
+    events = [[cell.strip() for cell in line] for line in lines if len(line) == 3 and ":" not in line[0]]
+    assert [event[0] for event in events[:3]] == ["call", "call", "decision"]
+    assert text.index("What happened") < text.index("cyber_policy") < text.index("All calls")
+    assert text.count("responses.create") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "outcomes"),
+    [
+        (["--only", "blocked,flagged"], ["completed", "blocked"]),
+        (["--only", "blocked"], ["blocked"]),
+        (["--only", "decision"], [None]),
+        (["--only", "completed", "--since", "420s"], None),
+        (["--since", "7m"], ["completed", "completed", "blocked", None]),
+    ],
+)
+def test_only_and_since_narrow_the_timeline(
+    here: Path, options: list[str], outcomes: list[str | None] | None
+) -> None:
+    """The timeline has the kinds and the time asked for; an unknown word is an error."""
+    history(here, decision(ANN, "watch", NOW - 100))
+    if outcomes is None:
+        assert run(ANN, *options, "--json").exit_code == 2
+        return
+    found = case_of(ANN, *options)
+    assert [row.get("openai_safety_outcome") for row in found["timeline"]] == outcomes
+
+
+def test_unknown_kinds_are_named(here: Path) -> None:
+    """A misspelt kind is one line with the words there are."""
+    found = run(ANN, "--only", "blocked,flaged")
+    assert found.exit_code == 2
+    assert "'flaged' is none of blocked, flagged, notice, decision" in found.stderr
+
+
+def test_a_case_file_replaces_and_follows_no_link(here: Path) -> None:
+    """--out makes a new file for its owner: what a link points to, and an old file's mode, do not matter."""
+    history(here)
+    victim = here / "victim"
+    victim.write_text("theirs")
+    (here / "case.zip").symlink_to(victim)
+    (here / "old.zip").write_text("old")
+    (here / "old.zip").chmod(0o666)
+    (here / "linked.zip").hardlink_to(victim)
+    for name in ("case.zip", "old.zip", "linked.zip"):
+        assert run(ANN, "--out", name).exit_code == 0
+        assert stat.S_IMODE((here / name).lstat().st_mode) == 0o600
+        assert stat.S_ISREG((here / name).lstat().st_mode)
+    assert victim.read_text() == "theirs"
+    os.mkfifo(here / "pipe")
+    assert "is no file that could be replaced" in run(ANN, "--out", "pipe").stderr
+
+
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+def test_a_busy_persons_case_takes_little_memory(here: Path) -> None:
+    """30,000 events of one person go into the case file in under 300 MB, and all of them are in it."""
+    at = NOW - 80_000
+    write(here / "events", (call(ANN, at + number, RESPONSE_ID=f"resp_{number}") for number in range(30_000)))
+    program = str(Path(sys.executable).with_name("openai-safety"))
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK, program, "investigate", ANN, "--out", "case.zip"],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert int(done.stdout.splitlines()[-1]) < 300
+    with zipfile.ZipFile("case.zip") as archive, archive.open("timeline.jsonl") as lines:
+        assert sum(1 for _ in lines) == 30_000
 
 
 def test_a_suspension_closes_every_other_api(here: Path) -> None:
@@ -156,7 +256,13 @@ def test_evidence_is_shown_present_but_read_only_with_a_reason(here: Path) -> No
     with zipfile.ZipFile("case.zip") as archive:
         context = json.loads(archive.read("context.json"))
         page = archive.read("case.html").decode()
-        assert archive.namelist() == ["README.txt", "case.json", "context.json", "case.html"]
+        assert archive.namelist() == [
+            "README.txt",
+            "case.json",
+            "context.json",
+            "case.html",
+            "timeline.jsonl",
+        ]
     assert [one[c.EVIDENCE_INPUT] for one in context["evidence"]] == [TEXT]
     assert "&lt;b&gt;build" in page
     assert "<b>build" not in page
@@ -187,7 +293,7 @@ def test_app_logs_are_searched_by_every_id(here: Path) -> None:
 
 
 def test_app_logs_absent_or_expired(here: Path) -> None:
-    """Files without a line of his are absent; files that begin after the last block have expired."""
+    """Files without a line of theirs are absent; files that begin after the last block have expired."""
     history(here)
     (here / "old.log").write_text("2020-01-01T00:00:00 start\n")
     (here / "new.log").write_text("2100-01-01T00:00:00 start\n")

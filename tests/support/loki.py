@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from openai_safety_otel.record import SafetyEvent
 from openai_safety_otel.store.schema import column_name
 
 _PART = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")')
+_COUNTED = re.compile(r"sum by \((.*?)\) \(count_over_time\((.*) \[(\d+)d\]\)\)")
 _OPS: dict[str, Callable[[str, str], bool]] = {
     "=": lambda have, want: have == want,
     "!=": lambda have, want: have != want,
@@ -35,6 +37,8 @@ class StandIn:
 
     def answer(self, asked: dict[str, str]) -> dict[str, Any]:
         self.queries.append(asked["query"])
+        if counted := _COUNTED.fullmatch(asked["query"]):
+            return self._counts(counted[1].split(", "), counted[2], int(counted[3]), int(asked["time"]))
         fits = _condition(asked["query"])
         start, end, limit = int(asked["start"]), int(asked["end"]), int(asked["limit"])
         found = [entry for entry in self.entries if start <= entry[0] < end and fits(entry[1] | entry[2])]
@@ -48,6 +52,15 @@ class StandIn:
                 ],
             }
         }
+
+    def _counts(self, names: list[str], query: str, days: int, until: int) -> dict[str, Any]:
+        fits = _condition(query)
+        found: Counter[tuple[tuple[str, str], ...]] = Counter()
+        for at, labels, more in self.entries:
+            if until - days * 86_400 < at / 1e9 <= until and fits(labels | more):
+                found[tuple((name, value) for name in names if (value := more.get(name)))] += 1
+        result = [{"metric": dict(key), "value": [until, str(count)]} for key, count in found.items()]
+        return {"data": {"resultType": "vector", "result": result}}
 
 
 def _entry(event: SafetyEvent) -> tuple[int, dict[str, str], dict[str, str]]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import click
 from rich.progress import Progress
@@ -32,6 +30,7 @@ from openai_safety_otel.keys import KeyProblemError, load_hasher, require_hasher
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals.event import call_event
 from openai_safety_otel.signals.standalone import Telling, telling
+from openai_safety_otel.store.replacing import replacing
 from openai_safety_otel.suspensions import Unreadable, open_source
 from openai_safety_otel.suspensions.entry import strongest
 
@@ -63,8 +62,9 @@ def identify(source: Path, target: Path, users: Path, skip_suspended: bool, as_j
     try:
         hasher = require_hasher(settings)
         known = read_users(users.read_text(encoding="utf-8-sig"))
-        with _replacing(target) as out, _reading(source) as lines:
-            out.writelines(identify_lines(lines, known, hasher, counts, suspended=_suspended(settings)))
+        with replacing(target) as out, _reading(source) as lines:
+            found = identify_lines(lines, known, hasher, counts, suspended=_suspended(settings))
+            out.writelines(line.encode() for line in found)
             if not skip_suspended:
                 _stop_for(counts.refused)
     except (BatchError, KeyProblemError, Unreadable, OSError) as error:
@@ -199,19 +199,6 @@ def _reading(path: Path) -> Iterator[Iterator[str]]:
                     done = 0
 
         yield lines()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[TextIO]:
-    """A file that takes its place only when all went well."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            yield out
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _digest(path: Path) -> str:

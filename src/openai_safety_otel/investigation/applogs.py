@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
@@ -25,16 +25,7 @@ _MOMENT: Final = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _BATCH: Final = 100  # ids in one LogQL expression
 
 
-def ids_of(forms: Iterable[str], calls: Iterable[dict[str, Any]]) -> list[str]:
-    """Everything by which a log line may belong to the case."""
-    names = ("trace_id", "gen_ai_response_id", "openai_safety_provider_request_id")
-    found = dict.fromkeys(forms)
-    for row in calls:
-        found.update(dict.fromkeys(row[name] for name in names if row[name]))
-    return list(found)
-
-
-def search_files(pattern: str, ids: list[str], signals: list[dict[str, Any]]) -> Source:
+def search_files(pattern: str, ids: list[str], last_signal_ns: int | None) -> Source:
     """Lines of the files that match a glob."""
     paths = sorted(Path(name) for name in glob.iglob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207 - absolute patterns too
     if not paths:
@@ -50,8 +41,7 @@ def search_files(pattern: str, ids: list[str], signals: list[dict[str, Any]]) ->
                 return Source("app logs", "present", f"the first {_MOST:,} lines", items)
     if items:
         return Source("app logs", "present", f"{len(items):,} lines in {len(paths)} files", items)
-    last = max((row["time_ns"] / 1e9 for row in signals), default=None)
-    if earliest is not None and last is not None and earliest > last:
+    if earliest is not None and last_signal_ns is not None and earliest > last_signal_ns / 1e9:
         return Source("app logs", "expired", "the files begin after the last block or flag")
     return Source("app logs", "absent", f"no line of {len(paths)} files carries one of {len(ids)} ids")
 

@@ -1,8 +1,8 @@
-"""One identifier's case: who is meant, what he did, where he stands and what he still can reach."""
+"""One identifier's case: who is meant, what they did, where they stand and what they still can reach."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,25 +14,34 @@ from openai_safety_otel.report.build import NS, Known, Window, all_decisions, al
 from openai_safety_otel.report.ladders import reachable
 from openai_safety_otel.store.blocked import BLOCKED
 from openai_safety_otel.store.events import Events
+from openai_safety_otel.store.schema import column_name, quoted
 
-SHORTEST_PREFIX: Final = 8
+MEGABYTES: Final = 128  # of the queries: a million events of one person take no more
+_MOST_IDS: Final = 20_000  # calls by whose ids the app's logs are searched
 
-_FORMS = """
-SELECT DISTINCT user_hash AS value FROM events WHERE starts_with(user_hash, $prefix)
-UNION SELECT DISTINCT openai_safety_identifier_linked FROM events
-  WHERE starts_with(openai_safety_identifier_linked, $prefix)
-ORDER BY 1 LIMIT 11
-"""
+_FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
+_BLOCKED: Final = f"({column_name(c.BLOCK_CLASS)} IS NOT NULL OR {column_name(c.OUTCOME)} = 'blocked')"
+_CALL: Final = f"event = '{c.CALL_EVENT}'"
+# What `--only` may name, and the events it means.
+KINDS: Final = {
+    "blocked": f"({_CALL} AND {_BLOCKED})",
+    "flagged": f"({_CALL} AND ({_FLAGGED}))",
+    "notice": f"event = '{c.NOTICE_EVENT}'",
+    "decision": f"event = '{c.DECISION_EVENT}'",
+    "report": f"event = '{c.USER_REPORT_EVENT}'",
+    "refused": f"({_CALL} AND {column_name(c.OUTCOME)} = 'refused')",
+    "failed": f"({_CALL} AND {column_name(c.OUTCOME)} = 'failed')",
+    "completed": f"({_CALL} AND {column_name(c.OUTCOME)} = 'completed')",
+}
+# What happened, as against what was merely used: shown first, the rest is summed.
+HAPPENED: Final = ("blocked", "flagged", "notice", "decision", "report")
+# Blocked by somebody else than us, or flagged.
+_SIGNAL: Final = f"({_CALL} AND ({column_name(c.BLOCK_CLASS)} IN ('enforcement', 'filter') OR {_FLAGGED}))"
+
 _LINKED = """
 SELECT DISTINCT user_hash AS one, openai_safety_identifier_linked AS other FROM events
 WHERE openai_safety_identifier_linked IS NOT NULL
   AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_identifier_linked))
-"""
-_TIMELINE = """
-SELECT * EXCLUDE (row_key) FROM events
-WHERE time_ns >= $since_ns AND time_ns < $until_ns
-  AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_report_answer_user_hash))
-ORDER BY time_ns
 """
 _REACH = f"""
 WITH mine AS (SELECT openai_safety_api AS api,
@@ -44,10 +53,32 @@ SELECT api, blocked_ns, answered_ns, mine.api IS NOT NULL AS used
 FROM (SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL) AS every
 LEFT JOIN mine USING (api) ORDER BY api
 """  # noqa: S608 - the condition is our own
+_SUMS: Final = f"""
+SELECT strftime(make_timestamp_ns(time_ns), '%Y-%m-%d') AS day, coalesce(openai_safety_api, '') AS api,
+  coalesce(openai_safety_outcome, '') AS outcome, count(*) AS calls, count(*) FILTER ({_FLAGGED}) AS flagged
+FROM mine WHERE {_CALL} GROUP BY ALL ORDER BY day DESC, api, outcome
+"""  # noqa: S608 - names of our own contract
+_TOTALS: Final = f"""
+SELECT count(*) AS events, count(*) FILTER ({_SIGNAL}) AS signals,
+  max(time_ns) FILTER ({_SIGNAL}) AS last_signal_ns,
+  count(*) FILTER (event = '{c.EVIDENCE_EVENT}') AS evidence FROM mine
+"""  # noqa: S608
+_IDS = """
+SELECT trace_id, gen_ai_response_id, openai_safety_provider_request_id FROM mine WHERE {call}
+ORDER BY {signal} DESC, time_ns DESC LIMIT $most
+"""
+_NEAR = """
+SELECT * FROM (
+  SELECT time_ns, openai_safety_api, gen_ai_response_id, count(*) FILTER ({signal})
+    OVER (ORDER BY time_ns ROWS BETWEEN {side} PRECEDING AND {side} FOLLOWING) AS signals
+  FROM mine WHERE {call})
+WHERE signals > 0 AND gen_ai_response_id IS NOT NULL AND list_contains($apis, openai_safety_api)
+ORDER BY time_ns DESC LIMIT $most
+"""
 
 
 class UnknownIdentifierError(LookupError):
-    """No event has this identifier, or a prefix fits several; the message is one line."""
+    """No event has this identifier; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +92,12 @@ class Reach:
 
 @dataclass(slots=True)
 class Case:
-    """Everything known about one identifier. Times are Unix seconds; ``timeline`` rows are events by column."""
+    """Everything known about one identifier. Times are Unix seconds.
 
+    Events are rows by column, read from ``events`` when they are asked for: a busy person has a million.
+    """
+
+    events: Events
     identifier: str
     forms: list[str]
     linked: list[str]
@@ -70,85 +105,113 @@ class Case:
     until: float
     origin: str
     activity: Activity
-    reach: list[Reach]
-    timeline: list[dict[str, Any]]
     notices: list[Notice]
     decisions: list[Decision]
+    sums: list[dict[str, Any]]
+    totals: dict[str, Any]
+    only: tuple[str, ...] = ()
+    reach: list[Reach] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
 
     @property
-    def calls(self) -> list[dict[str, Any]]:
-        """The calls of the timeline, oldest first."""
-        return [row for row in self.timeline if row["event"] == c.CALL_EVENT]
+    def last_signal_ns(self) -> int | None:
+        """When a call was last flagged, or blocked by the provider."""
+        return self.totals["last_signal_ns"]  # type: ignore[no-any-return]
 
-    @property
-    def signals(self) -> list[dict[str, Any]]:
-        """The calls that were blocked by somebody else than us, or flagged."""
-        return [row for row in self.calls if is_signal(row)]
+    def timeline(self) -> Iterator[dict[str, Any]]:
+        """Every event, or those of the kinds asked for, oldest first."""
+        return self.events.stream(f"SELECT * FROM mine WHERE {_any(self.only)} ORDER BY time_ns")  # noqa: S608
+
+    def happened(self, most: int) -> tuple[list[dict[str, Any]], int]:
+        """The newest of what happened (or of the kinds asked for), oldest first, and how many there are."""
+        kinds = _any(self.only or HAPPENED)
+        count = self.events.rows(f"SELECT count(*) AS n FROM mine WHERE {kinds}")[0]["n"]  # noqa: S608
+        newest = f"SELECT * FROM mine WHERE {kinds} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+        return self.events.rows(newest, most=most)[::-1], count
+
+    def signals(self, most: int) -> list[dict[str, Any]]:
+        """The newest calls that were flagged, or blocked by the provider, oldest first."""
+        newest = f"SELECT * FROM mine WHERE {_SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+        return self.events.rows(newest, most=most)[::-1]
+
+    def ids(self) -> list[str]:
+        """Everything by which a line of the app's logs may belong to the case; blocks and flags first."""
+        found = dict.fromkeys([*self.forms, *self.linked])
+        for row in self.events.stream(_IDS.format(call=_CALL, signal=_SIGNAL), most=_MOST_IDS):
+            found.update(dict.fromkeys(value for value in row.values() if value))
+        return list(found)
+
+    def near(self, each_side: int, apis: Iterable[str], most: int) -> list[dict[str, Any]]:
+        """The newest calls with an id among the ``each_side`` ones around a block or flag, oldest first."""
+        sql = _NEAR.format(call=_CALL, signal=_SIGNAL, side=int(each_side))
+        rows = self.events.rows(sql, apis=list(apis), most=most)[::-1]
+        return list({row["gen_ai_response_id"]: row for row in rows}.values())
 
 
-def is_signal(row: dict[str, Any]) -> bool:
-    """Whether a call was flagged, or blocked by the provider."""
-    flagged = row["openai_safety_moderation_input_flagged"] or row["openai_safety_moderation_output_flagged"]
-    return bool(flagged) or row["openai_safety_block_class"] in ("enforcement", "filter")
+def _any(kinds: Iterable[str]) -> str:
+    return " OR ".join(KINDS[kind] for kind in kinds) or "true"
 
 
-def resolve(events: Events, identifier: str) -> str:
-    """The whole identifier of a prefix of at least eight characters; others come back as they are.
-
-    Raises:
-        UnknownIdentifierError: several identifiers begin like this.
-    """
-    if len(identifier) < SHORTEST_PREFIX:
-        return identifier
-    found = [row["value"] for row in events.rows(_FORMS, prefix=identifier)]
-    if identifier in found or not found:
-        return identifier
-    if len(found) > 1:
-        shown = ", ".join(one[:16] for one in found[:5])
-        raise UnknownIdentifierError(f"several identifiers begin with {identifier}: {shown}, …")
-    return str(found[0])
-
-
-def open_case(events: Events, forms: Iterable[str], window: Window, known: Known | None = None) -> Case:
+def open_case(
+    events: Events,
+    identifier: str,
+    window: Window,
+    known: Known | None = None,
+    *,
+    only: tuple[str, ...] = (),
+) -> Case:
     """Put one identifier's case together.
 
     Args:
-        events: what is stored.
-        forms: the identifier first, then its other forms (under retired keys).
+        events: what is stored; the case reads from it later, too.
+        identifier: in full.
         window: the time the timeline covers.
         known: notices, decisions and suspensions from elsewhere.
+        only: kinds of events (``KINDS``) that the timeline is about; all of them where it is empty.
 
     Raises:
-        UnknownIdentifierError: nothing is known of any of its forms.
+        UnknownIdentifierError: nothing is known of it.
     """
     known = known or Known()
-    mine = list(dict.fromkeys(forms))
-    linked = sorted(linked_forms(events, mine) - set(mine))
-    bound = {**window.bound, "forms": mine + linked}
-    timeline = events.rows(_TIMELINE, **bound)
-    report = build_report(events, window, known)
-    activity = next((one for one in report.activities if one.identifier == mine[0]), Activity(mine[0]))
+    events.bound_memory(MEGABYTES)
+    linked = sorted(linked_forms(events, [identifier]) - {identifier})
+    bound = {**window.bound, "forms": [identifier, *linked]}
+    events.database.execute(_mine(bound))
+    report = build_report(events, window, known, only=identifier)
+    activity = next((one for one in report.activities if one.identifier == identifier), Activity(identifier))
     decisions = all_decisions(events.rows(queries.DECISIONS, **bound), known.decisions)
+    notices = all_notices(events.rows(queries.NOTICES, **bound), known.notices)
     case = Case(
-        identifier=mine[0],
-        forms=mine,
+        events=events,
+        identifier=identifier,
+        forms=[identifier],
         linked=linked,
         since=window.since,
         until=window.until,
         origin=events.origin,
         activity=activity,
-        reach=[],
-        timeline=timeline,
-        notices=_about(mine + linked, all_notices(events.rows(queries.NOTICES, **bound), known.notices)),
-        decisions=_about(mine + linked, decisions),
+        notices=_about(bound["forms"], notices),
+        decisions=_about(bound["forms"], decisions),
+        sums=events.rows(_SUMS),
+        totals=events.rows(_TOTALS)[0],
+        only=only,
     )
-    if not (timeline or case.notices or case.decisions):
+    if not (case.totals["events"] or case.notices or case.decisions):
         raise UnknownIdentifierError(
-            f"nothing is known of {mine[0][:64]} in this time; try --since 400d, other --files, or whois"
+            f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
         )
     case.reach = _reach(events.rows(_REACH, **bound), case, known, window.until)
     return case
+
+
+def _mine(bound: dict[str, Any]) -> str:
+    forms = ", ".join(map(quoted, bound["forms"]))
+    reported = column_name(c.REPORTED_HASH)
+    return (
+        "CREATE OR REPLACE TEMP VIEW mine AS SELECT * EXCLUDE (row_key) FROM events "  # noqa: S608 - quoted
+        f"WHERE time_ns >= {bound['since_ns']} AND time_ns < {bound['until_ns']} "
+        f"AND (user_hash IN ({forms}) OR {reported} IN ({forms}))"
+    )
 
 
 def linked_forms(events: Events, forms: list[str]) -> set[str]:
@@ -181,7 +244,7 @@ def _reach(rows: list[dict[str, Any]], case: Case, known: Known, now: float) -> 
 
 
 def _suspension(case: Case, known: Known, now: float) -> str | None:
-    """Why our own guard refuses him, if it does."""
+    """Why our own guard refuses them, if it does."""
     ruling = [one for one in case.decisions if one.at < now]
     last = ruling[-1] if ruling else None
     if known.suspended is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,14 @@ from openai_safety_otel.investigation.case import Case
 from openai_safety_otel.page import assets
 from openai_safety_otel.report.formats import activity_fields, iso, notice_fields
 from openai_safety_otel.store.blocked import is_certain
+from openai_safety_otel.store.replacing import replacing
 
 KIND: Final = "openai-safety case file"
+MOST_IDS: Final = 1000  # request ids in the document, the newest; the timeline has all of them
+_MOST_ROWS: Final = 2000  # of what happened, on the page
 _README: Final = (
-    "This file is about one person. It may hold what he wrote (context.json).\n"
+    "This file is about one person. It may hold what they wrote (context.json).\n"
+    "case.html is for people, case.json is the same for machines, timeline.jsonl has every event.\n"
     "Keep it as long as the ticket needs it, and delete it then: `openai-safety erase` finds it only\n"
     "where it is told to look.\n"
 )
@@ -31,7 +35,7 @@ class CaseFileError(OSError):
 
 
 def case_document(case: Case) -> dict[str, Any]:
-    """The case as JSON values, without the content that its sources gave."""
+    """The case as JSON values, without its timeline and without the content that its sources gave."""
     return {
         "kind": KIND,
         "identifier": case.identifier,
@@ -40,14 +44,33 @@ def case_document(case: Case) -> dict[str, Any]:
         "since": iso(case.since),
         "until": iso(case.until),
         "origin": case.origin,
+        "only": list(case.only),
         "standing": activity_fields(case.activity),
         "reach": [asdict(one) for one in case.reach],
         "sources": [{"name": one.name, "state": one.state, "text": one.text} for one in case.sources],
+        "blocks_and_flags": case.totals["signals"],
         "request_ids": request_ids(case),
         "notices": [notice_fields(notice) for notice in case.notices],
         "decisions": [{**asdict(one), "at": iso(one.at), "until": iso(one.until)} for one in case.decisions],
-        "timeline": [row_fields(row) for row in case.timeline],
+        "sums": case.sums,
     }
+
+
+def document_parts(case: Case) -> Iterator[str]:
+    """The document with its timeline as JSON text, piece by piece."""
+    head = json.dumps(case_document(case), indent=2, ensure_ascii=False, default=str)
+    yield head.removesuffix("\n}") + ',\n  "timeline": ['
+    between = "\n    "
+    for line in timeline_lines(case):
+        yield between + line
+        between = ",\n    "
+    yield "\n  ]\n}\n"
+
+
+def timeline_lines(case: Case) -> Iterator[str]:
+    """Each event of the timeline as one line of JSON."""
+    for row in case.timeline():
+        yield json.dumps(row_fields(row), ensure_ascii=False, default=str)
 
 
 def row_fields(row: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +80,7 @@ def row_fields(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def request_ids(case: Case) -> list[dict[str, Any]]:
-    """The provider's request ids of blocks and flags: what its support asks for."""
+    """The provider's request ids of the newest blocks and flags: what its support asks for."""
     return [
         {
             "time": iso(row["time_ns"] / 1e9),
@@ -67,25 +90,27 @@ def request_ids(case: Case) -> list[dict[str, Any]]:
             "block": row["openai_safety_block_type"],
             "api_key": row["openai_safety_api_key_id"],
         }
-        for row in case.signals
+        for row in case.signals(MOST_IDS)
         if row["openai_safety_provider_request_id"] or row["gen_ai_response_id"]
     ]
 
 
 def write_case(case: Case, target: Path) -> None:
-    """Write the case file, readable by its owner only.
+    """Write the case file as a new file, readable by its owner only; what has its name is replaced.
 
     Raises:
         CaseFileError: it cannot be written.
     """
     context = {one.name: one.items for one in case.sources if one.items}
     try:
-        place = os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(place, "wb") as out, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with replacing(target) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("README.txt", _README)
             archive.writestr("case.json", _json(case_document(case)))
             archive.writestr("context.json", _json(context))
             archive.writestr("case.html", case_page(case))
+            with archive.open("timeline.jsonl", "w", force_zip64=True) as lines:
+                for line in timeline_lines(case):
+                    lines.write(line.encode("utf-8", "replace") + b"\n")
     except OSError as error:
         raise CaseFileError(f"{target}: {error.strerror or error}") from None
 
@@ -93,6 +118,7 @@ def write_case(case: Case, target: Path) -> None:
 def case_page(case: Case) -> str:
     """The case as one HTML document without scripts; every value is escaped."""
     document = case_document(case)
+    happened, count = case.happened(_MOST_ROWS)
     return _template().render(
         case=document,
         policy=Markup(assets.policy(with_scripts=False)),  # noqa: S704 - our own hashes
@@ -106,7 +132,8 @@ def case_page(case: Case) -> str:
             }
             for one in case.sources
         ],
-        rows=[timeline_line(row) for row in case.timeline],
+        rows=[timeline_line(row) for row in happened],
+        earlier=count - len(happened),
     )
 
 

@@ -23,7 +23,6 @@ class Source:
     items: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
 
-def gone_or_never(signals: list[dict[str, Any]], now_ns: int, days: int) -> State:
-    """Nothing was found: is that because every signal is older than what is kept?"""
-    old = [row for row in signals if now_ns - row["time_ns"] > days * DAY_NS]
-    return "expired" if signals and len(old) == len(signals) else "absent"
+def gone_or_never(last_signal_ns: int | None, now_ns: int, days: int) -> State:
+    """Nothing was found: is that because even the last block or flag is older than what is kept?"""
+    return "expired" if last_signal_ns and now_ns - last_signal_ns > days * DAY_NS else "absent"

@@ -85,23 +85,22 @@ def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterato
                 yield {"time_ns": at, "trace_id": labels.get("trace_id"), **kept}
 
 
-def unread(timeline: list[dict[str, Any]], signals: list[dict[str, Any]], now_ns: int) -> Source:
+def unread(count: int, last_signal_ns: int | None, now_ns: int) -> Source:
     """The source's state without reading any content."""
-    count = sum(row["event"] == c.EVIDENCE_EVENT for row in timeline)
     if count:
         return Source("evidence", "present", f"{count} events, not read: --evidence --by WHO --why TEXT")
-    return _missing(signals, now_ns)
+    return _missing(last_signal_ns, now_ns)
 
 
-def read(items: list[dict[str, Any]], signals: list[dict[str, Any]], now_ns: int) -> Source:
+def read(items: list[dict[str, Any]], last_signal_ns: int | None, now_ns: int) -> Source:
     """The source with what was read."""
     if not items:
-        return _missing(signals, now_ns)
+        return _missing(last_signal_ns, now_ns)
     return Source("evidence", "present", f"{len(items)} events", items)
 
 
-def _missing(signals: list[dict[str, Any]], now_ns: int) -> Source:
-    state = gone_or_never(signals, now_ns, EVIDENCE_DAYS)
+def _missing(last_signal_ns: int | None, now_ns: int) -> Source:
+    state = gone_or_never(last_signal_ns, now_ns, EVIDENCE_DAYS)
     texts = {
         "expired": f"every block and flag is older than the {EVIDENCE_DAYS} days evidence is kept",
         "absent": "none was recorded (OPENAI_SAFETY_EVIDENCE is off by default)",

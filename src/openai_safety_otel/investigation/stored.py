@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from openai_safety_otel.investigation.context import STORED_DAYS, Source, gone_or_never
 
 _TIMEOUT_SECONDS: Final = 30.0
-_MOST: Final = 200  # objects fetched for one case
+MOST: Final = 200  # objects fetched for one case
 NOT_ASKED: Final = Source("stored", "not asked", "--fetch-stored N asks the provider, with --by and --why")
 
 
@@ -17,24 +17,9 @@ class StoredError(RuntimeError):
     """The provider cannot be asked at all; the message is one line."""
 
 
-def around(
-    calls: list[dict[str, Any]], signals: list[dict[str, Any]], each_side: int
-) -> list[dict[str, Any]]:
-    """The calls with an id among the ``each_side`` ones before and after each signal, and the signals."""
-    places = {id(row): at for at, row in enumerate(calls)}
-    chosen: dict[int, dict[str, Any]] = {}
-    for signal in signals:
-        at = places[id(signal)]
-        for number in range(max(0, at - each_side), min(len(calls), at + each_side + 1)):
-            chosen[number] = calls[number]
-    ordered = [chosen[number] for number in sorted(chosen)]
-    once = {row["gen_ai_response_id"]: row for row in ordered if row["gen_ai_response_id"]}
-    return list(once.values())
-
-
 def fetch(
-    rows: Iterable[dict[str, Any]],
-    signals: list[dict[str, Any]],
+    wanted: list[dict[str, Any]],
+    last_signal_ns: int | None,
     now_ns: int,
     *,
     client: Any | None = None,
@@ -45,7 +30,6 @@ def fetch(
     Raises:
         StoredError: no client can be made, or the API key is refused.
     """
-    wanted = [row for row in rows if row["openai_safety_api"] in _READERS][:_MOST]
     if not wanted:
         return Source("stored", "absent", "no Responses or Chat call with an id lies near a block or flag")
     client = client or _client()
@@ -56,7 +40,7 @@ def fetch(
             progress(number + 1, len(wanted))
     found = [item for item in items if "object" in item]
     if not found:
-        state = gone_or_never(signals, now_ns, STORED_DAYS)
+        state = gone_or_never(last_signal_ns, now_ns, STORED_DAYS)
         why = f"none of {len(wanted)} ids is stored: " + (
             f"they are older than {STORED_DAYS} days"
             if state == "expired"
@@ -109,6 +93,7 @@ _READERS: Final[dict[str, Callable[[Any, str], dict[str, Any]]]] = {
     "responses": _response,
     "chat": _completion,
 }
+APIS: Final = tuple(_READERS)  # whose objects can be fetched
 
 
 def _plain(value: Any) -> Any:

@@ -81,7 +81,12 @@ class _Building:
 
 
 def build_report(
-    events: Events, window: Window, known: Known | None = None, *, by: str = "identifier"
+    events: Events,
+    window: Window,
+    known: Known | None = None,
+    *,
+    by: str = "identifier",
+    only: str | None = None,
 ) -> Report:
     """The report on these events.
 
@@ -90,9 +95,11 @@ def build_report(
         window: the time it is about.
         known: notices, decisions and suspensions from elsewhere.
         by: ``identifier``, or ``category``, ``api``, ``model``, ``key``, ``day``.
+        only: one identifier, to report on its calls alone.
     """
     building = _Building(events, window, known or Known())
-    events.database.execute(queries.CALLS_VIEW)
+    for view in queries.calls_views(only):
+        events.database.execute(view)
     notices = all_notices(building.ask(queries.NOTICES), building.known.notices)
     _read_calls(building)
     _read_ladder_facts(building)

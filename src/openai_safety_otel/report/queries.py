@@ -6,7 +6,7 @@ from typing import Final
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.store.blocked import BLOCKED
-from openai_safety_otel.store.schema import column_name
+from openai_safety_otel.store.schema import column_name, quoted
 
 _PAIRS = {
     category: tuple(column_name(c.SCORES[direction][category]) for direction in c.DIRECTIONS)
@@ -17,9 +17,8 @@ _HIGHEST = ", ".join(
     f'max(greatest({first}, {second})) AS "{category}"' for category, (first, second) in _PAIRS.items()
 )
 
-# Calls of the traffic asked for; every other query starts here.
-CALLS_VIEW: Final = """
-CREATE OR REPLACE TEMP VIEW every_call AS
+_ALL_CALLS: Final = """
+CREATE OR REPLACE TEMP VIEW all_calls AS
 SELECT *,
   coalesce(user_hash, '') AS identifier,
   strftime(make_timestamp_ns(time_ns), '%Y-%m-%d') AS day,
@@ -30,6 +29,13 @@ SELECT *,
   coalesce(gen_ai_response_model, gen_ai_request_model) AS model
 FROM events WHERE event = 'openai_safety.call'
 """
+
+
+def calls_views(only: str | None) -> tuple[str, ...]:
+    """The views of everybody's calls and of those asked for: one identifier's, or everybody's again."""
+    condition = "" if only is None else f" WHERE user_hash = {quoted(only)}"
+    return _ALL_CALLS, f"CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls{condition}"  # noqa: S608
+
 
 _IN_WINDOW = (
     "time_ns >= $since_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
@@ -105,7 +111,9 @@ HOLDS: Final = f"""
 WITH streams AS (
   SELECT identifier, gen_ai_request_model AS model, openai_safety_time_to_first_output AS seconds
   FROM every_call WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL),
-usual AS (SELECT model, median(seconds) AS usual FROM streams GROUP BY model)
+usual AS (
+  SELECT gen_ai_request_model AS model, median(openai_safety_time_to_first_output) AS usual
+  FROM all_calls WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL GROUP BY ALL)
 SELECT identifier, model, median(seconds) AS median, any_value(usual) AS usual, count(*) AS streams
 FROM streams JOIN usual USING (model) WHERE identifier <> '' GROUP BY identifier, model
 HAVING count(*) >= $hold_streams AND median > $hold_times * any_value(usual) AND median > $hold_seconds

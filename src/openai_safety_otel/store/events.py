@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,8 @@ import duckdb
 
 from openai_safety_otel.store.rows import Skipped
 from openai_safety_otel.store.schema import empty_table, quoted
+
+_ROWS = 2048  # of a stream, in memory
 
 
 @dataclass(slots=True)
@@ -29,10 +31,21 @@ class Events:
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a query, by column name; ``values`` fill the ``$names`` it uses."""
+        return list(self.stream(sql, **values))
+
+    def stream(self, sql: str, **values: Any) -> Iterator[dict[str, Any]]:
+        """The rows of a query, a few thousand in memory at a time; read to the end before the next query."""
         used = {name: value for name, value in values.items() if f"${name}" in sql}
         cursor = self.database.execute(sql, used or None)
         names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        while rows := cursor.fetchmany(_ROWS):
+            for row in rows:
+                yield dict(zip(names, row, strict=True))
+
+    def bound_memory(self, megabytes: int) -> None:
+        """Let queries hold no more than this; what does not fit goes to the scratch folder."""
+        self.database.execute(f"SET memory_limit = '{megabytes}MB'; SET threads = 1")
+        self.database.execute("SET preserve_insertion_order = false")
 
     def __enter__(self) -> Events:
         return self

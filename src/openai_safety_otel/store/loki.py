@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from openai_safety_otel import conventions as c
 from openai_safety_otel.store.events import Events, open_events
 from openai_safety_otel.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.store.pieces import to_parquet
@@ -83,6 +86,19 @@ class Loki:
         for first in range(start_ns, end_ns, _RANGE_NS):
             yield from self._range(query, first, min(first + _RANGE_NS, end_ns))
 
+    def seen(self, names: Iterable[str], query: str) -> Iterator[list[str]]:
+        """The values that these labels have together in a log query; Loki counts, and sends no entries.
+
+        Raises:
+            LokiError: Loki cannot be reached or refuses the query.
+        """
+        days = _RANGE_NS // 86_400 // _NS
+        counted, now = f"sum by ({', '.join(names)}) (count_over_time({query} [{days}d]))", int(time.time())
+        for back in range(0, LOOK_BACK_DAYS, days):
+            answer = self._http.get("/loki/api/v1/query", query=counted, time=str(now - back * 86_400))
+            for series in answer["data"]["result"]:
+                yield list(series["metric"].values())
+
     def _range(self, query: str, start: int, end: int) -> Iterator[Entry]:
         at_cursor: set[str] = set()
         while True:
@@ -122,6 +138,22 @@ def _entries(answer: Any) -> Iterator[Entry]:
 
 def _identity(entry: Entry) -> str:
     return json.dumps(entry[1:], sort_keys=True)
+
+
+_WHO: Final = tuple(map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)))
+
+
+def about(identifiers: Iterable[str]) -> str:
+    """LogQL for every event that one of these identifiers is part of."""
+    pattern = json.dumps("|".join(map(re.escape, sorted(identifiers))))
+    return f"{EVERYTHING} | {' or '.join(f'{name}=~{pattern}' for name in _WHO)}"
+
+
+def linked_in_loki(loki: Loki, identifier: str) -> set[str]:
+    """The identifiers that events link with this one: a session and the user it turned out to be."""
+    linked = column_name(c.IDENTIFIER_LINKED)
+    names = (column_name(c.USER_HASH), linked)
+    return {value for found in loki.seen(names, f'{about([identifier])} | {linked}!=""') for value in found}
 
 
 class _Parts:
