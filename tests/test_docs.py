@@ -72,3 +72,22 @@ def provider_url() -> Any:
     with Provider() as provider:
         yield provider.url
         assert 1 == len([entry for entry in provider.ledger if entry.identifier])
+
+
+def test_people_are_named_neutrally() -> None:
+    """Code, docs and the runbook call the end user "they": nobody knows who is behind an identifier."""
+    kept = [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "grafana").rglob("*.md"),
+    ]
+    code = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".j2", ".js", ".css"}]
+    shown = [*kept, *code, *(ROOT / "grafana").rglob("*.json"), *(ROOT / "grafana").rglob("*.yaml")]
+    found = {
+        str(path.relative_to(ROOT)): words
+        for path in shown
+        if "vendor" not in path.parts
+        and (words := re.findall(r"(?i)\b(?:he|him|his|she|hers?)\b", path.read_text(encoding="utf-8")))
+    }
+    assert found == {}

@@ -82,7 +82,7 @@ def identify_lines(
 ) -> Iterator[str]:
     """The lines with identifiers, one by one; lines that are not changed stay byte for byte.
 
-    ``suspended`` says whether any of a person's identifiers is refused; his lines are left out.
+    ``suspended`` says whether any of a person's identifiers is refused; their lines are left out.
 
     Raises:
         BatchError: a line is no request of a batch.

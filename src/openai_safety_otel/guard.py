@@ -102,7 +102,7 @@ class Guard:
         return guard
 
     def check(self, identity: Identity) -> Entry | None:
-        """What is decided about this person: the strongest active entry under any of his identifiers.
+        """What is decided about this person: the strongest active entry under any of their identifiers.
 
         Where the list cannot be read and ``suspensions_on_error`` is ``closed``, an identified call gets
         `UNAVAILABLE`. Reads memory only, in constant time.

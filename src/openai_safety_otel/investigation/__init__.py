@@ -1,1 +1,1 @@
-"""From an identifier back to a person and his calls; every look is written to the audit trail first."""
+"""From an identifier back to a person and their calls; every look is written to the audit trail first."""

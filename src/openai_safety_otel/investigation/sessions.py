@@ -1,4 +1,4 @@
-"""The anonymous sessions of a person: those that were his alone, and those that others used too."""
+"""The anonymous sessions of a person: those that were theirs alone, and those that others used too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAY_NS: Final = 86_400 * 10**9
 
 
 def sessions_of(forms: list[str], paths: Iterable[Path], urls: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The sessions linked to these identifiers in files and in Loki: (his alone, shared), each sorted.
+    """The sessions linked to these identifiers in files and in Loki: (theirs alone, shared), each sorted.
 
     Raises:
         NoEventFilesError: a path does not exist.

@@ -104,7 +104,7 @@ class SocketHooks:
         return None
 
     def _refuse_early(self, session: Session) -> None:
-        """A suspended end user is refused where he connects, not where the manager is entered."""
+        """A suspended end user is refused where they connect, not where the manager is entered."""
         guard = self.observer.guard
         entry = guard.check(session.record.identity) if guard is not None else None
         if entry is None or not entry.refuses:

@@ -113,7 +113,7 @@ def _start(session: Session, message: Message) -> Sending:
 
 
 def _speech(session: Session, guard: Guard, given: Any) -> Sending | None:
-    """Where the server answers speech by itself, a suspended end user is refused his next words.
+    """Where the server answers speech by itself, a suspended end user is refused their next words.
 
     An answer that is being given is finished first; a session that speaks all the time has none. The first
     refusal leaves a record.
