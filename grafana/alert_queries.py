@@ -8,7 +8,7 @@ from typing import Final
 from grafana import metric_queries as m
 from grafana import names
 from grafana.names import BY
-from grafana.scope import ALERT, equal, one_of
+from grafana.scope import ALERT, Scope, equal, none_of, one_of
 from openai_safety_otel import conventions as c
 
 AT_LEAST = 20  # events under which a share or a spike says nothing
@@ -73,20 +73,127 @@ def lost(selector: str, by: str) -> str:
     return f"group by ({by}) (last_over_time({selector}[1d]))\nunless group by ({by}) ({selector})"
 
 
-def _deadline(*types: str) -> str:
-    # The last value within 10 minutes: a receiver that restarts must not resolve the alert.
-    return f"last_over_time({ALERT.select(c.DEADLINE, one_of(c.NOTICE_TYPE, *types))}[10m]) > 0"
+# --- notices -----------------------------------------------------------------------------------------------
+
+_NOTICE_BY = f"{BY}, {names.field(c.NOTICE_TYPE)}, {names.field(c.NOTICE_SUBJECT)}"
+_RECEIVER = names.series(c.WEBHOOKS)
+REMEMBERED = "14d"  # how long a dead receiver's open notice stays open
 
 
-_NOTICE_BY = f"{BY}, {names.field(c.NOTICE_TYPE)}"
-HOURS_LEFT = f"(min by ({_NOTICE_BY}) ({_deadline('warning', 'deactivation')}) - time()) / 3600"
+def held(selector: str) -> str:
+    """A receiver's gauge; of a service without any living receiver, the last value it told."""
+    last = f"last_over_time({selector}[{REMEMBERED}]) unless on ({BY}) last_over_time({_RECEIVER}[10m])"
+    return f"(last_over_time({selector}[10m]) or ({last}))"
+
+
+def _still_open(at: Scope, *types: str) -> str:
+    which = (one_of(c.NOTICE_TYPE, *types),) if types else ()
+    return f"max by ({_NOTICE_BY}) {held(at.select(c.NOTICES_OPEN, *which))}"
+
+
+def deadlines(at: Scope) -> str:
+    """Earliest deadline by service and type; a deactivation has none: it is a fact, not a date."""
+    dated = held(at.select(c.DEADLINE, none_of(c.NOTICE_TYPE, "deactivation")))
+    return f"(min by ({_NOTICE_BY}) {dated} > 0 unless {_still_open(at)} == 0)"
+
+
+def notices_open(at: Scope) -> str:
+    """How many notices are open, by type; a receiver that only tells a deadline has at least one."""
+    told = held(at.select(c.DEADLINE))
+    return f"{_still_open(at)} > 0\nor max by ({_NOTICE_BY}) (0 * {told} + 1) unless {_still_open(at)} == 0"
+
+
+def hours_left() -> str:
+    """Hours to the earliest deadline, by service and type."""
+    return f"({deadlines(ALERT)} - time()) / 3600"
+
+
+def notices_received() -> str:
+    """Notices counted in the last hours, of a type that has open ones still."""
+    counted = m.first(ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, *NOTICE_TYPES)), _NOTICE_BY)
+    return f"{counted}\nunless {_still_open(ALERT)} == 0"
+
+
+NOTICE_TYPES: Final = ("identifier_blocked", "warning", "deactivation")
+MISALIGNED: Final = ("alert", "org_alert")
 
 
 def misalignment() -> str:
-    """A misalignment alert by webhook, or a call stopped for it."""
-    alerts = ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, "alert", "org_alert"))
+    """A misalignment alert by webhook that nobody has closed, or a call stopped for it."""
+    alerts = m.first(ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, *MISALIGNED)), _NOTICE_BY)
     blocks = ALERT.select(c.BLOCKS, equal(c.BLOCK_TYPE, "misalignment"))
-    return f"{m.first(alerts, BY)}\nor {m.first(blocks, BY)}"
+    return f"sum by ({BY}) (\n{alerts}\nunless {_still_open(ALERT)} == 0\n)\nor {m.first(blocks, BY)}"
+
+
+# --- who is there ------------------------------------------------------------------------------------------
+
+
+def receivers_down() -> str:
+    """No receiver of a service reports: one did within a day, or died with a notice open."""
+    waiting = ALERT.select(c.NOTICES_OPEN)
+    return (
+        f"(\n  group by ({BY}) (last_over_time({_RECEIVER}[1d]))\n"
+        f"  or group by ({BY}) (last_over_time({waiting}[{REMEMBERED}]) > 0)\n)\n"
+        f"unless group by ({BY}) ({_RECEIVER})"
+    )
+
+
+def receiver_down() -> str:
+    """One receiver of several: it reported within a day and does not now, and fewer report than usual."""
+    each = f"group by ({BY}, instance) ({_RECEIVER})"
+    usual = f"quantile_over_time(0.9, count by ({BY}) ({each})[1d:5m])"
+    return f"{lost(_RECEIVER, f'{BY}, instance')}\nand on ({BY}) count by ({BY}) ({each}) < {usual}"
+
+
+def collector_down() -> str:
+    """One collector: seen within a day and not now, unless Prometheus was told to look there no more."""
+    given_up = f"(last_over_time({names.UP}[1d]) unless {names.UP})"
+    return f"{lost(names.UPTIME, 'job, instance')}\nunless on (job, instance) {given_up}"
+
+
+def store_down() -> str:
+    """Loki does not answer Prometheus' scrape."""
+    return f'{names.UP}{{job="loki"}} == 0'
+
+
+# --- access ------------------------------------------------------------------------------------------------
+
+
+def model_out_of_reach() -> str:
+    """A model that answered within a day gives access errors only: for everybody, not for one user."""
+    by = f"{BY}, {names.field(c.REQUEST_MODEL)}"
+    answered = ALERT.select(c.CALLS, none_of(c.OUTCOME, "failed", "abandoned", "cancelled"))
+    errors = ALERT.select(c.ACCESS_ERRORS)
+    return (
+        f"sum by ({by}) (increase({errors}[15m])) > 2\n"
+        f"and sum by ({by}) (increase({answered}[1d] offset 15m)) > 0\n"
+        f"unless sum by ({by}) (increase({answered}[15m])) > 0"
+    )
+
+
+def notices_named() -> str:
+    """A template that names the kinds of notice open anywhere."""
+    kind = names.field(c.NOTICE_TYPE)
+    query = notices_open(ALERT).replace("\n", " ").replace('"', "'")
+    return (
+        f'{{{{ range query "{query}" }}}} Open notice: {{{{ .Labels.{kind} }}}}, '
+        "received by {{ .Labels.service_name }}.{{ end }}"
+    )
+
+
+def deadline_named() -> str:
+    """A template for the earliest deadline of the alert's own service and type."""
+    place = ", ".join(f"{label}='%s'" for label in _NOTICE_BY.split(", "))
+    query = f"min(last_over_time({names.series(c.DEADLINE)}{{{place}}}[{REMEMBERED}]) > 0)"
+    given = " ".join(f"$labels.{label}" for label in _NOTICE_BY.split(", "))
+    return (
+        f'{{{{ if ne $labels.{names.field(c.NOTICE_TYPE)} "deactivation" }}}}'
+        f'{{{{ range printf "{query}" {given} | query }}}}, to be answered by {{{{ .Value | humanizeTimestamp }}}}'
+        "{{ end }}{{ end }}"
+    )
+
+
+# --- identity ----------------------------------------------------------------------------------------------
 
 
 def coverage_low() -> str:
@@ -111,17 +218,25 @@ def largest_cause() -> str:
 
 
 def silent() -> str:
-    """Hook failed; or a service that ran most of the day reports no more; or its calls stopped."""
+    """Hook failed; or a service that ran most of the day reports no more; or its calls stopped.
+
+    The same hour a week ago is what is usual, so that a business app's weekend is silent; a service younger than a
+    week is compared with yesterday.
+    """
     info, calls = ALERT.select(c.INFO), ALERT.select(c.CALLS)
     failed = ALERT.select(c.INFO, one_of(c.HOOK_STATE, "failed", "removed"))
+    known = f"group by ({BY}) (last_over_time({info}[1d] offset 7d))"
     causes = {
         "hook failed or removed": f"group by ({BY}) ({failed})",
         "reports no more": (
-            f"count_over_time(group by ({BY}) ({info})[1d:10m]) > 72\nunless group by ({BY}) ({info})"
+            f"count_over_time(group by ({BY}) ({info})[1d:10m]) > 72\n"
+            f"unless group by ({BY}) ({info})\n"
+            f"unless ({known} unless group by ({BY}) (last_over_time({info}[1h] offset 7d)))"
         ),
-        "no calls, unlike yesterday": (
-            f"(\n  sum by ({BY}) (increase({calls}[1h] offset 1d)) >= {AT_LEAST}\n"
-            f"  and group by ({BY}) ({info})\n)\n"
+        "no calls, unlike a week or a day ago": (
+            f"(\n  {m.total(calls, '1h', offset='7d')} >= {AT_LEAST}\n"
+            f"  or ({m.total(calls, '1h', offset='1d')} >= {AT_LEAST} unless {known})\n)\n"
+            f"and group by ({BY}) ({info})\n"
             f"unless {m.total(calls, '1h')} > 0"
         ),
     }
@@ -147,7 +262,13 @@ def more_than_one_key() -> str:
 
 def under_warning() -> str:
     """Enforcement blocks while the gauge of a warning is there."""
-    return f"{m.first(_ENFORCED, BY)}\nand on () (max({_deadline('warning')}) > 0)"
+    return f"{m.first(_ENFORCED, BY)}\nand on () (max({_still_open(ALERT, 'warning')}) > 0)"
+
+
+def list_unreadable() -> str:
+    """What the last reading of a suspension list found instead of a list."""
+    found = ALERT.select(c.SUSPENSIONS_STATE, none_of(c.SUSPENSIONS_FOUND, "read"))
+    return f"max by ({BY}, {names.field(c.SUSPENSIONS_FOUND)}) ({found}) > 0"
 
 
 def check_errors() -> str:
@@ -157,7 +278,7 @@ def check_errors() -> str:
     return f"{failed} / {every} > 0.05\nand {failed} >= {AT_LEAST}"
 
 
-def raw() -> str:
-    """Identifiers that look like personal data."""
-    selector = ALERT.select(c.PROBLEMS, equal(c.REASON, "raw_suspected"))
+def problem(reason: c.ProblemReason) -> str:
+    """Calls whose identifier went wrong in this way."""
+    selector = ALERT.select(c.PROBLEMS, equal(c.REASON, reason))
     return m.first(selector, BY, but=m.but_unreal(c.PROBLEMS))

@@ -6,9 +6,11 @@ on dashboards (the range of an instant query, the step of a graph) and fixed in 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grafana import names
 from grafana.names import BY, COMPLETED, DECISION, NOTABLE
-from grafana.scope import Match, Scope, equal, one_of, present
+from grafana.scope import Match, Scope, equal, none_of, one_of, present
 from openai_safety_otel import conventions as c
 
 AUTO = "$__auto"
@@ -171,31 +173,91 @@ def sessions_seen_once(at: Scope, window: str, at_least: int) -> str:
     return f"count by ({BY}) ({each} == 1) / (count by ({BY}) ({each}) >= {at_least})"
 
 
-# Windows of 75 s that begin 15 s apart: every minute lies whole in one of them. The first ends 30 s ago, for
-# events that take that long to arrive; the last 3 minutes ago, so that the alert outlives an Alertmanager's
-# group_wait (Loki's ruler knows no keep_firing_for).
-_RETRY_OFFSETS = range(30, 196, 15)
+# Five cuts of time into pieces of 75 s, 15 s apart: every minute lies whole in one piece of one cut. The window is
+# long, so that a burst counts however late its events arrive.
+_PIECE, _CUTS = 75, range(0, 75, 15)
 
 
-def retried_blocks(at: Scope, at_least: int) -> str:
+def retried_blocks(at: Scope, window: str, at_least: int) -> str:
     """Enforcement blocks of one code for one identifier: a retry turns one prompt into several strikes."""
     lines = _calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY)
     by = f"{BY}, {USER}, {names.field(c.BLOCK_CODE)}"
-    windows = [count(lines, f"75s offset {offset}s", by) for offset in _RETRY_OFFSETS]
-    return "\nor ".join(f"({window} >= {at_least})" for window in windows)
+    pieces = [
+        f"| label_format piece=`{{{{ div (add (__timestamp__ | unixEpoch) {cut}) {_PIECE} }}}}`"
+        for cut in _CUTS
+    ]
+    bursts = [
+        f"max by ({by}) ({count(f'{lines} {piece}', window, f'{by}, piece')} >= {at_least})"
+        for piece in pieces
+    ]
+    return "\nor ".join(f"({burst})" for burst in bursts)
 
 
-def blocked_identifiers(at: Scope, window: str) -> str:
-    """Calls answered with `identifier_blocked`, by identifier."""
-    lines = _calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), streams=SAFETY)
+def blocked_identifiers(at: Scope, window: str, *certainties: c.BlockCertainty) -> str:
+    """Calls answered with `identifier_blocked`, by identifier, known in one of these ways."""
+    how = one_of(c.BLOCK_CERTAINTY, *certainties)
+    lines = _calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), how, streams=SAFETY)
     return count(lines, window, f"{BY}, {USER}")
 
 
-def notices_received(at: Scope, window: str, *types: str) -> str:
-    """Notices of these types, by type, identifier and case."""
+REMEMBERED = "15d"  # a notice that nobody closed is open for so long: its week, and a week over
+CASE = names.field(c.NOTICE_ID)
+_CASE_BY = ", ".join(
+    names.field(name)
+    for name in (c.NOTICE_TYPE, c.NOTICE_SUBJECT, c.NOTICE_ID, c.NOTICE_DEADLINE, c.USER_HASH)
+)
+
+
+def _unless_closed(at: Scope, open_ones: str) -> str:
+    closings = replace(at, traffic=equal(c.NOTICE_STATUS, "closed")).events(
+        c.DECISION_EVENT, streams=(DECISION,)
+    )
+    return f"{open_ones}\nunless on ({CASE}) {count(closings, REMEMBERED, CASE)}"
+
+
+def _latest(at: Scope, *types: c.NoticeType) -> str:
+    # A notice is told again when its subject is known: what was said last is true.
     lines = at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), streams=SAFETY)
-    fields = ", ".join(names.field(name) for name in (c.NOTICE_TYPE, c.NOTICE_ID, c.USER_HASH))
-    return count(lines, window, f"{BY}, {fields}")
+    clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at | __error__=""'
+    told = f"max by ({BY}, {_CASE_BY}) (max_over_time({lines} {clock} [{REMEMBERED}]))"
+    return f"({told} == on ({CASE}) group_left () max by ({CASE}) (max_over_time({lines} {clock} [{REMEMBERED}])))"
+
+
+def open_notices(at: Scope, *types: c.NoticeType) -> str:
+    """Notices of these types that nobody closed, by case, from what was received and what was closed."""
+    return _unless_closed(at, _latest(at, *types))
+
+
+def notices_due(at: Scope, seconds: int, *types: c.NoticeType) -> str:
+    """Seconds to the deadline of open notices that have fewer; a deactivation has none."""
+    dated = (one_of(c.NOTICE_TYPE, *types), present(c.NOTICE_DEADLINE))
+    left = f"{{{{ sub .{names.field(c.NOTICE_DEADLINE)} (now | unixEpoch) }}}}"
+    lines = f"{at.events(c.NOTICE_EVENT, *dated, streams=SAFETY)} | label_format left=`{left}` | unwrap left"
+    due = f'min by ({BY}, {_CASE_BY}) (min_over_time({lines} | __error__="" [{REMEMBERED}])) < {seconds}'
+    return _unless_closed(at, f"({due})\nand {_latest(at, *types)}")
+
+
+def input_changed(at: Scope, window: str, reason: str) -> str:
+    """Calls whose input the provider changed for this reason, by identifier."""
+    lines = _calls(at, Match(c.INPUT_TRANSFORMATIONS, "=~", f".*{reason}.*"), streams=SAFETY)
+    return count(lines, window, f"{BY}, {USER}")
+
+
+def dominant_identifiers(at: Scope, window: str, share: float, at_least: int) -> str:
+    """Identifiers that carry more than this share of a service's calls with an identifier."""
+    lines = _calls(at, IDENTIFIED, none_of(c.IDENTIFIER_SOURCE, "system"))
+    every = f"({count(lines, window, BY)} >= {at_least})"
+    each = count(lines, window, f"{BY}, {USER}")
+    # No parenthesis may follow group_left, as above.
+    return f"({each} / on ({BY}) group_left () {every}) > {share}"
+
+
+def truncated_streams(at: Scope, at_least: int) -> str:
+    """Streams of the last hour that ended without their last event, where they are over 3 times the week's usual."""
+    lines = _calls(at, equal(c.ERROR_TYPE, "stream_truncated"), streams=SAFETY)
+    hour = f"({count(lines, '1h', BY)} >= {at_least})"
+    usual = f"{count(lines, '7d offset 1h', BY)} / {7 * 24}"
+    return f"{hour}\nunless ({count(lines, '1h', BY)} <= 3 * ({usual}))"
 
 
 # --- one identifier ----------------------------------------------------------------------------------------

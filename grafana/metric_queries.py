@@ -18,9 +18,10 @@ SENT = (*_EXPECTED, equal(c.IDENTIFIER_DELIVERY, "sent"))
 NOT_SENT = (*_EXPECTED, none_of(c.IDENTIFIER_DELIVERY, "sent"))
 
 
-def total(selector: str, window: str, by: str = BY, *, but: str = "") -> str:
+def total(selector: str, window: str, by: str = BY, *, but: str = "", offset: str = "") -> str:
     """Events in the window, summed by labels."""
-    return f"sum by ({by}) (increase({selector}[{window}]){but})"
+    ago = f" offset {offset}" if offset else ""
+    return f"sum by ({by}) (increase({selector}[{window}]{ago}){but})"
 
 
 def per_second(selector: str, by: str) -> str:
@@ -32,13 +33,28 @@ def _whole(selector: str, window: str) -> str:
     return f"sum(increase({selector}[{window}]))"
 
 
+# Longer than any outage the queues survive (2 h) and than Prometheus takes late samples (3 h): what happened meanwhile
+# is in the window when it arrives. HISTORY is how long a gap of scrapes may be before old counts look new.
+RECENT = "4h"
+HISTORY = "3d"
+
+
 def first(selector: str, by: str, *, but: str = "") -> str:
-    """True from the first event of a series on: also of one that appears with its first event."""
+    """What a counter counted in the last hours: also one that appears with its first event, or starts anew in a gap.
+
+    ``last_over_time`` finds what was known before the window across gaps, so that a series which comes back after
+    an outage is compared with itself and is no birth.
+    """
+    recent, before = (
+        f"max_over_time({selector}[{RECENT}])",
+        f"last_over_time({selector}[{HISTORY}] offset {RECENT})",
+    )
     return (
         f"sum by ({by}) (\n"
         f"  (\n"
-        f"    increase({selector}[10m]) > 0\n"
-        f"    or ({selector} > 0 unless {selector} offset 10m)\n"
+        f"    ({recent} - ({before} or 0 * {recent})) > 0\n"
+        f"    or increase({selector}[{RECENT}]) > 0\n"
+        f"    or ({recent} > 0 and {recent} < {before})\n"
         f"  ){but}\n"
         f")"
     )
@@ -47,11 +63,12 @@ def first(selector: str, by: str, *, but: str = "") -> str:
 def but_unreal(metric: c.Metric) -> str:
     """Leaves out processes of red-team and drill traffic, for a metric that carries no such label.
 
-    A process makes one kind of traffic, so that its calls say which it is.
+    A process makes one kind of traffic, so that its calls say which it is, also after it has ended.
     """
     if c.TRAFFIC in metric.labels:
         return ""
-    return f" unless on (job, instance) {names.series(c.CALLS)}{{{one_of(c.TRAFFIC, 'redteam', 'drill')}}}"
+    unreal = f"{names.series(c.CALLS)}{{{one_of(c.TRAFFIC, 'redteam', 'drill')}}}"
+    return f" unless on (job, instance) last_over_time({unreal}[{RECENT}])"
 
 
 # --- coverage ----------------------------------------------------------------------------------------------

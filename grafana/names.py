@@ -25,6 +25,7 @@ TRACE_ID: Final = "trace_id"
 QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
 QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
 UPTIME: Final = "otelcol_process_uptime"
+UP: Final = "up"  # Prometheus' own: whether a target it knows answered the last scrape
 MEMORY: Final = "otelcol_process_memory_rss"
 ITEMS: Final = ("log_records", "spans", "metric_points")
 ACCEPTED: Final = {item: f"otelcol_receiver_accepted_{item}" for item in ITEMS}

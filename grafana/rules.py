@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import yaml
 
+from grafana.alert import Alert
 from grafana.alert_queries import RECORDS
-from grafana.alert_rows import METRIC_ALERTS, METRIC_GROUPS, Alert
+from grafana.alert_rows import METRIC_ALERTS, METRIC_GROUPS
 from grafana.log_alert_rows import LOG_ALERTS, LOG_GROUPS
 
-RUNBOOK = "https://github.com/openai-safety-otel/openai-safety-otel/blob/main/grafana/runbook.md"
+# Where the alerts and dashboards link to: this project's own page, or a copy of it that you keep.
+RUNBOOK = os.environ.get(
+    "RUNBOOK_URL", "https://github.com/openai-safety-otel/openai-safety-otel/blob/main/grafana/runbook.md"
+)
 RECORD_GROUP = "openai-safety-records"
 _NOTE = "# Made by `python -m grafana.build` from the alert rows beside it; edit those.\n"
 
@@ -38,7 +43,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
     if alert.hold != "0s":
         rule["for"] = alert.hold
-    rule["labels"] = {"severity": alert.level, "notify": alert.notify}
+    rule["labels"] = alert.labels
     rule["annotations"] = {
         "summary": alert.summary,
         "description": alert.description,
@@ -79,18 +84,20 @@ def table() -> str:
         "",
         "Made by `python -m grafana.build`. `openai-safety.rules.yaml` is for Prometheus or Mimir,",
         "`loki.rules.yaml` for Loki's ruler. `notify` says what an alert is for: `page` wakes a person,",
-        "`ticket` waits for office hours, `none` proves that a drill came through: route on it in",
-        "Alertmanager.",
+        "`ticket` waits for office hours, `drill` proves that a drill came through. `happening` joins alerts that see",
+        "the same thing from different sides: `stack/config/alertmanager.yaml` makes one notification of them.",
         "",
         "Every alert is by service and environment (those on the collector by its job) and leaves red-team",
         "and drill traffic out. Relative alerts compare with the same service's own 7 days before.",
         "",
-        "| Alert | Source | Condition | Severity | Notify |",
-        "|---|---|---|---|---|",
+        "| Alert | Source | Condition | Severity | Notify | Happening |",
+        "|---|---|---|---|---|---|",
     ]
     for source, alerts in (("Prometheus", METRIC_ALERTS), ("Loki", LOG_ALERTS)):
         lines += [
-            f"| [{a.name}](../runbook.md#{anchor(a)}) | {source} | {a.question} | {a.level} | {a.notify} |"
+            f"| [{a.name}](../runbook.md#{anchor(a)}) | {source} | {a.question} | "
+            + " | ".join(a.labels.values())
+            + " |"
             for a in alerts
         ]
     lines += ["", "The queries themselves:", ""]
