@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.conventions import TIME_TO_FIRST_CHUNK
@@ -57,7 +56,6 @@ class Call:
         "_last",
         "_open",
         "_previous",
-        "_reached",
         "_refusal",
         "_tapped",
         "args",
@@ -95,7 +93,6 @@ class Call:
         self._previous: Running | None = None
         self._refusal: object = None
         self.client: Any = None
-        self._reached = False
         record.started_ns = time.time_ns()
         # Durations come from a clock that never goes backwards.
         self._clock = self._last = time.perf_counter_ns()
@@ -114,9 +111,7 @@ class Call:
         current.set(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # By value: a coroutine closed in another context must not raise here.
         if current.get() is self:
             current.set(self._previous)
@@ -125,13 +120,10 @@ class Call:
             if self.trail is not None:
                 self.trail.leave()
         if error is not None:
-            if not self._reached and _never_left(error):
-                self.record.delivery = "not_sent"
             self.failed(error)
 
     def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
-        self._reached = True
         with harmless("response"):
             record = self.record
             read_head(record, response)
@@ -178,7 +170,6 @@ class Call:
 
     def refused(self, response: Any, error: Any) -> None:
         """An error status is here; the last moment at which another instrumentation's span is current."""
-        self._reached = True
         with harmless("error"):
             read_head(self.record, response)
             read_error(self.record, error)
@@ -346,8 +337,6 @@ class Call:
             return
         record = self.record
         record.end = end
-        if record.local_block is not None:
-            record.delivery = "not_sent"
         if not record.chunks:
             self._last = time.perf_counter_ns()
         record.ended_ns = record.started_ns + max(0, self._last - self._clock)
@@ -357,9 +346,3 @@ class Call:
         # The context of a connection that lives on may hold this call, but not what was sent and answered.
         self.args, self.kwargs, self.listening = (), {}, False
         self.gate = self.evidence = self._answer = self._body = self._refusal = None
-
-
-def _never_left(error: BaseException) -> bool:
-    """Whether no request was made: the SDK's errors of the transport and of an answer carry theirs."""
-    of_sdk = any(base.__module__.partition(".")[0] == "openai" for base in type(error).__mro__)
-    return isinstance(error, Exception) and not (of_sdk and hasattr(error, "request"))

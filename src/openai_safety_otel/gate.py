@@ -63,6 +63,7 @@ class Gate:
 
     def _stop(self, *, filtered: bool) -> None:
         self._record.local_block = "filtered_locally" if filtered else "suspended_locally"
+        self._record.delivery = "not_sent"
         from openai_safety_otel.guard import refusal  # noqa: PLC0415 - loaded by now: a guard made this gate
 
         base = str(getattr(self._client, "base_url", "https://api.openai.com/v1"))

@@ -130,6 +130,7 @@ class Observer:
             endpoint=endpoint.name,
             operation=endpoint.operation,
             inference=endpoint.inference,
+            reached=False,
         )
         return Call(record, endpoint, self._ended)
 

@@ -135,7 +135,8 @@ class CallRecord:
     provider_request_id: str | None = None
     retries: int = 0
     host: str | None = None
-    # how it went
+    # how it went; ``reached`` is False until an answer to an HTTP request arrives
+    reached: bool = True
     local_block: BlockType | None = None
     raised: str | None = None
     end: End = "returned"

@@ -26,6 +26,8 @@ _RETRY_HEADER: Final = "x-stainless-retry-count"
 
 def read_error(record: CallRecord, error: BaseException) -> None:
     """Note what raised. The class's name is kept; of the message only what rules may look at."""
+    if not record.reached and _never_left(error):
+        record.delivery = "not_sent"
     name = type(error).__name__
     record.raised = safe_code(name)
     record.provider_request_id = record.provider_request_id or safe_identifier(get(error, "request_id"))
@@ -49,6 +51,12 @@ def add_error(errors: list[ErrorFacts], facts: ErrorFacts) -> None:
     """Keep the first few errors of a call, each once."""
     if len(errors) < MAX_ERRORS and facts not in errors:
         errors.append(facts)
+
+
+def _never_left(error: BaseException) -> bool:
+    """Whether no request was made: the SDK's errors of the transport and of an answer carry theirs."""
+    of_sdk = any(base.__module__.partition(".")[0] == _SDK for base in type(error).__mro__)
+    return not (of_sdk and hasattr(error, "request"))
 
 
 def attempt_of(error: BaseException) -> int:

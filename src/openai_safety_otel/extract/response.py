@@ -32,6 +32,7 @@ _FETCH: Final = "fetch_response"
 
 def read_head(record: CallRecord, response: Any) -> None:
     """Note what an HTTP response says before its body: its status, and the provider's request id."""
+    record.reached = True
     record.standard[c.HTTP_STATUS] = response.status_code
     read_headers(record, response.headers)
 
