@@ -21,7 +21,7 @@ from openai_safety_otel.guard import Guard
 from openai_safety_otel.journal import Decision, Notice, open_journal
 from openai_safety_otel.record import Identity, SafetyEvent
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals.event import EventSink
+from openai_safety_otel.signals.sink import EventSink
 from openai_safety_otel.suspensions import Entry, Unreadable, open_source
 from support.lists import new_list
 

@@ -112,7 +112,6 @@ def test_what_the_settings_name_is_tried(key_file: Path, tmp_path: Path) -> None
             "USER_RESOLVER": "nosuch:x",
             "SUSPENSIONS": "redis://127.0.0.1:1/0",
             "FILE_DIR": str(blocked / "events"),
-            "SPILL_DIR": str(blocked),
             "FILTER": "nosuch:y",
             "NOTIFY_TEMPLATE": str(blocked),
             "STORE": str(blocked / "store.db"),

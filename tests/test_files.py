@@ -18,10 +18,10 @@ import pytest
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import SafetyEvent
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals import files
+from openai_safety_otel.signals import files, otlp_json
 from openai_safety_otel.signals.background import Background
-from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.signals.files import EventFile
+from openai_safety_otel.signals.sink import EventSink
 from openai_safety_otel.signals.stdout import StdoutEvents
 from openai_safety_otel.store.files import find_files
 
@@ -33,11 +33,19 @@ def event(number: int = 0, **more: Any) -> SafetyEvent:
 
 
 def lines(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every file's lines, parsed; a broken line fails the test."""
-    return {
-        path.name: [json.loads(line) for line in path.read_text().splitlines()]
-        for path in sorted(folder.iterdir())
-    }
+    """Every file's lines after its header, parsed; a broken line fails the test."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        assert first == otlp_json.header(path.name)
+        found[path.name] = [json.loads(line) for line in rest]
+    return found
+
+
+def test_the_first_thousand_bytes_never_change(tmp_path: Path) -> None:
+    """A file receiver knows a file by its first 1,000 bytes: a header of no event, another one in each file."""
+    header = otlp_json.header("openai-safety-chat-20261121T160000-1-abcdef.0001.jsonl")
+    assert (1024, b"\n", []) == (len(header), header[-1:], json.loads(header)["resourceLogs"])
 
 
 def numbers(parsed: list[dict[str, Any]]) -> list[int]:

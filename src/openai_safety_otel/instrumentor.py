@@ -25,8 +25,8 @@ from openai_safety_otel.keys import load_hasher
 from openai_safety_otel.observer import Observer
 from openai_safety_otel.settings import Settings
 from openai_safety_otel.signals import Signals
-from openai_safety_otel.signals.event import EventSink
 from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.signals.sink import EventSink
 from openai_safety_otel.sockets import DOORS, Door, hooks_of
 
 _log = logging.getLogger(__name__)

@@ -168,7 +168,9 @@ class Settings:
         "openai-safety.db", _text, "notices and decisions: an SQLite file's path or a `redis://` URL"
     )
     file_dir: str | None = setting(
-        None, _text, "write events as rotated OTLP JSON files here; no collector needed"
+        None,
+        _text,
+        "write events as rotated OTLP JSON files here, and not over OTLP; a collector's file receiver may read them",
     )
     file_max_mb: int = setting(100, _whole, "size at which an event file rotates, in megabytes")
     file_keep: int = setting(10, _whole, "rotated files kept for each process")
@@ -176,10 +178,7 @@ class Settings:
     pipeline: Pipeline = setting(
         "shared",
         _one_of("shared", "dedicated"),
-        "`dedicated` keeps safety events on a bounded queue of their own",
-    )
-    spill_dir: str | None = setting(
-        None, _text, "with the dedicated pipeline: where events wait while the collector is away"
+        "`dedicated` sends safety events through an OTLP pipeline of their own; without effect where FILE_DIR is set",
     )
     metric_models: int = setting(20, _whole, "distinct models kept in metrics; later ones become `_other`")
     traffic: Traffic = setting(

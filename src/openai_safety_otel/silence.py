@@ -10,7 +10,7 @@ from opentelemetry import _logs, metrics, trace
 
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals.otlp import SDK_DISABLED
+from openai_safety_otel.signals.exporters import SDK_DISABLED
 
 _Reason = Callable[[list[str]], str]
 

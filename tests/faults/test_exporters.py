@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -19,7 +17,6 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from openai_safety_otel import conventions as c
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 from support.collector import Collector
@@ -40,17 +37,6 @@ class Raising:
     force_flush = shutdown
 
 
-def kept(folder: Path) -> list[str]:
-    """The request ids of the events on disk."""
-    found = []
-    for path in folder.iterdir():
-        for line in path.read_text().splitlines():
-            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-            facts = {pair["key"]: pair["value"].get("stringValue") for pair in record["attributes"]}
-            found.append(str(facts[c.PROVIDER_REQUEST_ID]))
-    return sorted(found)
-
-
 def calls(client: openai.OpenAI) -> list[str | None]:
     """What the app sees of its calls, streams among them."""
     seen: list[str | None] = []
@@ -62,11 +48,15 @@ def calls(client: openai.OpenAI) -> list[str | None]:
     return seen
 
 
-def instrumented(client: openai.OpenAI, folder: Path, **providers: Any) -> list[str | None]:
+def instrumented(client: openai.OpenAI, **providers: Any) -> tuple[list[str | None], list[str | None]]:
+    """What the app sees, and the request ids of the calls that were told."""
+    told: list[str | None] = []
     instrumentor = SafetyInstrumentor()
-    instrumentor.instrument(**providers, hmac_key=KEY, file_dir=str(folder))
+    instrumentor.instrument(**providers, hmac_key=KEY)
+    assert instrumentor.observer is not None
+    instrumentor.observer.listeners.append(lambda record, _: told.append(record.provider_request_id))
     try:
-        return calls(client)
+        return calls(client), sorted(told, key=str)
     finally:
         instrumentor.uninstrument()
 
@@ -76,10 +66,9 @@ def test_a_collector_that_misbehaves(
     mode: str | int,
     client: openai.OpenAI,
     provider: Provider,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Lost: what the app's SDK drops, as with any of its telemetry; no call waits, and the file has all."""
+    """Lost: what the app's SDK drops, as with any of its telemetry; no call waits, and every call is told."""
     bare = calls(client)
     provider.ledger.clear()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
@@ -94,8 +83,8 @@ def test_a_collector_that_misbehaves(
         reader = PeriodicExportingMetricReader(OTLPMetricExporter(), export_interval_millis=100)
         meter = MeterProvider([reader], shutdown_on_exit=False)
         started = time.monotonic()
-        seen = instrumented(
-            client, tmp_path / "events", tracer_provider=tracer, meter_provider=meter, logger_provider=logger
+        seen, told = instrumented(
+            client, tracer_provider=tracer, meter_provider=meter, logger_provider=logger
         )
         took = time.monotonic() - started
         collector.mode = "accept"
@@ -104,12 +93,12 @@ def test_a_collector_that_misbehaves(
         arrived = len(collector.events)
     # A call that waited for an exporter would wait its second, twenty times over.
     assert (bare, True) == (seen, took < CALLS)
-    assert sorted(entry.request_id for entry in provider.ledger) == kept(tmp_path / "events")
+    assert sorted(entry.request_id for entry in provider.ledger) == told
     if mode == "accept":
         assert CALLS == arrived
 
 
-def test_exporters_that_raise(client: openai.OpenAI, provider: Provider, tmp_path: Path) -> None:
+def test_exporters_that_raise(client: openai.OpenAI, provider: Provider) -> None:
     """Lost: the raising exporter's own telemetry; exported within the call, even so the app sees nothing."""
     bare = calls(client)
     provider.ledger.clear()
@@ -117,6 +106,6 @@ def test_exporters_that_raise(client: openai.OpenAI, provider: Provider, tmp_pat
     tracer, logger = TracerProvider(shutdown_on_exit=False), LoggerProvider(shutdown_on_exit=False)
     tracer.add_span_processor(SimpleSpanProcessor(broken))
     logger.add_log_record_processor(SimpleLogRecordProcessor(broken))
-    seen = instrumented(client, tmp_path / "events", tracer_provider=tracer, logger_provider=logger)
+    seen, told = instrumented(client, tracer_provider=tracer, logger_provider=logger)
     assert bare == seen
-    assert sorted(entry.request_id for entry in provider.ledger) == kept(tmp_path / "events")
+    assert sorted(entry.request_id for entry in provider.ledger) == told

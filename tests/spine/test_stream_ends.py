@@ -162,7 +162,7 @@ def test_unknown_ends(telemetry: Telemetry, asked: dict[str, Any], encoding: str
     """Neither an answer that lives on without its stream nor bytes that cannot be read are called cut off."""
     headers = {"content-encoding": encoding} if encoding != "identity" else {}
     client = scripted((CREATED,), content_type=EVENTS, base_url=OPENAI, **headers)
-    raw = client.responses.with_raw_response.create(**ASK, **asked, stream=True)
+    raw = client.responses.with_raw_response.create(**ASK, extra_body=asked, stream=True)
     list(raw.http_response.iter_raw())
     assert "completed" == told(telemetry)[0]
 

@@ -19,6 +19,8 @@ COMBINATIONS = (
     ("agent.yaml", "evidence.yaml"),
     ("agent.yaml", "traces-to-file.yaml"),
     ("agent.yaml", "evidence.yaml", "traces-to-file.yaml"),
+    ("agent.yaml", "from-files.yaml"),
+    ("agent.yaml", "evidence.yaml", "from-files.yaml", "evidence-from-files.yaml"),
     ("agent.yaml", "to-gateway.yaml"),
     ("agent.yaml", "to-kafka.yaml"),
     ("agent.yaml", "gateway.yaml"),

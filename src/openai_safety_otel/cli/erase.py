@@ -65,7 +65,7 @@ class Result:
     "--files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Event files or folders.  [default: OPENAI_SAFETY_FILE_DIR and OPENAI_SAFETY_SPILL_DIR]",
+    help="Event files or folders.  [default: OPENAI_SAFETY_FILE_DIR]",
 )
 @click.option(
     "--loki-url", multiple=True, help="Loki (may be repeated, e.g. for evidence).  [default: LOKI_URL]"
@@ -90,12 +90,12 @@ def erase(
 ) -> None:
     """Erase a person's events, evidence and case files, and print what could not be reached.
 
-    Records about exactly this person go from event, span and spilled files and from Loki, and what was written
+    Records about exactly this person go from event and span files and from Loki, and what was written
     about them from the journal. A suspension stays, by identifier only: erasing does not let anybody back in.
     Exit code 1: nothing was found, so nothing was done; 2: something could not be reached.
     """
     settings = Settings.resolve()
-    paths = files or tuple(Path(place) for place in (settings.file_dir, settings.spill_dir) if place)
+    paths = files or tuple(Path(place) for place in (settings.file_dir,) if place)
     try:
         check(by, why)
         loki = loki_url or tuple(filter(None, (settings.loki_url,)))

@@ -75,10 +75,9 @@ def _require_packages() -> None:
 
 
 def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeType, ...]) -> None:
-    from openai_safety_otel.signals.standalone import telling  # noqa: PLC0415 - only when serving
+    from openai_safety_otel.signals.standalone import measuring, telling  # noqa: PLC0415 - only when serving
     from openai_safety_otel.webhooks import create_app  # noqa: PLC0415
     from openai_safety_otel.webhooks.door import guarded  # noqa: PLC0415
-    from openai_safety_otel.webhooks.telemetry import measuring  # noqa: PLC0415
 
     with closing(open_journal(settings.store)) as journal, telling(settings) as told, measuring() as meters:
         app = create_app(

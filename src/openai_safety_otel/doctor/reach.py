@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from openai_safety_otel.doctor.finding import Finding, State
 from openai_safety_otel.settings import Settings, environment
-from openai_safety_otel.signals.otlp import SDK_DISABLED, sdk_disabled
+from openai_safety_otel.signals.exporters import SDK_DISABLED, sdk_disabled
 
 _SIGNALS = ("TRACES", "METRICS", "LOGS")
 _DEFAULTS = {"grpc": "http://localhost:4317"}

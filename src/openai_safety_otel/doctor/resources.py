@@ -165,7 +165,6 @@ RESOURCES: Final[dict[str, Resource]] = {
     "suspensions": _suspensions,
     "filter": _filter,
     "file_dir": _folder,
-    "spill_dir": _folder,
     "notify_template": _template,
     "notify_url": _address,
     "loki_url": _address,

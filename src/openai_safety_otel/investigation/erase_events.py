@@ -1,6 +1,6 @@
 """Erase a person's records from files in place: their bytes become spaces, so a process may go on appending.
 
-Events, spans and spilled events are records; what is no record about exactly this person stays byte-equal.
+Events and spans are records; what is no record about exactly this person stays byte-equal.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from openai_safety_otel.harmless import harmless
 from openai_safety_otel.record import CallRecord, Outcome
 from openai_safety_otel.settings import SpanMode
 from openai_safety_otel.signals.attributes import safety_attributes
-from openai_safety_otel.signals.event import EventSink, call_event
+from openai_safety_otel.signals.event import call_event
 from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.signals.sink import EventSink
 from openai_safety_otel.signals.trail import Trail
 
 

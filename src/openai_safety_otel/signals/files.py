@@ -64,7 +64,7 @@ class EventFile:
         """The file being written; None before the first event."""
         return self._target.path if self._target else None
 
-    def emit(self, event: SafetyEvent) -> None:
+    def emit(self, event: SafetyEvent, context: object = None) -> None:
         """Take one event, if it is of the kind written here; never blocks, never raises."""
         if (event.scope == c.EVIDENCE_SCOPE) is self._private:
             self._background.emit(event)
@@ -95,7 +95,11 @@ class EventFile:
         if target is None:
             target = self._target = self._open()
         content = otlp_json.line(event, target.resource)
-        if self._max_bytes and target.size and target.size + len(content) > self._max_bytes:
+        if (
+            self._max_bytes
+            and target.size > otlp_json.HEADER_BYTES
+            and target.size + len(content) > self._max_bytes
+        ):
             target = self._target = target.next()
             target.folder.prune(self._keep)
         target.append(content)
@@ -147,6 +151,7 @@ class _Target:
         self.path = folder.file(number)
         self._descriptor = os.open(self.path, _FLAGS, mode)
         hold(self._descriptor)
+        self.append(otlp_json.header(self.path.name))
 
     def append(self, content: bytes) -> None:
         """Add one line; a line that does not fit on the disk is taken back whole."""

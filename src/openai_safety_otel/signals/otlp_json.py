@@ -10,7 +10,18 @@ from typing import Any
 from openai_safety_otel import conventions as c
 from openai_safety_otel.record import AttributeValue, SafetyEvent
 
+HEADER_BYTES = 1024
 SEVERITY_NUMBERS = {"INFO": 9, "WARN": 13, "ERROR": 17}
+
+
+def header(file_name: str) -> bytes:
+    """The first line of a file: no event, `HEADER_BYTES` long.
+
+    A collector's file receiver knows a file by its first thousand bytes. These never change, so a file whose
+    records were erased is not read in again.
+    """
+    document = json.dumps({"resourceLogs": [], "file": file_name}, separators=(",", ":")).encode()
+    return document.ljust(HEADER_BYTES - 1) + b"\n"
 
 
 def line(event: SafetyEvent, resource: Mapping[str, AttributeValue]) -> bytes:

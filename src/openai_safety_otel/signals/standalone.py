@@ -1,21 +1,22 @@
-"""Events of a command outside an instrumented app: sent as the environment says, in bounded time."""
+"""Telemetry of a command or receiver outside an instrumented app, sent in bounded time."""
 
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry._logs import get_logger_provider
+from opentelemetry.metrics import MeterProvider, get_meter_provider
 
-from openai_safety_otel.settings import Settings, environment
-from openai_safety_otel.signals.event import EventSink
+from openai_safety_otel.settings import Settings
+from openai_safety_otel.signals.exporters import endpoint_named, exporter_class, within
+from openai_safety_otel.signals.resource import resource_attributes
+from openai_safety_otel.signals.sink import EventSink
 
 EXIT_SECONDS = 5.0
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,6 @@ class Telling:
 
     sink: EventSink
     arrives: bool
-    provider: Any
 
     def flush(self) -> None:
         """Wait until what was emitted so far has left, `EXIT_SECONDS` at most for each destination.
@@ -33,8 +33,9 @@ class Telling:
         drop what does not fit.
         """
         self.sink.flush()
-        if hasattr(self.provider, "force_flush"):
-            _within(EXIT_SECONDS, self.provider.force_flush)
+        running = get_logger_provider()
+        if hasattr(running, "force_flush"):
+            within(EXIT_SECONDS, running.force_flush)
 
 
 @contextmanager
@@ -44,36 +45,42 @@ def telling(settings: Settings) -> Iterator[Telling]:
     What is still on its way when the command ends is waited for, `EXIT_SECONDS` at most.
     """
     running = hasattr(get_logger_provider(), "force_flush")
-    own = None if running else _own_provider()
-    sink = EventSink.from_settings(settings, own)
-    told = Telling(sink, running or own is not None or sink.elsewhere, own or get_logger_provider())
+    sink = EventSink.from_settings(settings, own_pipeline=not running and endpoint_named("logs"))
+    told = Telling(sink, running or sink.elsewhere)
     try:
         yield told
     finally:
         told.flush()
-        if own is not None:
-            _within(EXIT_SECONDS, own.shutdown)
+        sink.close()
 
 
-def _own_provider() -> Any | None:
-    """A provider that exports over OTLP; None without an endpoint or without the ``otlp`` extra."""
-    if not any(environment(name) for name in _ENDPOINTS) or environment("OTEL_SDK_DISABLED") == "true":
-        return None
-    protocol = environment("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL") or environment("OTEL_EXPORTER_OTLP_PROTOCOL")
-    kind = "grpc" if protocol == "grpc" else "http"
+@contextmanager
+def measuring() -> Iterator[MeterProvider | None]:
+    """The running SDK's meter provider, else one for the OTLP endpoint the environment names, else None.
+
+    The last measurements are sent at the end; `EXIT_SECONDS` is the longest that is waited for it.
+    """
+    running = get_meter_provider()
+    if hasattr(running, "force_flush"):
+        yield running
+        return
+    own = _own_meters()
     try:
-        logs = importlib.import_module("opentelemetry.sdk._logs")
-        export = importlib.import_module("opentelemetry.sdk._logs.export")
-        otlp = importlib.import_module(f"opentelemetry.exporter.otlp.proto.{kind}._log_exporter")
-    except ModuleNotFoundError:
+        yield own
+    finally:
+        if own is not None:
+            within(EXIT_SECONDS, own.shutdown)
+
+
+def _own_meters() -> Any | None:
+    make = exporter_class("metrics") if endpoint_named("metrics") else None
+    if make is None:
         return None
-    provider = logs.LoggerProvider(shutdown_on_exit=False)
-    provider.add_log_record_processor(export.BatchLogRecordProcessor(otlp.OTLPLogExporter()))
-    return provider
-
-
-def _within(seconds: float, act: Any) -> None:
-    """The SDK's own timeouts are not kept: a collector that hangs must not hold up the command."""
-    worker = threading.Thread(target=act, daemon=True)
-    worker.start()
-    worker.join(seconds)
+    metrics = importlib.import_module("opentelemetry.sdk.metrics")
+    export = importlib.import_module("opentelemetry.sdk.metrics.export")
+    resources = importlib.import_module("opentelemetry.sdk.resources")
+    return metrics.MeterProvider(
+        metric_readers=[export.PeriodicExportingMetricReader(make())],
+        resource=resources.Resource(resource_attributes()),
+        shutdown_on_exit=False,
+    )

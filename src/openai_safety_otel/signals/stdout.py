@@ -22,7 +22,7 @@ class StdoutEvents:
     def __init__(self, on_drop: Drop | None = None) -> None:
         self._background = Background(_write, name="openai-safety-stdout", on_drop=on_drop)
 
-    def emit(self, event: SafetyEvent) -> None:
+    def emit(self, event: SafetyEvent, context: object = None) -> None:
         """Take one event; never blocks, never raises."""
         self._background.emit(event)
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable
 
 import openai
-from opentelemetry._logs import get_logger_provider
 from opentelemetry.metrics import MeterProvider
 
 from openai_safety_otel.conventions import NoticeType
@@ -14,7 +13,7 @@ from openai_safety_otel.identifier import Hasher, shown_identity
 from openai_safety_otel.journal import Journal, open_journal
 from openai_safety_otel.keys import load_hasher
 from openai_safety_otel.settings import Settings, environment
-from openai_safety_otel.signals.event import EventSink, Sink
+from openai_safety_otel.signals.sink import EventSink, Sink
 from openai_safety_otel.signals.standalone import Telling
 from openai_safety_otel.webhooks.cases import CaseReader
 from openai_safety_otel.webhooks.follow_up import Means, Pace, Suspender
@@ -66,7 +65,7 @@ def create_app(
     journal = journal or open_journal(settings.store)
     if sink is None:
         sink = EventSink.from_settings(settings)
-        flush = flush or Telling(sink, arrives=True, provider=get_logger_provider()).flush
+        flush = flush or Telling(sink, arrives=True).flush
     kinds = frozenset(suspend_on) if suspend_on is not None else _suspend_on(settings)
     if kinds and suspender is None:
         suspender = list_suspender(settings, journal, sink)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from openai_safety_otel.conventions import NoticeType
 from openai_safety_otel.journal import Journal, JournalError, Notice
-from openai_safety_otel.signals.event import Sink
+from openai_safety_otel.signals.sink import Sink
 from openai_safety_otel.webhooks import steps
 from openai_safety_otel.webhooks.cases import CaseReader, StepFailedError
 from openai_safety_otel.webhooks.events import notice_event

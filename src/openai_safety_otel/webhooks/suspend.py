@@ -6,7 +6,7 @@ import threading
 
 from openai_safety_otel.decisions import ACTIONS, carry_out
 from openai_safety_otel.journal import Decision, Journal
-from openai_safety_otel.signals.event import Sink
+from openai_safety_otel.signals.sink import Sink
 from openai_safety_otel.suspensions import open_source
 
 

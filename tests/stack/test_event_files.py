@@ -1,0 +1,142 @@
+"""The file route on the real programs: apps write files, the agent reads them with a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel.settings import environment_of_child
+from stack import query
+from stack.programs import Running
+from support.stored import said
+
+Collector = Callable[..., Running]
+ROOT = Path(__file__).parents[2]
+
+# An app with a call every few milliseconds, until it is killed.
+APP = """
+    import itertools, sys, time
+    from openai_safety_otel.record import SafetyEvent
+    from openai_safety_otel.settings import Settings
+    from openai_safety_otel.signals.sink import EventSink
+    from stack import traffic
+    sink = EventSink.from_settings(Settings(file_dir=sys.argv[1], file_max_mb=1, file_keep=100))
+    for number in itertools.count(int(sys.argv[2])):
+        made = traffic.call(number, outcome=("completed", "blocked")[number % 5 == 0], person=number % 7)
+        sink.emit(SafetyEvent(made.name, made.time_ns, made.attributes, made.body, made.severity))
+        time.sleep(0.003)
+"""
+
+
+class App:
+    """A process that writes events of a service to files, to be killed."""
+
+    def __init__(self, folder: Path, service: str, first: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(APP), str(folder), str(first)],
+            env=environment_of_child(
+                ("OTEL_", "OPENAI_"),
+                OTEL_SERVICE_NAME=service,
+                OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+                PYTHONPATH=str(ROOT),
+            ),
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(30)
+
+
+def written(folder: Path) -> Counter[str]:
+    """The response ids on disk: what an app wrote before it was killed."""
+    found: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in filter(bytes.strip, path.read_bytes().split(b"\n")[1:-1]):
+            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
+            found.update(p["value"]["stringValue"] for p in record["attributes"] if p["key"] == c.RESPONSE_ID)
+    return found
+
+
+def stored(loki: Running, service: str) -> Counter[str]:
+    """The response ids in Loki, repetitions of one entry counted as often as they are stored."""
+    names = f'sum by (gen_ai_response_id) (count_over_time({{service_name="{service}"}} [24h]))'
+    rows = query.logql(loki.url, names, at=time.time() + 60)
+    return Counter({row["metric"]["gen_ai_response_id"]: int(row["value"][1]) for row in rows})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "events"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def agent(collector: Collector, loki: Running, prometheus: Running, folder: Path) -> Running:
+    env = {
+        "LOKI_URL": loki.url,
+        "PROMETHEUS_URL": prometheus.url,
+        "EVENT_FILES": str(folder),
+        "FILES_POLL": "200ms",
+    }
+    return collector("agent.yaml", "from-files.yaml", env=env)
+
+
+def test_app_and_agent_killed(agent: Running, loki: Running, folder: Path, service: str) -> None:
+    """Both killed with -9, each several times and together: every event on disk is stored, none counted twice."""
+    for turn in range(3):
+        app = App(folder, service, turn * 100_000)
+        time.sleep(3)
+        agent.kill()
+        time.sleep(1)
+        app.kill()
+        agent.start()
+    on_disk = written(folder)
+    assert max(on_disk.values()) == 1
+    query.until(lambda: set(stored(loki, service)) == set(on_disk), timeout=90)
+    assert set(on_disk) == set(stored(loki, service)), said(agent)
+    assert len(on_disk) > 300
+
+
+def test_loki_away_while_files_are_read(agent: Running, loki: Running, folder: Path, service: str) -> None:
+    """The store is killed under load and comes back: nothing lost, nothing twice."""
+    app = App(folder, service, 1_000_000)
+    time.sleep(2)
+    loki.kill()
+    time.sleep(4)
+    loki.start()
+    time.sleep(1)
+    app.kill()
+    on_disk = written(folder)
+    query.until(lambda: stored(loki, service) == on_disk, timeout=90)
+    assert on_disk == stored(loki, service), said(agent)
+
+
+def test_erased_records_are_not_read_again(agent: Running, loki: Running, folder: Path, service: str) -> None:
+    """A file whose records were erased after they were read is the same file: nothing of it is stored again."""
+    app = App(folder, service, 2_000_000)
+    time.sleep(2)
+    app.kill()
+    on_disk = written(folder)
+    query.until(lambda: stored(loki, service) == on_disk, timeout=90)
+    for path in folder.glob("*.jsonl"):
+        first, *rest = path.read_bytes().split(b"\n")
+        rest[0] = b" " * len(rest[0])
+        path.write_bytes(b"\n".join([first, *rest]))
+    agent.kill()
+    agent.start()
+    later = App(folder, service, 3_000_000)
+    time.sleep(2)
+    later.kill()
+    expected = on_disk + Counter({key: count for key, count in written(folder).items() if key not in on_disk})
+    query.until(lambda: stored(loki, service) == expected, timeout=90)
+    assert expected == stored(loki, service), said(agent)
