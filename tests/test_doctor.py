@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.journal import Notice, open_journal
 from openai_safety_otel.settings import environment_of_child
 from support.telemetry import KEY
 
@@ -210,3 +212,45 @@ def test_a_key_that_differs_from_the_last_one_seen(key_file: Path) -> None:
         assert (0, ["ok", "warn"]) == seen(OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES=str(old))
         assert (0, ["ok", "ok"]) == seen("--accept-key")
         assert (0, ["ok", "ok"]) == seen()
+
+
+def test_a_librarys_constant_that_was_already_blocked_stops(key_file: Path) -> None:
+    """Replacing it could look like evasion: the doctor fails and says to ask; leaving it is no failure."""
+    with Provider() as provider:
+        environment = healthy(key_file, provider)
+        with closing(open_journal(environment["OPENAI_SAFETY_STORE"])) as journal:
+            journal.add_notice(
+                Notice(
+                    key="identifier_blocked:1",
+                    id="1",
+                    type="identifier_blocked",
+                    received_at=1,
+                    recorded_at=1,
+                    identifier="openai-guardrails-python",
+                )
+            )
+        found = [
+            [
+                one["text"]
+                for one in doctor(environment | more)[1]
+                if (one["topic"], one["state"]) == ("library", "fail")
+            ]
+            for more in ({}, {"OPENAI_SAFETY_LIBRARY_IDENTIFIER": "keep"})
+        ]
+    assert ([1, 0], True) == ([len(texts) for texts in found], "ask the provider first" in found[0][0])
+
+
+def test_misspelt_variables_and_lost_retired_keys_are_findings(key_file: Path) -> None:
+    """Neither stops the calls, and neither is silent."""
+    with Provider() as provider:
+        environment = healthy(key_file, provider) | {
+            "OPENAI_SAFETY_INJECT_HOST": "x",
+            "OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES": "/nonexistent/old.key",
+        }
+        code, findings, _ = doctor(environment)
+    warned = [one["text"] for one in findings if one["state"] == "warn"]
+    assert (0, True, True) == (
+        code,
+        any("OPENAI_SAFETY_INJECT_HOSTS" in text for text in warned),
+        any("/nonexistent/old.key" in text for text in warned),
+    )

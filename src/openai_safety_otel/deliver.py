@@ -61,6 +61,10 @@ class Delivery:
         """The end user of this call, problems noted on the record."""
         return self._resolver.current(record.problems) if self._settings.identifier else None
 
+    def identity_now(self) -> Identity:
+        """Who the running context is for, as a call made now would say it."""
+        return self._identify(self._resolver.current([]) if self._settings.identifier else None)
+
     def address(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
         """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
         sent = self._addressed(record, endpoint, client, options)

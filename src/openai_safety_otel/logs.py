@@ -10,14 +10,13 @@ from opentelemetry.trace import format_trace_id, get_current_span
 
 from openai_safety_otel.call import last_response_id
 from openai_safety_otel.harmless import harmless
-from openai_safety_otel.identifier import current_end_user, identify
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 
 
 def context_fields() -> dict[str, str]:
     """What is known right now: ``safety_identifier`` (hashed), ``trace_id``, ``openai_response_id``."""
     observer = SafetyInstrumentor().observer
-    who = identify(current_end_user(), observer.hasher) if observer is not None else None
+    who = observer.delivery.identity_now() if observer is not None else None
     span = get_current_span().get_span_context()
     fields = {
         "safety_identifier": who.value if who is not None else None,

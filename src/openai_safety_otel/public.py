@@ -10,7 +10,7 @@ from typing import get_args
 
 from openai_safety_otel import conventions as c
 from openai_safety_otel.harmless import harmless
-from openai_safety_otel.identifier import EndUser, Hasher, current_end_user, identify
+from openai_safety_otel.identifier import EndUser, Hasher, identify
 from openai_safety_otel.instrumentor import SafetyInstrumentor
 from openai_safety_otel.keys import KeyProblemError, require_hasher
 from openai_safety_otel.masking import mask
@@ -76,7 +76,7 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
         _log.warning("report_issue: openai-safety-otel is not active, the report goes nowhere")
         return
     with harmless("user report"):
-        reporter = identify(current_end_user(), observer.hasher)
+        reporter = observer.delivery.identity_now()
         pairs: tuple[tuple[str, AttributeValue | None], ...] = (
             (c.RESPONSE_ID, response_id if _ID.fullmatch(response_id) else "_OTHER"),
             (c.REPORT_REASON, reason),

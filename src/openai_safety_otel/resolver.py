@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from opentelemetry.trace import get_current_span
 
 from openai_safety_otel.callables import function_at
 from openai_safety_otel.conventions import ProblemReason
 from openai_safety_otel.identifier import EndUser, as_end_user, current_end_user
+from openai_safety_otel.place import Holder, current_place
 
 SLOW_SECONDS = 0.01
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a slow resolver said in a request, or that it is being asked."""
+
+    person: EndUser | None = None
+    of: tuple[object, object] | None = None
+    asking: object = None
+
+
+_answer: contextvars.ContextVar[_Answer | None] = contextvars.ContextVar("openai_safety_answer", default=None)
+
+
+def _request() -> object:
+    """What tells this request from the next one: the middleware's place for it, or its trace; None if nothing does."""
+    place = current_place.get()
+    if isinstance(place, Holder) and place.request:
+        return place.opener
+    span = get_current_span().get_span_context()
+    return span.trace_id if span.is_valid else None
 
 
 class Resolver:
     """Who the current call is for: what the app set, else what its resolver says.
 
     A resolver that raises, answers with anything but ``str | EndUser | None``, or takes longer than 10 ms is
-    logged once and counted each time; the call goes on as nobody's.
+    logged once and counted each time; the call goes on as nobody's. A slow one is asked once in a request, where
+    the middleware or a trace says what a request is; otherwise its answer might be the request's before.
     """
 
     def __init__(self, place: str | Callable[[], Any] | None) -> None:
@@ -33,6 +60,22 @@ class Resolver:
         return person if person or self._place is None else self._ask(problems)
 
     def _ask(self, problems: list[ProblemReason]) -> EndUser | None:
+        """Ask, unless a slow resolver has answered in this request, or is asked right now (it may log a line)."""
+        known, request = _answer.get(), _request()
+        if known is not None and known.asking is self:
+            return None
+        if known is not None and known.of == (self, request) and request is not None:
+            return known.person
+        _answer.set(_Answer(asking=self))
+        person, before = None, len(problems)
+        try:
+            person = self._call(problems)
+        finally:
+            slow = "resolver_slow" in problems[before:]
+            _answer.set(_Answer(person, (self, request)) if slow and person else None)
+        return person
+
+    def _call(self, problems: list[ProblemReason]) -> EndUser | None:
         started = time.perf_counter()
         try:
             function = self._load()

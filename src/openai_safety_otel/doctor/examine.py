@@ -10,12 +10,13 @@ from pathlib import Path
 
 from openai_safety_otel.doctor.finding import Finding
 from openai_safety_otel.doctor.kept import kept
+from openai_safety_otel.doctor.libraries import libraries
 from openai_safety_otel.doctor.reach import exporters, limits, loading
 from openai_safety_otel.doctor.resources import resources
 from openai_safety_otel.doctor.sample import hooks_and_sample
 from openai_safety_otel.doctor.wrappers import shared_names, wrappers
-from openai_safety_otel.keys import KeyProblemError, loose_permissions, require_hasher
-from openai_safety_otel.settings import PREFIX, Settings, environment
+from openai_safety_otel.keys import KeyProblemError, loose_permissions, require_hasher, retired_keys
+from openai_safety_otel.settings import PREFIX, Settings, environment, misspelt
 
 _PACKAGES = ("openai-safety-otel", "openai", "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-distro")
 _SDK = "opentelemetry-sdk"
@@ -37,6 +38,8 @@ def _version(name: str) -> str:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
+    for line in misspelt():
+        yield Finding("settings", "warn", line)
     for item in fields(Settings):
         value = getattr(settings, item.name)
         variable = PREFIX + item.name.upper()
@@ -64,6 +67,10 @@ def _key(settings: Settings) -> Iterator[Finding]:
     retired = len(settings.hmac_retired_key_files)
     more = f", {retired} retired" if retired else ""
     yield Finding("key", "ok", f"present, key id {hasher.key_id}{more}; a changed key renames every user")
+    for problem in retired_keys(settings)[1]:
+        yield Finding(
+            "key", "warn", f"a retired key is left out: {problem}", "what it made is not recognised"
+        )
     for path in (settings.hmac_key_file, *settings.hmac_retired_key_files):
         if path and Path(path).exists() and loose_permissions(path):
             yield Finding("key", "warn", f"{path} can be read by others", f"chmod 600 {path}")
@@ -94,6 +101,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _settings,
     _key,
     _injection,
+    libraries,
     resources,
     hooks_and_sample,
     _wrapping,

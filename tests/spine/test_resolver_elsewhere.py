@@ -1,0 +1,82 @@
+"""The app's resolver names the user on log lines and reports as it does on calls, and a slow one is asked once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import openai
+import pytest
+
+from openai_safety_otel import conventions as c
+from openai_safety_otel import report_issue
+from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.logs import SafetyFilter, add_safety_context, context_fields
+from openai_safety_otel.place import begin_request, end_request
+from support.telemetry import KEY, Instrument, Telemetry
+
+ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
+
+
+class Resolver:
+    """Counts how often it is asked."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.user = "u42"
+        self.asked = 0
+        self.seconds = seconds
+
+    def __call__(self) -> str:
+        self.asked += 1
+        logging.getLogger("app").warning("looking up the user")
+        context_fields()  # as a log filter would
+        time.sleep(self.seconds)
+        return self.user
+
+
+def everywhere(client: openai.OpenAI) -> list[Any]:
+    """The identity on a log line, on a structlog event, and in a report's event after a call."""
+    before = context_fields().get("safety_identifier")
+    client.responses.create(**ASK)
+    record = logging.LogRecord("app", logging.INFO, "", 0, "", None, None)
+    SafetyFilter().filter(record)
+    report_issue("resp_1", "harmful")
+    return [
+        before,
+        getattr(record, "safety_identifier", None),
+        add_safety_context(None, "", {}).get("safety_identifier"),
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03], ids=["fast", "slow"])
+def test_one_identity_everywhere(
+    seconds: float, client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Log filter, structlog processor, report and call agree; in the next request, on the next user."""
+    resolver = Resolver(seconds)
+    instrument(user_resolver=resolver)
+    for user in ("u42", "u43"):
+        resolver.user, resolver.asked = user, 0
+        holder = begin_request(None)
+        found = everywhere(client)
+        end_request(holder)
+        assert [Hasher(KEY).end_user(user)] * 3 == found
+        assert (resolver.asked == 1) == bool(seconds)
+    events = [
+        event for event in telemetry.events if event[c.EVENT_NAME] in {c.CALL_EVENT, c.USER_REPORT_EVENT}
+    ]
+    assert [Hasher(KEY).end_user(user) for user in ("u42", "u42", "u43", "u43")] == [
+        event[c.USER_HASH] for event in events
+    ]
+
+
+def test_without_a_request_nothing_is_kept(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """A thread that serves one user after another, unmarked: each is asked for anew."""
+    resolver = Resolver(0.03)
+    instrument(user_resolver=resolver)
+    for user in ("u42", "u43"):
+        resolver.user = user
+        assert [Hasher(KEY).end_user(user)] * 3 == everywhere(client)
