@@ -54,7 +54,7 @@ def _unit(case: Case, rules: Path) -> dict[str, Any]:
     test = {"name": case.name, "interval": case.interval, "input_series": series, "promql_expr_test": checks}
     if case.says:
         test["alert_rule_test"] = [_said(case)]
-    pace = {"1m": "1m", "5m": "5m", "10m": "30m", "1h": "1h"}[case.interval]
+    pace = {"1m": "1m", "5m": "5m", "10m": "30m"}[case.interval]
     return {"rule_files": [str(rules)], "evaluation_interval": pace, "tests": [test]}
 
 

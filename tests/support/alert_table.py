@@ -623,24 +623,24 @@ CASES: tuple[Case, ...] = (
         {**PLACE, "cause": "no calls, unlike a week or a day ago"},
         f"{HERE}: no calls, unlike a week or a day ago.",
     ),
-    # Ten days in hours, the first a Friday: calls on weekdays only.
+    # Ten days, the first a Friday: calls on weekdays only.
     Case(
         "InstrumentationSilent",
         "silent",
         "a weekend like the last one",
-        {hook: "1x240", calls(): "0+30x23 720x47 720+30x119 4320x47"},
+        {hook: "1x1440", calls(): "0+5x143 720x287 720+5x719 4320x300"},
         (),
         ("198h", "210h", "230h"),
-        "1h",
+        "10m",
     ),
     Case(
         "InstrumentationSilent",
         "fires",
         "a Monday without calls, unlike the last one",
-        {hook: "1x300", calls(): "0+30x23 720x47 720+30x119 4320x99"},
+        {hook: "1x1800", calls(): "0+5x143 720x287 720+5x719 4320x600"},
         ("250h",),
         ("230h",),
-        "1h",
+        "10m",
     ),
     *level(
         "CollectorQueueFilling",
