@@ -70,7 +70,7 @@ $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -U 'pip>=25.1'
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[otlp,cli,redis,webhooks,report]' --group demo --group dev
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[demo,redis,webhooks]' --group dev
 	@touch $(READY)
 
 $(VENV)/.faults: $(READY)

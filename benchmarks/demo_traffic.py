@@ -10,14 +10,16 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from support.collector import Collector
 
 EVENTS_A_REQUEST = 512  # what an SDK's batch processor sends at once
-_DEMO = "import sys; from openai_safety_otel.cli import main; sys.argv[0] = 'openai-safety'; main()"
+_DEMO = (
+    "import sys; from openai_safety_otel.operations.cli import main; sys.argv[0] = 'openai-safety'; main()"
+)
 
 
 def _shown() -> list[ExportLogsServiceRequest]:

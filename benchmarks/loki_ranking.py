@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from google.protobuf import json_format  # noqa: E402 - after the path
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
 
-from openai_safety_otel import conventions as c  # noqa: E402
+from openai_safety_otel.contract import conventions as c  # noqa: E402
 from stack import query, traffic  # noqa: E402
 from stack.programs import Running, running  # noqa: E402
 

@@ -20,9 +20,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import AttributeValue, SafetyEvent
-from openai_safety_otel.signals import otlp_json
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.instrumentation.signals import otlp_json
 
 PER_FILE = 16_000  # about a hundred megabytes, the size at which files rotate
 USERS = 10_000

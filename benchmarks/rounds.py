@@ -14,7 +14,7 @@ from typing import Any
 
 import contenders
 
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

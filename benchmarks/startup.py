@@ -13,7 +13,7 @@ from typing import Any
 
 from rounds import HERE, interpreter, spread
 
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
 
 _HOST = (
     "import time\nimport openai\nimport opentelemetry.sdk.trace, opentelemetry.sdk.metrics, opentelemetry.sdk._logs\n"

@@ -15,11 +15,11 @@ import time
 import timeit
 from pathlib import Path
 
-from openai_safety_otel.guard import Guard
-from openai_safety_otel.record import Identity
-from openai_safety_otel.suspensions import Entry, open_source
-from openai_safety_otel.suspensions.document import dump
-from openai_safety_otel.suspensions.refresher import Refresher
+from openai_safety_otel.contract.record import Identity
+from openai_safety_otel.instrumentation.guard import Guard
+from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions.document import dump
+from openai_safety_otel.ledger.suspensions.refresher import Refresher
 
 
 class Felt(threading.Thread):

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.who.identifier import Hasher
 
 KEY = "k" * 40
 

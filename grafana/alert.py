@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from grafana.names import field
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 Notify = Literal["page", "ticket", "drill"]
 SEVERITY: Final = {"page": "critical", "ticket": "warning", "drill": "info"}

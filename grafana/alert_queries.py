@@ -9,7 +9,7 @@ from grafana import metric_queries as m
 from grafana import names
 from grafana.names import BY
 from grafana.scope import ALERT, Scope, equal, none_of, one_of
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 AT_LEAST = 20  # events under which a share or a spike says nothing
 COVERAGE = 0.999

@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana.names import ENVIRONMENT, SERVICE, STREAM
 from grafana.rules import RUNBOOK
 from grafana.targets import LOKI, PROMETHEUS
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 OVERVIEW, IDENTIFIER, MODERATION, PIPELINE = (
     f"openai-safety-{name}" for name in ("overview", "identifier", "moderation", "pipeline")

@@ -10,7 +10,7 @@ from grafana.alert import PLACE, TIMES, WHO, WHOSE, Alert
 from grafana.alert_queries import AT_LEAST, MISALIGNED, NOTICE_TYPES
 from grafana.metric_queries import RECENT
 from grafana.scope import ALERT, DRILL
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 _SINCE = f"in the last {RECENT.removesuffix('h')} hours"
 # A block known by words alone (a message, or a parameter with a phrase) may be a mistake of ours: a person looks.

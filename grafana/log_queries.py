@@ -11,7 +11,7 @@ from dataclasses import replace
 from grafana import names
 from grafana.names import BY, COMPLETED, DECISION, NOTABLE
 from grafana.scope import Match, Scope, equal, none_of, one_of, present
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 AUTO = "$__auto"
 USER = names.field(c.USER_HASH)

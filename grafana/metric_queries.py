@@ -5,7 +5,7 @@ from __future__ import annotations
 from grafana import names
 from grafana.names import BY
 from grafana.scope import Match, Scope, equal, none_of, one_of
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 RATE = "$__rate_interval"
 RANGE = "$__range"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 # The resource attributes that the shipped configuration turns into labels of every series and stream.
 SERVICE: Final = "service_name"

@@ -10,7 +10,7 @@ from grafana import names
 from grafana.alert import PLACE, TIMES, WHOSE, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, equal
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 _KIND = f"{{{{ $labels.{names.field(c.NOTICE_TYPE)} }}}}"
 _SINCE = f"in the last {m.RECENT.removesuffix('h')} hours"

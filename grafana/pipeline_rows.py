@@ -10,7 +10,7 @@ from grafana import names
 from grafana.alert import PLACE, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, DRILL, equal
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 PIPELINE: Final = (
     Alert(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from grafana.names import COMPLETED, ENVIRONMENT, NOTABLE, SERVICE, STREAM, field, series
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 _OPERATORS = ("=~", "!~", "!=", "=")
 

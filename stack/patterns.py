@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openai_safety_otel.detectors import IBAN_LENGTHS
+from openai_safety_otel.who.detectors import IBAN_LENGTHS
 
 _COUNTRIES = "|".join(sorted(IBAN_LENGTHS))
 

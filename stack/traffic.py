@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 _SEVERITY = {"INFO": 9, "WARN": 13, "ERROR": 17}
 # Weights of the ordinary outcomes of a product.

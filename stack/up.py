@@ -86,7 +86,7 @@ def _start(stack: contextlib.ExitStack, folder: Path) -> dict[str, Running]:
 def _traffic(stack: contextlib.ExitStack, collector: Running) -> None:
     """The demo's traffic where the demo is installed, else made-up events."""
     if importlib.util.find_spec("openai_safety_otel.demo.__main__"):
-        command = "import sys; from openai_safety_otel.cli import main; sys.argv[0] = 'openai-safety'; main()"
+        command = "from openai_safety_otel.operations.cli import main; main()"
         demo = subprocess.Popen(
             [sys.executable, "-c", command, "demo", "--collector", collector.url], cwd=ROOT
         )

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.harmless import harmless
-from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from support.telemetry import KEY, Instrument, Telemetry
 
 

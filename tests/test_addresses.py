@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from openai_safety_otel.addresses import without_password
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.doctor.finding import Finding
-from openai_safety_otel.settings import Settings
+from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.doctor.finding import Finding
 
 
 @pytest.mark.parametrize(

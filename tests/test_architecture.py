@@ -1,88 +1,168 @@
-"""The house rules: imports point one way, and some things are only in some files."""
+"""The house rules: imports point one way and make no circle, and some things are only in some files."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parents[1] / "src" / "openai_safety_otel"
+SRC = Path(__file__).parents[1] / "src"
 PACKAGE = "openai_safety_otel"
 
-# Lower rooms never import higher ones. A package counts as one room.
-LEVELS = (
-    {"conventions", "harmless", "orphans", "passing", "detectors", "replacing", "addresses"},
-    {"record", "settings", "masking", "callables"},
-    {"identifier", "place", "extract", "streams", "suspended"},
-    {"keys", "resolver", "journal", "blocks", "outcome"},
-    {"signals", "suspensions", "decisions"},
-    {"deliver", "store", "evidence", "filtering", "guard", "peers", "silence"},
-    {"gate", "report"},
-    {"call"},
-    {"observer", "arrival"},
-    {"hook", "sockets", "arguments"},
-    {"instrumentor", "webhooks"},
-    {"public", "logs", "middleware", "testing", "page", "investigation", "batch", "doctor"},
-    {"demo"},
-    {"cli"},
+# From the ground up: a module imports its own room and the rooms below. What runs inside the app never imports
+# what people run.
+ROOMS = (
+    "contract",
+    "who",
+    "ledger",
+    "instrumentation",
+    "logs",
+    "middleware",
+    "operations",
+    "testing",
+    "demo",
 )
-LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
+IN_THE_APP = ROOMS[: ROOMS.index("operations")]
 
+# What only some modules may use; a name ends with a dot where it stands for everything below it.
 ONLY_IN = {
-    "os.environ": {"settings"},
-    "wrapt": {"instrumentor", "sockets"},
-    "print(": {"cli", "demo"},
-    "sys.exit": {"cli", "demo"},
+    "os.environ": ("contract.settings",),
+    "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
+    "print(": ("operations.cli.", "testing.provider", "demo."),
+    "sys.exit": ("operations.cli.", "demo."),
+}
+ONLY_IMPORTED_BY = {
+    "openai": ("instrumentation.suspended", "operations.", "testing.", "demo."),
+    "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
+    "opentelemetry": ("instrumentation.", "logs", "operations.", "demo."),
 }
 
 
-def rooms() -> list[tuple[str, Path]]:
-    found = []
-    for path in sorted(SRC.rglob("*.py")):
+@functools.cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name; a package by its own."""
+    found = {}
+    for path in sorted((SRC / PACKAGE).rglob("*.py")):
         parts = path.relative_to(SRC).with_suffix("").parts
-        if parts != ("__init__",):
-            found.append((parts[0], path))
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
-def imports_of(path: Path) -> set[str]:
-    """Our own rooms that a file imports at its top level or inside functions."""
+def nodes(path: Path) -> Iterator[ast.AST]:
+    """Everything in a file but what only type checkers read."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        waiting += node.orelse if isinstance(node, ast.If) and typing_only else ast.iter_child_nodes(node)
+
+
+@functools.cache
+def imports_of(module: str) -> frozenset[str]:
+    """The modules that a module imports, at its top or inside functions; ours by their whole name."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
-            rest = node.module.split(".")[1:]
-            found |= {rest[0]} if rest else {alias.name for alias in node.names}
-    return found
+    for node in nodes(modules()[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inside & set(modules())) or {node.module}
+    return frozenset(found)
 
 
-@pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value)[-40:])
-def test_imports_point_one_way(room: str, path: Path) -> None:
-    """A file imports only rooms at or below its own level, and every room has a level."""
-    unknown = {name for name in imports_of(path) | {room} if name not in LEVEL_OF and (SRC / name).exists()}
-    upward = {
-        name for name in imports_of(path) if name != room and LEVEL_OF.get(name, -1) > LEVEL_OF.get(room, 99)
-    }
-    assert (set(), set()) == (unknown, upward)
+def short(module: str) -> str:
+    """A module's name without the package's."""
+    return module.removeprefix(PACKAGE).removeprefix(".")
+
+
+def ours(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    return {name for name in imports_of(module) if name in modules()}
+
+
+@pytest.mark.parametrize("module", modules(), ids=short)
+def test_imports_point_one_way(module: str) -> None:
+    """A module imports only its own room and the rooms below, and every module is in a room."""
+    if module == PACKAGE:
+        return
+    room = short(module).partition(".")[0]
+    assert room in ROOMS
+    above = ROOMS[ROOMS.index(room) + 1 :]
+    assert set() == {name for name in ours(module) if short(name).partition(".")[0] in above}
+
+
+def test_no_circle() -> None:
+    """No module reaches itself through imports, inside a room neither."""
+    circles = set()
+    for start in modules():
+        seen: set[str] = set()
+        waiting = sorted(ours(start))
+        while waiting:
+            name = waiting.pop()
+            if name == start:
+                circles.add(start)
+                break
+            if name not in seen:
+                seen.add(name)
+                waiting += ours(name)
+    assert set() == circles
+
+
+def test_the_app_loads_nothing_of_what_people_run() -> None:
+    """In a fresh interpreter, importing all of the app's half loads no module of the other."""
+    names = [name for name in modules() if short(name).partition(".")[0] in IN_THE_APP]
+    code = f"import sys\nfor name in {names}: __import__(name)\nprint(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    others = tuple(f"{PACKAGE}.{room}" for room in ROOMS if room not in IN_THE_APP)
+    assert [] == [name for name in done.stdout.split() if name.startswith(others)]
+
+
+def allowed(module: str, places: tuple[str, ...]) -> bool:
+    name = short(module)
+    return any(name == place or f"{name}.".startswith(place) for place in places)
 
 
 @pytest.mark.parametrize("needle", ONLY_IN)
 def test_some_things_are_only_in_some_files(needle: str) -> None:
-    """The environment, wrapt, print and exit stay in the rooms named for them."""
+    """The environment, wrapt, print and exit stay in the modules named for them."""
     where = {
-        room
-        for room, path in rooms()
+        module
+        for module, path in modules().items()
         for line in path.read_text(encoding="utf-8").splitlines()
         if needle in line.split("#")[0].split('"')[0]
     }
-    assert where <= ONLY_IN[needle]
+    assert set() == {module for module in where if not allowed(module, ONLY_IN[needle])}
+
+
+@pytest.mark.parametrize("package", ONLY_IMPORTED_BY)
+def test_some_packages_are_only_imported_in_some_rooms(package: str) -> None:
+    """The plain rooms know neither the SDK nor OpenTelemetry."""
+    where = {
+        module
+        for module in modules()
+        if any(name.partition(".")[0] == package for name in imports_of(module))
+    }
+    assert set() == {module for module in where if not allowed(module, ONLY_IMPORTED_BY[package])}
+
+
+def test_rooms_at_the_top() -> None:
+    """At most ten rooms, all of them known."""
+    top = {path.stem for path in (SRC / PACKAGE).iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert set(ROOMS) == top - {"__init__", "__pycache__", "py"}
+    assert len(ROOMS) <= 10
 
 
 def test_files_stay_small() -> None:
     """No file grows past 350 lines without being cut by idea (the contract's table apart)."""
     long = {
-        str(path.relative_to(SRC)): lines
-        for _, path in rooms()
+        module: lines
+        for module, path in modules().items()
         if (lines := path.read_text(encoding="utf-8").count("\n")) > 350 and path.name != "conventions.py"
     }
     assert {} == long
@@ -90,4 +170,4 @@ def test_files_stay_small() -> None:
 
 def test_nothing_named_utils() -> None:
     """Every file is named for its idea."""
-    assert [] == [path for _, path in rooms() if path.stem in {"utils", "helpers", "misc"}]
+    assert [] == [path for path in modules().values() if path.stem in {"utils", "helpers", "misc"}]

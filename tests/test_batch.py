@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.batch import BatchError, Identified, identify_lines, read_users
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.signals.background import Background
-from openai_safety_otel.signals.files import EventFile
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.instrumentation.signals.background import Background
+from openai_safety_otel.instrumentation.signals.files import EventFile
+from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.operations.batch import BatchError, Identified, identify_lines, read_users
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY
 
@@ -236,7 +236,7 @@ def test_more_results_than_any_queue_holds_are_all_recorded(
     defaults = Background.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "limit", 300)
-    monkeypatch.setattr("openai_safety_otel.cli.batch._TOGETHER", 250)
+    monkeypatch.setattr("openai_safety_otel.operations.cli.batch._TOGETHER", 250)
     results = tmp_path / "out.jsonl"
     results.write_text(RESULTS[0] * 1500)
     result = run("results", results)

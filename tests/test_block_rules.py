@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.blocks import RULES, reachable_blocks
-from openai_safety_otel.conventions import APIS, BLOCK_CLASSES, BLOCK_TYPES
-from openai_safety_otel.extract.endpoints import ENDPOINTS
-from openai_safety_otel.extract.error import read_error
-from openai_safety_otel.extract.response import _READERS
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import Outcome
-from openai_safety_otel.signals.event import call_event
-from openai_safety_otel.suspensions.automatic import AutoRule
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.conventions import APIS, BLOCK_CLASSES, BLOCK_TYPES
+from openai_safety_otel.contract.record import Outcome
+from openai_safety_otel.instrumentation.blocks import RULES, reachable_blocks
+from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
+from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.extract.response import _READERS
+from openai_safety_otel.instrumentation.outcome import classify
+from openai_safety_otel.instrumentation.signals.event import call_event
+from openai_safety_otel.ledger.suspensions.automatic import AutoRule
 from support.outcomes import Json, record
 from support.wire import raised
 

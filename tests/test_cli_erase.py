@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.journal import Decision, Notice, open_journal
-from openai_safety_otel.store.files import COPIES, open_files
-from openai_safety_otel.suspensions import Entry
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
+from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.store.files import COPIES, open_files
+from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, BOB, DAY, EVE, batch, call, decision, event, lines, write
 from support.lists import new_list
 

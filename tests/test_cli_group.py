@@ -9,11 +9,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from openai_safety_otel.cli import VERBS
-from openai_safety_otel.cli.group import EXTRAS, app
+from openai_safety_otel.operations.cli import VERBS
+from openai_safety_otel.operations.cli.group import EXTRAS, app
 
 BLOCK = (
-    "import sys; sys.modules[{name!r}] = None; from openai_safety_otel.cli import main; "
+    "import sys; sys.modules[{name!r}] = None; from openai_safety_otel.operations.cli import main; "
     "sys.argv[1:] = {args!r}; main()"
 )
 

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.journal import open_journal
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, BOB, DAY, EVE, blocked, call, decision, event, flagged, notice, write
 
 NOW = float(int(time.time()))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.journal import Decision, Journal, open_journal
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.ledger.journal import Decision, Journal, open_journal
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.who.identifier import Hasher
 
 KEY = "k" * 32
 DAY = 86_400

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.journal import Notice, open_journal
+from openai_safety_otel.ledger.journal import Notice, open_journal
+from openai_safety_otel.operations.cli.group import app
 from support.events import ANN, BOB, blocked, call, flagged, write
 
 NOW = 1_790_683_200.0

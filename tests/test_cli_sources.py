@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
+from openai_safety_otel.operations.cli.group import app
 from support import loki
 from support.events import ANN, BOB, EVE, blocked, call, flagged, write
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.investigation import candidates
-from openai_safety_otel.investigation.whois import Match, Recipe, recipe_for, search
-from openai_safety_otel.journal import open_journal
+from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.investigation import candidates
+from openai_safety_otel.operations.investigation.whois import Match, Recipe, recipe_for, search
+from openai_safety_otel.who.identifier import Hasher
 
 KEY = "k" * 40
 OLD = "o" * 40

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.who.identifier import Hasher
 from support import postgres
 
 KEY = "k" * 40

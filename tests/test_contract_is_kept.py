@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 SRC = Path(c.__file__).parent
 # Read, allow-listed or shown there, never set.

@@ -12,14 +12,14 @@ from openai.types.beta.threads.run import Run
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.extract.error import read_error
-from openai_safety_otel.extract.request import read_request
-from openai_safety_otel.extract.response import read_response
-from openai_safety_otel.extract.sse import BodyReader
-from openai_safety_otel.extract.stream import fold
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import CallRecord
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.extract.request import read_request
+from openai_safety_otel.instrumentation.extract.response import read_response
+from openai_safety_otel.instrumentation.extract.sse import BodyReader
+from openai_safety_otel.instrumentation.extract.stream import fold
+from openai_safety_otel.instrumentation.outcome import classify
 from support.exchanges import Exchange, Facts, corpus, documents_of, endpoint_of, said
 from support.wire import answering
 

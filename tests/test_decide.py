@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.decisions import DecisionError, apply, in_force, new_decision, parse_until
-from openai_safety_otel.guard import Guard
-from openai_safety_otel.journal import Decision, Notice, open_journal
-from openai_safety_otel.record import Identity, SafetyEvent
-from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals.sink import EventSink
-from openai_safety_otel.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import Identity, SafetyEvent
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.guard import Guard
+from openai_safety_otel.instrumentation.signals.sink import EventSink
+from openai_safety_otel.ledger.decisions import DecisionError, apply, in_force, new_decision, parse_until
+from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
+from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.operations.cli.group import app
 from support.lists import new_list
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
@@ -40,7 +40,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line, with a list, a store and event files of its own."""
     for name, value in (("SUSPENSIONS", "list.json"), ("STORE", "store.db"), ("FILE_DIR", "events")):
         monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(place / value))
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(str(place / "list.json"))
 
     def invoke(*words: str, without: str = "") -> Result:
@@ -203,7 +203,7 @@ def test_a_decision_is_recorded_before_the_list_is_touched(place: Path) -> None:
 
 def test_a_busy_list_is_tried_again(place: Path) -> None:
     """Another writer that holds the list for a while only delays the decision."""
-    from openai_safety_otel.suspensions.lock import file_lock
+    from openai_safety_otel.ledger.suspensions.lock import file_lock
 
     source = new_list(str(place / "list.json"))
     entered, leave = threading.Event(), threading.Event()
@@ -457,7 +457,7 @@ def test_a_notice_about_them_after_a_decision_comes_back(place: Path, run: Run, 
 
 def test_the_commands_load_no_openai() -> None:
     """Deciding must be quick: it does not import the SDK."""
-    script = "import sys\nimport openai_safety_otel.cli.decide\nprint('openai' in sys.modules)"
+    script = "import sys\nimport openai_safety_otel.operations.cli.decide\nprint('openai' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.demo.check import compare
-from openai_safety_otel.demo.ledger import Entry
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.signals.files import EventFile
-from openai_safety_otel.store.files import open_files
+from openai_safety_otel.instrumentation.signals.files import EventFile
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.testing.ledger import Entry
 
 ENTRY = Entry(
     number=1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 # ruff: noqa: RUF001 - characters that look alike are what is tested
 import pytest
 
-from openai_safety_otel.detectors import LONGEST_IDENTIFIER, cards, ibans, looks_raw
+from openai_safety_otel.who.detectors import LONGEST_IDENTIFIER, cards, ibans, looks_raw
 
 RAW = (
     "jo@example.com",

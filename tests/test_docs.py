@@ -12,9 +12,9 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.cli import VERBS
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.settings import PREFIX, Settings
+from openai_safety_otel.contract.settings import PREFIX, Settings
+from openai_safety_otel.operations.cli import VERBS
+from openai_safety_otel.testing.provider import Provider
 from support.telemetry import Instrument
 
 ROOT = Path(__file__).parents[1]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.journal import Notice, open_journal
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
+from openai_safety_otel.ledger.journal import Notice, open_journal
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY
 
 Findings = list[dict[str, Any]]
@@ -25,7 +25,7 @@ def doctor(environment: dict[str, str], *arguments: str) -> tuple[int, Findings,
         [
             sys.executable,
             "-c",
-            "from openai_safety_otel.cli import main; main()",
+            "from openai_safety_otel.operations.cli import main; main()",
             "doctor",
             "--json",
             *arguments,

@@ -9,8 +9,14 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.conventions import APIS, OTHER_API
-from openai_safety_otel.extract.endpoints import ENDPOINTS, PASSED_THROUGH, REFUSED, _find, find
+from openai_safety_otel.contract.conventions import APIS, OTHER_API
+from openai_safety_otel.instrumentation.extract.endpoints import (
+    ENDPOINTS,
+    PASSED_THROUGH,
+    REFUSED,
+    _find,
+    find,
+)
 
 # Methods that send no HTTP request of their own: sockets, and what only computes.
 NO_REQUEST = {

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.evidence import (
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Outcome
+from openai_safety_otel.contract.settings import EvidenceMode
+from openai_safety_otel.instrumentation.evidence import (
     MAX_CHARS,
     MAX_WATCHED_EVENTS,
     Collector,
@@ -15,12 +17,10 @@ from openai_safety_otel.evidence import (
     last_turn,
     shortened,
 )
-from openai_safety_otel.extract.error import read_error
-from openai_safety_otel.extract.response import read_response
-from openai_safety_otel.masking import mask
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import CallRecord, Identity, Leg, Outcome
-from openai_safety_otel.settings import EvidenceMode
+from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.extract.response import read_response
+from openai_safety_otel.instrumentation.masking import mask
+from openai_safety_otel.instrumentation.outcome import classify
 from support.wire import raised
 
 COMPLETED = Outcome("completed")
@@ -177,7 +177,7 @@ def test_the_event_is_of_its_own_scope_and_joins_the_call() -> None:
     evidence = Evidence("blocked")
     event = evidence.event(record(), BLOCKED_INPUT, collected(evidence), (1, 2, 1))
     assert event is not None
-    assert ("openai_safety.evidence", "openai_safety_otel.evidence", 7, 1, 2, 1) == (
+    assert ("openai_safety.evidence", "openai_safety_otel.instrumentation.evidence", 7, 1, 2, 1) == (
         event.name,
         event.scope,
         event.time_ns,

@@ -10,9 +10,9 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseRefusalDeltaEvent, ResponseTextDeltaEvent
 
-from openai_safety_otel.extract.plain import is_plain
-from openai_safety_otel.extract.stream import Seen, fold
-from openai_safety_otel.record import CallRecord
+from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.instrumentation.extract.plain import is_plain
+from openai_safety_otel.instrumentation.extract.stream import Seen, fold
 
 
 def _begun(api: str, **more: Any) -> CallRecord:

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_safety_otel.conventions import APIS
-from openai_safety_otel.extract.endpoints import ENDPOINTS, find
-from openai_safety_otel.extract.error import read_error
-from openai_safety_otel.extract.request import read_request
-from openai_safety_otel.extract.response import read_response
-from openai_safety_otel.extract.sse import BodyReader
-from openai_safety_otel.extract.stream import _EVENTS, PLAIN_DELTAS, Seen, fold
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import CallRecord
+from openai_safety_otel.contract.conventions import APIS
+from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS, find
+from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.extract.request import read_request
+from openai_safety_otel.instrumentation.extract.response import read_response
+from openai_safety_otel.instrumentation.extract.sse import BodyReader
+from openai_safety_otel.instrumentation.extract.stream import _EVENTS, PLAIN_DELTAS, Seen, fold
+from openai_safety_otel.instrumentation.outcome import classify
 from support.wire import sse
 
 NAMES = [

@@ -9,8 +9,8 @@ from openai._models import construct_type
 from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseStreamEvent
 
-from openai_safety_otel.extract.stream import PLAIN_DELTAS, Seen, fold
-from openai_safety_otel.record import CallRecord, Leg
+from openai_safety_otel.contract.record import CallRecord, Leg
+from openai_safety_otel.instrumentation.extract.stream import PLAIN_DELTAS, Seen, fold
 from support.outcomes import response
 
 Json = dict[str, Any]

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.settings import Settings
-from openai_safety_otel.signals import files, otlp_json
-from openai_safety_otel.signals.background import Background
-from openai_safety_otel.signals.files import EventFile
-from openai_safety_otel.signals.sink import EventSink
-from openai_safety_otel.signals.stdout import StdoutEvents
-from openai_safety_otel.store.files import find_files
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.signals import files, otlp_json
+from openai_safety_otel.instrumentation.signals.background import Background
+from openai_safety_otel.instrumentation.signals.files import EventFile
+from openai_safety_otel.instrumentation.signals.sink import EventSink
+from openai_safety_otel.instrumentation.signals.stdout import StdoutEvents
+from openai_safety_otel.operations.store.files import find_files
 
 SECOND = 1_767_225_600_000_000_000
 
@@ -60,8 +60,8 @@ def script(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
     """Run a piece of Python that has ``folder``, ``event`` and ``EventFile``."""
     head = f"""
         import os, sys
-        from openai_safety_otel.record import SafetyEvent
-        from openai_safety_otel.signals.files import EventFile
+        from openai_safety_otel.contract.record import SafetyEvent
+        from openai_safety_otel.instrumentation.signals.files import EventFile
         folder = {str(tmp_path)!r}
         def event(n, **more):
             return SafetyEvent(name="openai_safety.call", time_ns=1, attributes={{"n": n, **more}})

@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.product import program
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.testing.provider import Provider
 
 CALLS = 60
 

@@ -12,8 +12,8 @@ import httpx2
 import openai
 import pytest
 
-from openai_safety_otel.filtering import Filter, running
-from openai_safety_otel.settings import OnError
+from openai_safety_otel.contract.settings import OnError
+from openai_safety_otel.instrumentation.filtering import Filter, running
 
 Drops = list[tuple[str, str]]
 HANG = threading.Event()
@@ -92,7 +92,7 @@ async def test_a_failed_filter_does_as_the_setting_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Raising, missing, hanging, or nothing to look at: bounded, counted, open or closed."""
-    monkeypatch.setattr("openai_safety_otel.filtering.SECONDS", 0.1)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.filtering.SECONDS", 0.1)
     ask, drops = make(place, on_error)
     found = await both(ask, None, texts)
     HANG.set()
@@ -101,8 +101,8 @@ async def test_a_failed_filter_does_as_the_setting_says(
 
 def test_filters_that_hang_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a number of running filters the next one fails at once."""
-    monkeypatch.setattr("openai_safety_otel.filtering.SECONDS", 0.01)
-    monkeypatch.setattr("openai_safety_otel.filtering.MAX_RUNNING", 2)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.filtering.SECONDS", 0.01)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.filtering.MAX_RUNNING", 2)
     ask, drops = make("hanging")
     for _ in range(3):
         ask.passes(None, ("x",))

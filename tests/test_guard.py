@@ -17,17 +17,17 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel import conventions as c
-from openai_safety_otel.decisions import Recorder, apply, carry_out, new_decision
-from openai_safety_otel.guard import UNAVAILABLE, Guard, refusal
-from openai_safety_otel.identifier import EndUser, Hasher, identify
-from openai_safety_otel.journal import open_journal
-from openai_safety_otel.record import Identity, Outcome, SafetyEvent
-from openai_safety_otel.settings import Settings
-from openai_safety_otel.suspensions import Entry, Unreadable, open_source
-from openai_safety_otel.suspensions.automatic import AutoRule
-from openai_safety_otel.suspensions.entry import Row
-from openai_safety_otel.suspensions.refresher import Refresher
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import Identity, Outcome, SafetyEvent
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.guard import UNAVAILABLE, Guard, refusal
+from openai_safety_otel.ledger.decisions import Recorder, apply, carry_out, new_decision
+from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions.automatic import AutoRule
+from openai_safety_otel.ledger.suspensions.entry import Row
+from openai_safety_otel.ledger.suspensions.refresher import Refresher
+from openai_safety_otel.who.identifier import EndUser, Hasher, identify
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
@@ -47,7 +47,7 @@ def place(tmp_path: Path) -> str:
 @pytest.fixture
 def start(place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """A guard following the list at ``place``, with what it counts and emits."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     guards: list[Guard] = []
 
     def begin(**settings: Any) -> tuple[Guard, Drops, Events]:
@@ -156,7 +156,7 @@ def test_a_list_read_long_ago_counts_as_unreadable(
     guard, _, _ = start(suspensions_on_error="closed")
     before = guard.check(Identity(value="b"))
     Path(place).write_text("{")
-    monkeypatch.setattr("openai_safety_otel.guard.UNREADABLE_SECONDS", 0.2)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.guard.UNREADABLE_SECONDS", 0.2)
     until(lambda: guard.age() > 0.2)
     assert (None, UNAVAILABLE, SUSPENDED) == (
         before,
@@ -250,7 +250,7 @@ def test_without_a_journal_it_acts_and_records_later(
     anywhere: str, start: Start, place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A journal that cannot be written stops no suspension; its record follows, once, when it can be."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.HEARTBEAT_SECONDS", 0.05)
     folder = Path(place).parent / "later"
     guard, _, events = start(place=anywhere, auto_suspend="provider", store=str(folder / "j.db"))
     guard.seen(Identity(value="a"), REFUSED_THERE)
@@ -347,7 +347,7 @@ def test_too_many_waiting_blocks_are_counted(
     """What the background thread cannot keep up with is dropped and counted, never waited for."""
     new_list(place)
     guard, drops, _ = start(auto_suspend="provider")
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.MAX_TASKS", 0)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.MAX_TASKS", 0)
     guard.seen(Identity(value="a"), REFUSED_THERE)
     assert [("suspensions", "queue_full")] == drops
 
@@ -356,11 +356,11 @@ def test_too_many_waiting_blocks_are_counted(
 
 FORK = """
 import os, sys, time
-from openai_safety_otel.guard import Guard
-from openai_safety_otel.journal import open_journal
-from openai_safety_otel.record import Identity
-from openai_safety_otel.settings import Settings
-from openai_safety_otel.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.instrumentation.guard import Guard
+from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.contract.record import Identity
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
 place = sys.argv[1]
 open_source(place).create({})
 guard = Guard.from_settings(Settings(suspensions=place))
@@ -393,7 +393,7 @@ def test_a_forked_worker_goes_on_following(place: str) -> None:
 def test_importing_us_imports_no_openai() -> None:
     """The guard is there without openai; asking for the exception is what imports it."""
     script = (
-        "import sys\nimport openai_safety_otel.guard\nbefore = 'openai' in sys.modules\n"
+        "import sys\nimport openai_safety_otel.instrumentation.guard\nbefore = 'openai' in sys.modules\n"
         "from openai_safety_otel import EndUserSuspended\nprint(before, 'openai' in sys.modules)"
     )
     done = subprocess.run(

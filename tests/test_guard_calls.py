@@ -12,8 +12,8 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
@@ -61,7 +61,7 @@ def _frames() -> Iterator[bytes]:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.02)
     return str(tmp_path / "list.json")
 
 

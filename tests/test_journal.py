@@ -14,8 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel.journal import Decision, Journal, JournalError, Notice, notice_key, open_journal
-from openai_safety_otel.journal.sqlite_journal import SqliteJournal
+from openai_safety_otel.ledger.journal import (
+    Decision,
+    Journal,
+    JournalError,
+    Notice,
+    notice_key,
+    open_journal,
+)
+from openai_safety_otel.ledger.journal.sqlite_journal import SqliteJournal
 
 NOTICE = Notice(
     key=notice_key("warning", "C-1"),

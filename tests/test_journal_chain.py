@@ -14,10 +14,10 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.journal import Decision, Journal, Link, Notice, open_journal
-from openai_safety_otel.journal.chain import START, first_broken, linked
-from openai_safety_otel.journal.redis_journal import _CHAIN
+from openai_safety_otel.ledger.journal import Decision, Journal, Link, Notice, open_journal
+from openai_safety_otel.ledger.journal.chain import START, first_broken, linked
+from openai_safety_otel.ledger.journal.redis_journal import _CHAIN
+from openai_safety_otel.operations.cli.group import app
 
 ANN, BOB = "a" * 64, "b" * 64
 NOTICE = Notice(

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import openai_safety_otel
-from openai_safety_otel.detectors import looks_raw, plainly
-from openai_safety_otel.masking import mask
+from openai_safety_otel.instrumentation.masking import mask
+from openai_safety_otel.who.detectors import looks_raw, plainly
 
 try:
     from re import _constants as words  # type: ignore[attr-defined]

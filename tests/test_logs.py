@@ -11,11 +11,11 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.harmless import harmless
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.logs import SafetyFilter, add_safety_context, context_fields
 from openai_safety_otel.middleware import SafetyWsgiMiddleware
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 U42 = Hasher(KEY).end_user("u42")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_safety_otel.masking import mask
+from openai_safety_otel.instrumentation.masking import mask
 from support.exchanges import corpus_files, documents_of
 
 CASES = (

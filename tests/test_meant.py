@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.investigation.meant import NobodyMeantError, among, who_is_meant
-from openai_safety_otel.journal import open_journal
-from openai_safety_otel.suspensions import open_source
+from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.ledger.suspensions import open_source
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.investigation.meant import NobodyMeantError, among, who_is_meant
 from support import events
 
 ANN = "78b742913a16" + "0c" * 26

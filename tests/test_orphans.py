@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.orphans import Orphans
+from openai_safety_otel.instrumentation.orphans import Orphans
 from support.scripted import scripted
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
@@ -28,7 +28,7 @@ ASK: dict[str, Any] = {"model": "gpt-5", "input": "x", "stream": True}
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Orphans:
     """A reaper whose thread was not started yet."""
     made = Orphans()
-    monkeypatch.setattr("openai_safety_otel.call.orphans", made)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.call.orphans", made)
     return made
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.blocks import RULES, reachable_blocks
-from openai_safety_otel.conventions import BLOCK_TYPES
-from openai_safety_otel.extract.endpoints import ENDPOINTS
-from openai_safety_otel.extract.words import safe_code
-from openai_safety_otel.outcome import classify, pending
-from openai_safety_otel.record import ErrorFacts, Outcome
+from openai_safety_otel.contract.conventions import BLOCK_TYPES
+from openai_safety_otel.contract.record import ErrorFacts, Outcome
+from openai_safety_otel.instrumentation.blocks import RULES, reachable_blocks
+from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
+from openai_safety_otel.instrumentation.extract.words import safe_code
+from openai_safety_otel.instrumentation.outcome import classify, pending
 from support.outcomes import COMPLETED, Json, blocked, failed, record
 
 CYBER_FACTS = ErrorFacts(code="cyber_policy")

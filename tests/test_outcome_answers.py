@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from openai_safety_otel.extract.response import read_response
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import Outcome
+from openai_safety_otel.contract.record import Outcome
+from openai_safety_otel.instrumentation.extract.response import read_response
+from openai_safety_otel.instrumentation.outcome import classify
 from support.outcomes import (
     COMPLETED,
     DETAILS,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.extract.error import read_error
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import Outcome
+from openai_safety_otel.contract.record import Outcome
+from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.outcome import classify
 from support.outcomes import DETAILS, USAGE_TEXT, Json, blocked, failed, record
 from support.wire import raised
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from openai_safety_otel.extract.stream import fold
-from openai_safety_otel.outcome import classify
-from openai_safety_otel.record import Outcome
+from openai_safety_otel.contract.record import Outcome
+from openai_safety_otel.instrumentation.extract.stream import fold
+from openai_safety_otel.instrumentation.outcome import classify
 from support.outcomes import (
     COMPLETED,
     FILTERED,

@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 
 
 def code(client: Any, text: str) -> str:

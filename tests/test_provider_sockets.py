@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 
 
 @pytest.fixture

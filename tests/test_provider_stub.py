@@ -14,10 +14,10 @@ import openai
 import pytest
 from openai import AzureOpenAI, OpenAI
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.demo.routes import ENDPOINTS
-from openai_safety_otel.demo.scenarios import SCENARIOS
-from openai_safety_otel.demo.state import Fault
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.testing.routes import ENDPOINTS
+from openai_safety_otel.testing.scenarios import SCENARIOS
+from openai_safety_otel.testing.state import Fault
 
 MODERATION = {"model": "omni-moderation-latest"}
 

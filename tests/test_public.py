@@ -9,10 +9,10 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user, report_issue, safety_identifier
-from openai_safety_otel.conventions import REPORTED_HASH
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.keys import KeyProblemError
+from openai_safety_otel.contract.conventions import REPORTED_HASH
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
+from openai_safety_otel.who.keys import KeyProblemError
 from support.telemetry import KEY, Instrument, Telemetry
 
 ANN, BOB = Hasher(KEY).end_user("ann"), Hasher(KEY).end_user("bob")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_safety_otel.detectors import looks_raw
+from openai_safety_otel.who.detectors import looks_raw
 from stack.patterns import PATTERNS, PLAIN, PLAIN_SHAPES, SHAPES
 
 MASKED = [re.compile(pattern, re.ASCII) for pattern, _ in (*PATTERNS, *SHAPES)]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.who.identifier import Hasher
 from support import loki
 from support.events import BOB, blocked, call, flagged, notice, write
 

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_safety_otel.suspensions import Entry, Holders, Source, Unreadable, open_source
-from openai_safety_otel.suspensions.document import MalformedError, dump, parse
-from openai_safety_otel.suspensions.entry import Row
-from openai_safety_otel.suspensions.file_source import FileSource
-from openai_safety_otel.suspensions.refresher import Refresher
+from openai_safety_otel.ledger.suspensions import Entry, Holders, Source, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions.document import MalformedError, dump, parse
+from openai_safety_otel.ledger.suspensions.entry import Row
+from openai_safety_otel.ledger.suspensions.file_source import FileSource
+from openai_safety_otel.ledger.suspensions.refresher import Refresher
 from support.lists import new_list
 from support.waiting import until
 
@@ -33,7 +33,7 @@ Follow = Callable[[Path], tuple[Refresher, Drops]]
 @pytest.fixture
 def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
     """Follow a list for one test, and what was counted meanwhile."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     running: list[Refresher] = []
 
     def start(path: Path) -> tuple[Refresher, Drops]:
@@ -228,7 +228,7 @@ def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     script = (
         "import sys, time\n"
-        "from openai_safety_otel.suspensions import Entry, Unreadable, open_source\n"
+        "from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source\n"
         "source = open_source(sys.argv[1])\n"
         "for n in range(10):\n"
         "    while True:\n"
@@ -319,7 +319,7 @@ def test_a_silent_process_is_not_counted(tmp_path: Path, monkeypatch: pytest.Mon
     source = FileSource(str(tmp_path / "list.json"))
     source.hold("host-1", 3)
     alive = source.holders(3)
-    monkeypatch.setattr("openai_safety_otel.suspensions.file_source.SILENT_SECONDS", -1.0)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.file_source.SILENT_SECONDS", -1.0)
     silent = source.holders(3)
     assert (Holders(1, 1), Holders(0, 0), []) == (
         alive,

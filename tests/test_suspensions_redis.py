@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from openai_safety_otel.guard import Guard
-from openai_safety_otel.record import Identity
-from openai_safety_otel.suspensions import Entry, Holders, Unreadable, open_source
-from openai_safety_otel.suspensions import redis_source as r
-from openai_safety_otel.suspensions.refresher import Refresher
+from openai_safety_otel.contract.record import Identity
+from openai_safety_otel.instrumentation.guard import Guard
+from openai_safety_otel.ledger.suspensions import Entry, Holders, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import redis_source as r
+from openai_safety_otel.ledger.suspensions.refresher import Refresher
 from support.lists import new_list
 from support.proxy import Proxy
 from support.waiting import until
@@ -27,7 +27,7 @@ Follow = Callable[[str], tuple[Refresher, Drops]]
 @pytest.fixture
 def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
     """Follow a list for one test, and what was counted meanwhile."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     running: list[Refresher] = []
 
     def start(url: str) -> tuple[Refresher, Drops]:
@@ -143,7 +143,7 @@ def test_a_slow_server_never_holds_up_a_call(
     proxy: Proxy, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Redis answers nothing, a thousand checks go by within its timeout, and it is counted."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(redis_url, {"a": ENTRY})
     drops: Drops = []
     follower = Refresher(lambda: open_source(through(proxy)), lambda *what: drops.append(what))

@@ -12,9 +12,9 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
 from openai_safety_otel.testing import SafetyCalls
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument
 
 # A plain pytest: the other plugins that stand in this environment have warnings and imports of their own.

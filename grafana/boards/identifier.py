@@ -12,7 +12,7 @@ from grafana import panels as p
 from grafana.scope import DASHBOARD as HERE
 from grafana.scope import equal
 from grafana.targets import events, explore
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 _TO_TRACE = (
     "Trace",

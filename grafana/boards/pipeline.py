@@ -10,7 +10,7 @@ from grafana import metric_queries as m
 from grafana import panels as p
 from grafana.scope import DASHBOARD as HERE
 from grafana.targets import events, metric
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 
 def _instrumentation() -> frame.Row:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openai_safety_otel.identifier import EndUser, carry, end_user, set_end_user
+from openai_safety_otel.who.identifier import EndUser, carry, end_user, set_end_user
 
 if TYPE_CHECKING:
-    from openai_safety_otel.guard import EndUserSuspended
-    from openai_safety_otel.instrumentor import SafetyInstrumentor
-    from openai_safety_otel.public import report_issue, safety_identifier
+    from openai_safety_otel.instrumentation.guard import EndUserSuspended
+    from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+    from openai_safety_otel.instrumentation.public import report_issue, safety_identifier
 
 __all__ = [
     "EndUser",
@@ -27,10 +27,10 @@ __all__ = [
 
 # Loaded when first used: importing this package stays cheap.
 _LAZY = {
-    "EndUserSuspended": "openai_safety_otel.guard",
-    "SafetyInstrumentor": "openai_safety_otel.instrumentor",
-    "report_issue": "openai_safety_otel.public",
-    "safety_identifier": "openai_safety_otel.public",
+    "EndUserSuspended": "openai_safety_otel.instrumentation.guard",
+    "SafetyInstrumentor": "openai_safety_otel.instrumentation.instrumentor",
+    "report_issue": "openai_safety_otel.instrumentation.public",
+    "safety_identifier": "openai_safety_otel.instrumentation.public",
 }
 
 

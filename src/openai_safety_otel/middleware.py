@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from types import TracebackType
 from typing import Any
 
-from openai_safety_otel.call import forget_last_response
-from openai_safety_otel.identifier import EndUser, as_end_user
-from openai_safety_otel.place import Holder, begin_request, end_request
+from openai_safety_otel.instrumentation.call import forget_last_response
+from openai_safety_otel.who.identifier import EndUser, as_end_user
+from openai_safety_otel.who.place import Holder, begin_request, end_request
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]

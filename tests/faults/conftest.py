@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.harmless import harmless
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.testing.provider import Provider
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.testing.provider import Provider
 from support.collector import Collector
 from support.telemetry import KEY
 

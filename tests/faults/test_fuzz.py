@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.harmless import harmless
-from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.testing.provider import Provider
 from support.scripted import scripted, seen_by_app
 from support.telemetry import KEY, Telemetry
 from support.wire import sse

@@ -15,10 +15,10 @@ import pytest
 from opentelemetry.metrics import NoOpMeter, NoOpMeterProvider
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider
 
-from openai_safety_otel import conventions as c
 from openai_safety_otel import end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.testing.provider import Provider
 from support.scripted import plain, scripted, seen_by_app
 from support.telemetry import KEY, Instrument, Telemetry
 
@@ -124,7 +124,7 @@ def test_our_own_failures_are_counted(
 ) -> None:
     """Lost and counted: where our own code raises, the call goes on and `dropped` says where it was lost."""
     instrument()
-    monkeypatch.setattr("openai_safety_otel.observer.classify", broken)
+    monkeypatch.setattr("openai_safety_otel.instrumentation.observer.classify", broken)
     assert "completed" == client.responses.create(**ASK).status
     assert ({("record", "internal_error"): 1}, []) == (dropped(telemetry), telemetry.events)
 

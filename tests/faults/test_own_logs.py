@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.settings import Settings, environment_of_child
-from openai_safety_otel.signals.exporters import exporter_class
-from openai_safety_otel.signals.own_logs import EXIT_SECONDS, OwnLogs
-from openai_safety_otel.signals.sink import EventSink
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.settings import Settings, environment_of_child
+from openai_safety_otel.instrumentation.signals.exporters import exporter_class
+from openai_safety_otel.instrumentation.signals.own_logs import EXIT_SECONDS, OwnLogs
+from openai_safety_otel.instrumentation.signals.sink import EventSink
 from support.collector import Collector
 from support.waiting import until
 
@@ -173,10 +173,10 @@ def test_one_choice_of_exporter(
 
 EXIT = """
     import sys, time
-    from openai_safety_otel import conventions as c
-    from openai_safety_otel.record import SafetyEvent
-    from openai_safety_otel.settings import Settings
-    from openai_safety_otel.signals.sink import EventSink
+    from openai_safety_otel.contract import conventions as c
+    from openai_safety_otel.contract.record import SafetyEvent
+    from openai_safety_otel.contract.settings import Settings
+    from openai_safety_otel.instrumentation.signals.sink import EventSink
     sent = EventSink.from_settings(Settings.resolve())
     for n in range(2000):
         sent.emit(SafetyEvent(name=c.CALL_EVENT, time_ns=time.time_ns(), attributes={"n": n}))

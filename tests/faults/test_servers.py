@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
+from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.product import program
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.collector import Collector
 
 pytestmark = pytest.mark.faults

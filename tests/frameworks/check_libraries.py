@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from openai_safety_otel import end_user, set_end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 from .conftest import RECIPES, S9, U42, Calls

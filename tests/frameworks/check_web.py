@@ -12,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
-from openai_safety_otel.conventions import REPORTED_HASH
+from openai_safety_otel.contract.conventions import REPORTED_HASH
 from support.http import http_library
 from support.serving import serving
 from support.telemetry import Telemetry
@@ -137,7 +137,7 @@ def member(django_project: ModuleType) -> tuple[str, str]:
     from django.contrib.auth.models import User
     from django.test import Client
 
-    from openai_safety_otel.identifier import Hasher
+    from openai_safety_otel.who.identifier import Hasher
     from support.telemetry import KEY
 
     user, _ = User.objects.get_or_create(id=42, username="jo@example.com")
@@ -160,7 +160,7 @@ def test_django(
     wsgi_serving: Callable[[Any], str],
 ) -> None:
     """Sync and async views, plain and streamed, under both kinds of server: a member, then nobody."""
-    from openai_safety_otel.identifier import Hasher
+    from openai_safety_otel.who.identifier import Hasher
     from support.telemetry import KEY
 
     cookie, session = member

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 

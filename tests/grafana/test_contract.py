@@ -11,8 +11,8 @@ import pytest
 
 from grafana import names
 from grafana.alert_queries import RECORDS
-from openai_safety_otel import conventions as c
-from openai_safety_otel.settings import PREFIX, Settings
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.settings import PREFIX, Settings
 from support.panels import ROOT
 
 PLACES = ("grafana", "collector-config", "stack/config", "docs", "README.md", "CHANGELOG.md", "compose.yaml")

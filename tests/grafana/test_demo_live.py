@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import pytest
 
 from grafana.names import field
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import SERVICE, Product
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 from support.fed import VARIABLES, Fed, eventually
 from support.panels import queries, run
 

@@ -10,7 +10,7 @@ from grafana.alert_rows import METRIC_ALERTS
 from grafana.log_alert_rows import LOG_ALERTS
 from grafana.names import COLLECTOR_METRICS, ENQUEUE_FAILED, SEND_FAILED
 from grafana.scope import DASHBOARD, equal
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from support.fed import VARIABLES, Fed, eventually
 from support.interpolate import interpolate, windows
 from support.panels import BOARDS, Query, panels, queries, run

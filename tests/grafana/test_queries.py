@@ -10,7 +10,7 @@ from grafana import names
 from grafana.alert_queries import largest_cause
 from grafana.log_queries import retried_blocks
 from grafana.scope import ALERT, DASHBOARD, Match, equal, one_of
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from openai_safety_otel import SafetyInstrumentor, end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.harmless import harmless
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.testing.provider import Provider
 from support.telemetry import KEY, Telemetry
 
 warnings.simplefilter("ignore")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.page.content import by_day
-from openai_safety_otel.report.activity import (
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.page.content import by_day
+from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
     CategoryDay,
@@ -23,9 +23,9 @@ from openai_safety_otel.report.activity import (
     Rung,
     Totals,
 )
-from openai_safety_otel.report.build import Known, Window, build_report
-from openai_safety_otel.store.events import Events
-from openai_safety_otel.store.files import open_files
+from openai_safety_otel.operations.report.build import Known, Window, build_report
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.files import open_files
 from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, event, flagged, notice, write
 
 WEEK = Window(NOON - 7 * DAY, NOON)

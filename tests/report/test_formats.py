@@ -10,11 +10,11 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.report import formats, table
-from openai_safety_otel.report.activity import Report
-from openai_safety_otel.report.build import Window, build_report
-from openai_safety_otel.store.files import open_files
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.report import formats, table
+from openai_safety_otel.operations.report.activity import Report
+from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store.files import open_files
 from support.events import ANN, BOB, DAY, NOON, blocked, call, flagged, notice, write
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from openai_safety_otel.report.activity import (
+from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
     Decision,
@@ -15,8 +15,8 @@ from openai_safety_otel.report.activity import (
     OrganisationLadder,
     Rung,
 )
-from openai_safety_otel.report.ladders import LostAccess, identifier_ladder, organisation_ladder
-from openai_safety_otel.report.ranking import risk
+from openai_safety_otel.operations.report.ladders import LostAccess, identifier_ladder, organisation_ladder
+from openai_safety_otel.operations.report.ranking import risk
 from support.events import DAY, NOON
 
 WARNING = Notice("C-17", "warning", NOON, subject="organization")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.page import assets, render_page
-from openai_safety_otel.report.build import Window, build_report
-from openai_safety_otel.store.files import open_files
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.page import assets, render_page
+from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store.files import open_files
 from support.events import DAY, NOON, call, decision, flagged, notice, write
 
 INJECTIONS = (

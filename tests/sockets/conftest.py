@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.who.identifier import Hasher
 from support.socket_server import SocketServer
 from support.telemetry import KEY
 

@@ -14,7 +14,7 @@ import openai
 import openai.resources
 import pytest
 
-from openai_safety_otel.sockets import DOORS, hooks_of
+from openai_safety_otel.instrumentation.sockets import DOORS, hooks_of
 from support.socket_client import REALTIME, Talk, connect, door, doors, needed, of
 from support.socket_server import Peer, SocketServer, born, created, delta, done, error, realtime, spoken
 from support.telemetry import Instrument, Telemetry
@@ -237,8 +237,8 @@ async def test_our_own_failure_is_not_felt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When our own code breaks in every place, the app's conversation goes on, and the failures are counted."""
-    from openai_safety_otel.harmless import harmless
-    from openai_safety_otel.sockets import frame, session
+    from openai_safety_otel.contract.harmless import harmless
+    from openai_safety_otel.instrumentation.sockets import frame, session
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ours")

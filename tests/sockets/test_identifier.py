@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.who.identifier import Hasher
 from support.socket_client import REALTIME, Talk, connect, door, doors, of
 from support.socket_server import Peer, SocketServer, realtime, responses, spoken, written
 from support.telemetry import Instrument, Telemetry

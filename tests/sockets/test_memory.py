@@ -7,8 +7,8 @@ import gc
 import openai
 
 from openai_safety_otel import end_user
-from openai_safety_otel.observer import Observer
-from openai_safety_otel.sockets.session import Session
+from openai_safety_otel.instrumentation.observer import Observer
+from openai_safety_otel.instrumentation.sockets.session import Session
 from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import SocketServer, realtime, spoken
 from support.telemetry import Instrument, Telemetry

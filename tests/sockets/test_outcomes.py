@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.who.identifier import Hasher
 from support.socket_client import REALTIME, Talk, connect, of
 from support.socket_server import (
     Event,

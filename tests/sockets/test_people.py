@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.who.identifier import Hasher
 from support.socket_client import REALTIME, Talk, connect, doors, of
 from support.socket_server import (
     Peer,
@@ -175,7 +175,7 @@ def follow(instrument: Instrument, tmp_path: Path) -> Any:
 def await_decision(observer: Any, hasher: Hasher, user: str) -> None:
     """Wait until the list that was written has been read."""
     with end_user(user):
-        from openai_safety_otel.identifier import current_end_user, identify
+        from openai_safety_otel.who.identifier import current_end_user, identify
 
         identity = identify(current_end_user(), hasher)
     assert until(lambda: observer.guard.check(identity))

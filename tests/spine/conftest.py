@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 
 
 @pytest.fixture(scope="module")

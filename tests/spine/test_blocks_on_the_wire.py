@@ -13,11 +13,11 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel import conventions as c
 from openai_safety_otel import end_user
-from openai_safety_otel.blocks import RULES
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.suspensions import open_source
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.instrumentation.blocks import RULES
+from openai_safety_otel.ledger.suspensions import open_source
+from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
@@ -169,7 +169,7 @@ def test_only_what_is_surely_about_the_person_suspends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With both automatic rules on, a forged block, a wording and a lost account leave the list as it was."""
-    monkeypatch.setattr("openai_safety_otel.suspensions.refresher.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.02)
     place = str(tmp_path / "list.json")
     new_list(place)
     who, last = (Hasher(KEY).end_user(name) for name in ("u1", "last"))

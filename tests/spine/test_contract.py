@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument
 

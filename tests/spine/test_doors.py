@@ -10,9 +10,9 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel import conventions as c
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}

@@ -14,9 +14,9 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUser, carry, end_user, safety_identifier, set_end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.detectors import looks_raw
-from openai_safety_otel.identifier import Hasher
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.detectors import looks_raw
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
@@ -343,7 +343,7 @@ async def test_tasks_threads_and_executors(
 
 def test_decorator_and_nesting() -> None:
     """The decorator and nested blocks set and restore; another context is not touched."""
-    from openai_safety_otel.identifier import current_end_user
+    from openai_safety_otel.who.identifier import current_end_user
 
     @end_user("inner")
     def inside() -> str | None:
@@ -386,7 +386,7 @@ def test_redteam_lives_in_a_domain_of_its_own(
 
 def test_key_never_shows() -> None:
     """Neither settings nor the hasher show key material."""
-    from openai_safety_otel.settings import Settings
+    from openai_safety_otel.contract.settings import Settings
 
     shown = repr(Settings.resolve({}, hmac_key=KEY)) + repr(Hasher(KEY)) + repr(EndUser("jo@example.com"))
     assert not re.search(rf"{KEY.decode()}|jo@example", shown)

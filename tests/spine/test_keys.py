@@ -13,11 +13,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from openai_safety_otel import end_user, safety_identifier
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.identifier import EndUser, Hasher, blank
-from openai_safety_otel.instrumentor import SafetyInstrumentor
-from openai_safety_otel.keys import key_bytes, require_hasher
-from openai_safety_otel.settings import Settings
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.identifier import EndUser, Hasher, blank
+from openai_safety_otel.who.keys import key_bytes, require_hasher
 from support.telemetry import Instrument, Telemetry
 
 TEXT = b"0123456789abcdef0123456789abcdef"

@@ -19,8 +19,8 @@ import openai
 import pytest
 import trio
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
+from openai_safety_otel.testing.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 

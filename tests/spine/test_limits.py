@@ -8,12 +8,12 @@ from typing import Any, cast
 import openai
 from opentelemetry.trace import SpanKind
 
-from openai_safety_otel import conventions as c
 from openai_safety_otel import end_user
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.record import CallRecord, ErrorFacts, Identity, Leg, Moderation, Outcome
-from openai_safety_otel.signals.event import call_event
-from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Identity, Leg, Moderation, Outcome
+from openai_safety_otel.instrumentation.signals.event import call_event
+from openai_safety_otel.instrumentation.signals.metrics import Metrics
+from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
 
 # Kubernetes resource attributes of the semantic conventions that a collector usually adds.

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 from support.telemetry import Instrument, Telemetry
 
 Attributes = dict[str, Any]

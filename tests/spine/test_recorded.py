@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.demo.provider import Provider
+from openai_safety_otel.testing.provider import Provider
 from support.scripted import scripted
 from support.telemetry import Instrument, Telemetry
 

@@ -16,8 +16,8 @@ import openai
 import pytest
 
 from openai_safety_otel import SafetyInstrumentor, end_user
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.passing import current
+from openai_safety_otel.instrumentation.passing import current
+from openai_safety_otel.testing.provider import Provider
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until

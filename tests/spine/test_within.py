@@ -12,9 +12,9 @@ import pytest
 from openai._base_client import SyncAPIClient
 
 from openai_safety_otel import EndUserSuspended, SafetyInstrumentor, end_user
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.observer import Observer
-from openai_safety_otel.suspensions import Entry, open_source
+from openai_safety_otel.instrumentation.observer import Observer
+from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.who.identifier import Hasher
 from support.http import http_library
 from support.telemetry import KEY, Instrument, Telemetry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import build, generate
 from stack.launches import BIN, COLLECTOR_CONFIG, CONFIG
 from stack.programs import binary

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.settings import environment_of_child
 from stack import query
 from stack.programs import Running
 from support.stored import said
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 # An app with a call every few milliseconds, until it is killed.
 APP = """
     import itertools, sys, time
-    from openai_safety_otel.record import SafetyEvent
-    from openai_safety_otel.settings import Settings
-    from openai_safety_otel.signals.sink import EventSink
+    from openai_safety_otel.contract.record import SafetyEvent
+    from openai_safety_otel.contract.settings import Settings
+    from openai_safety_otel.instrumentation.signals.sink import EventSink
     from stack import traffic
     sink = EventSink.from_settings(Settings(file_dir=sys.argv[1], file_max_mb=1, file_keep=100))
     for number in itertools.count(int(sys.argv[2])):

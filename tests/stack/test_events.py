@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.programs import Running
 

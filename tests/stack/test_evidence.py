@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.programs import Running
 

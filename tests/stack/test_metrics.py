@@ -4,7 +4,7 @@ import time
 import urllib.request
 from typing import Any
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.launches import write_targets
 from stack.programs import Running

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.programs import NotReady, Running
 from support.stored import EQUAL, difference, said

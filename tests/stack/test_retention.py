@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.programs import Running, running
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.programs import Running
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.store import loki as reading
-from openai_safety_otel.store.loki import Loki, LokiError
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.store import loki as reading
+from openai_safety_otel.operations.store.loki import Loki, LokiError
 from stack.programs import Running
 from support.events import ANN, BOB, EVE, blocked, call, decision, event, flagged, notice, write
 

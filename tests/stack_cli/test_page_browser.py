@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.page import render_page
-from openai_safety_otel.report.build import Window, build_report
-from openai_safety_otel.store.files import open_files
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.page import render_page
+from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store.files import open_files
 from support.browser import Browser
 from support.events import DAY, NOON, blocked, call, flagged, notice, write
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel.store import files as reading
-from openai_safety_otel.store.files import COPIES, NoEventFilesError, open_files
-from openai_safety_otel.store.pieces import Piece, compact
+from openai_safety_otel.operations.store import files as reading
+from openai_safety_otel.operations.store.files import COPIES, NoEventFilesError, open_files
+from openai_safety_otel.operations.store.pieces import Piece, compact
 from support.events import ANN, BOB, NOON, call, lines, write
 
 COUNT = "SELECT count(*) AS n FROM events"

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.store.events import Events
-from openai_safety_otel.store.files import open_files
-from openai_safety_otel.store.rows import RowWriter, Skipped
-from openai_safety_otel.store.schema import ATTRIBUTE_COLUMNS, COLUMNS, CONTENT, column_name
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.operations.store.rows import RowWriter, Skipped
+from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, COLUMNS, CONTENT, column_name
 from support.events import ANN, BOB, NOON, batch, call, flagged, lines
 
 

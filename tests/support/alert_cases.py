@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from grafana import names
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 
 Proves = Literal["fires", "silent", "gap", "restart", "birth"]
 Series = Mapping[str, str]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from grafana import names
-from openai_safety_otel import conventions as c
+from openai_safety_otel.contract import conventions as c
 from support.alert_cases import PLACE, Case, busy, calls, counted, level, of
 
 HERE = "chat (prod)"

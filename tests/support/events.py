@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import AttributeValue, SafetyEvent
-from openai_safety_otel.signals import otlp_json
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.instrumentation.signals import otlp_json
 
 DAY = 86_400.0
 NOON = 1_790_683_200.0  # 2026-09-29 12:00 UTC

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.extract.endpoints import Endpoint, find
+from openai_safety_otel.instrumentation.extract.endpoints import Endpoint, find
 
 Facts = dict[str, Any]
 Exchange = dict[str, Any]

@@ -17,11 +17,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, set_span_in_context
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import CallRecord, Outcome, SafetyEvent
-from openai_safety_otel.signals.attributes import safety_attributes
-from openai_safety_otel.signals.event import call_event, log_record
-from openai_safety_otel.signals.metrics import Metrics
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord, Outcome, SafetyEvent
+from openai_safety_otel.instrumentation.signals.attributes import safety_attributes
+from openai_safety_otel.instrumentation.signals.event import call_event, log_record
+from openai_safety_otel.instrumentation.signals.metrics import Metrics
 
 NEVER = 1e9  # milliseconds: metrics leave when the test says so
 

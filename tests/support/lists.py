@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from openai_safety_otel.suspensions import Entry, Source, open_source
+from openai_safety_otel.ledger.suspensions import Entry, Source, open_source
 
 
 def new_list(place: str, entries: Mapping[str, Entry] | None = None) -> Source:

@@ -12,9 +12,9 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.store.schema import column_name
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.operations.store.schema import column_name
 
 _PART = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")')
 _COUNTED = re.compile(r"sum by \((.*?)\) \(count_over_time\((.*) \[(\d+)d\]\)\)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openai_safety_otel.record import CallRecord, Outcome
+from openai_safety_otel.contract.record import CallRecord, Outcome
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
 from support.fleet import Process
 
 MINUTE = 60_000_000_000

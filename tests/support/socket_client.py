@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.sockets import DOORS, Door
+from openai_safety_otel.instrumentation.sockets import DOORS, Door
 
 BY_NAME = {door.name: door for door in DOORS}
 

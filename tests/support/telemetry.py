@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from openai_safety_otel.instrumentor import SafetyInstrumentor
+from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 
 KEY = b"a-test-key-of-at-least-thirty-two-bytes!"
 Attributes = dict[str, Any]

@@ -20,16 +20,16 @@ import uvicorn
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from openai_safety_otel.identifier import Hasher
-from openai_safety_otel.journal import Journal, Notice, open_journal
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.webhooks.app import shower
-from openai_safety_otel.webhooks.cases import CaseReader
-from openai_safety_otel.webhooks.drill import signed_headers
-from openai_safety_otel.webhooks.follow_up import Means, Pace
-from openai_safety_otel.webhooks.measures import Measures
-from openai_safety_otel.webhooks.receiver import Receiver
-from openai_safety_otel.webhooks.verify import Verifier
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.ledger.journal import Journal, Notice, open_journal
+from openai_safety_otel.operations.webhooks.app import shower
+from openai_safety_otel.operations.webhooks.cases import CaseReader
+from openai_safety_otel.operations.webhooks.drill import signed_headers
+from openai_safety_otel.operations.webhooks.follow_up import Means, Pace
+from openai_safety_otel.operations.webhooks.measures import Measures
+from openai_safety_otel.operations.webhooks.receiver import Receiver
+from openai_safety_otel.operations.webhooks.verify import Verifier
+from openai_safety_otel.who.identifier import Hasher
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the endpoint, for tests").decode()
 HASHER = Hasher(b"k" * 32)

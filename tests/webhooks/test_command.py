@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from openai_safety_otel.cli.group import app
-from openai_safety_otel.journal import Journal, open_journal
+from openai_safety_otel.ledger.journal import Journal, open_journal
+from openai_safety_otel.operations.cli.group import app
 from support.lists import new_list
 from webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.conventions import NoticeType
-from openai_safety_otel.journal import Notice, open_journal
-from openai_safety_otel.record import SafetyEvent
-from openai_safety_otel.webhooks import steps
-from openai_safety_otel.webhooks.drill import drill_envelope
-from openai_safety_otel.webhooks.follow_up import Pace
-from openai_safety_otel.webhooks.notify import DEFAULT_TEMPLATE, Notifier
-from openai_safety_otel.webhooks.suspend import ListSuspender
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.conventions import NoticeType
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.ledger.journal import Notice, open_journal
+from openai_safety_otel.operations.webhooks import steps
+from openai_safety_otel.operations.webhooks.drill import drill_envelope
+from openai_safety_otel.operations.webhooks.follow_up import Pace
+from openai_safety_otel.operations.webhooks.notify import DEFAULT_TEMPLATE, Notifier
+from openai_safety_otel.operations.webhooks.suspend import ListSuspender
 from support.lists import new_list
 from webhooks.bench import (
     CASE,
@@ -177,11 +177,11 @@ def test_case_id_cannot_leave_its_path(bench: Bench, api: CaseApi, case: str) ->
 _SERVE = """
 import json, sys
 import openai, uvicorn
-from openai_safety_otel.journal import Notice, open_journal
-from openai_safety_otel.webhooks.cases import CaseReader
-from openai_safety_otel.webhooks.follow_up import Means, Pace
-from openai_safety_otel.webhooks.receiver import Receiver
-from openai_safety_otel.webhooks.verify import Verifier
+from openai_safety_otel.ledger.journal import Notice, open_journal
+from openai_safety_otel.operations.webhooks.cases import CaseReader
+from openai_safety_otel.operations.webhooks.follow_up import Means, Pace
+from openai_safety_otel.operations.webhooks.receiver import Receiver
+from openai_safety_otel.operations.webhooks.verify import Verifier
 
 store, events, cases, secret = sys.argv[1:]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.journal import JournalError, Notice, open_journal
-from openai_safety_otel.webhooks.drill import signed_headers
-from openai_safety_otel.webhooks.receiver import MAX_BODY_BYTES
-from openai_safety_otel.webhooks.verify import signing_secrets
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.ledger.journal import JournalError, Notice, open_journal
+from openai_safety_otel.operations.webhooks.drill import signed_headers
+from openai_safety_otel.operations.webhooks.receiver import MAX_BODY_BYTES
+from openai_safety_otel.operations.webhooks.verify import signing_secrets
 from webhooks.bench import CASE, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
 
 Make = Callable[..., Bench]

@@ -9,8 +9,8 @@ import sys
 import venv
 from pathlib import Path
 
-from openai_safety_otel.demo.provider import Provider
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
+from openai_safety_otel.testing.provider import Provider
 from support.collector import Collector
 
 README = Path(__file__).parents[2] / "README.md"

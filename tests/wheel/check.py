@@ -11,7 +11,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
 from wheel.adopt import adopt
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openai_safety_otel import conventions as c
-from openai_safety_otel.demo.ledger import Entry
-from openai_safety_otel.store.events import Events
-from openai_safety_otel.store.schema import column_name
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.schema import column_name
+from openai_safety_otel.testing.ledger import Entry
 
 _REQUEST = column_name(c.PROVIDER_REQUEST_ID)
 # What is compared: a name for the reader, the event's column, and the same fact in the ledger.

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
-from openai_safety_otel.settings import environment_of_child
+from openai_safety_otel.contract.settings import environment_of_child
 
 SERVICE = "demo-chat"
 _RUNNING = re.compile(r"running on http://127\.0\.0\.1:(\d+)")

@@ -17,17 +17,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.check import Verdict, compare, count_calls, count_refused
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
-from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.demo.table import identifier_table
 from openai_safety_otel.demo.walk import Walk
-from openai_safety_otel.report.activity import Report
-from openai_safety_otel.report.build import Known, Window, build_report
-from openai_safety_otel.settings import environment_of_child
-from openai_safety_otel.store.files import open_files
-from openai_safety_otel.suspensions import INIT, open_source
+from openai_safety_otel.ledger.suspensions import INIT, open_source
+from openai_safety_otel.operations.report.activity import Report
+from openai_safety_otel.operations.report.build import Known, Window, build_report
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.testing.provider import Provider
 
 BLOCK_AFTER = 3
 _MARK = ".openai-safety-demo"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from openai_safety_otel.report.activity import Activity, Report
+from openai_safety_otel.operations.report.activity import Activity, Report
 
 _LETTERS = 12
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from openai_safety_otel.demo.product import Product, ProductError, program
-from openai_safety_otel.demo.provider import Provider
 from openai_safety_otel.demo.table import shortened
+from openai_safety_otel.testing.provider import Provider
 
 _REFUSED = "end_user_suspended"
 _COMMAND_SECONDS = 60.0

@@ -1,0 +1,1 @@
+"""Names, records and settings: what every other room builds on."""

@@ -1,0 +1,532 @@
+"""The contract: every attribute, event, metric, label, unit and bucket that other people build on.
+
+Standard names come first (OpenTelemetry GenAI and general conventions, spelled out here because the
+incubating module lacks the newer ones); our own live under the root ``openai_safety.``. Dashboards, rules,
+collector configurations and documents are checked against the tables in this file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+ROOT: Final = "openai_safety."
+SCOPE: Final = "openai_safety_otel"
+EVIDENCE_SCOPE: Final = "openai_safety_otel.instrumentation.evidence"
+OTHER: Final = "_OTHER"
+STREAM_TRUNCATED: Final = "stream_truncated"  # the error.type of a stream that ended without its last event
+OTHER_MODEL: Final = "_other"
+
+# --- closed sets -------------------------------------------------------------------------------------------
+
+OutcomeName = Literal["completed", "refused", "blocked", "failed", "abandoned", "cancelled"]
+BlockType = Literal[
+    "identifier_blocked",
+    "usage_policy",
+    "cyber_policy",
+    "bio_policy",
+    "misalignment",
+    "other_policy",
+    "content_filter",
+    "image_moderation",
+    "input_image_policy",
+    "moderation_policy",
+    "suspended_locally",
+    "filtered_locally",
+    "account_deactivated",
+    "access_terminated",
+]
+BlockClass = Literal["enforcement", "filter", "local", "organization"]
+BlockSource = Literal["request", "input", "output"]
+BlockCertainty = Literal["code", "type", "shape", "param", "text"]
+IdentifierSource = Literal[
+    "end_user", "session", "caller", "library", "legacy_user", "system", "not_used", "absent"
+]
+IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "not_sent", "none"]
+Direction = Literal["input", "output"]
+Traffic = Literal["production", "redteam", "drill"]
+CheckResult = Literal["passed", "flagged", "error"]
+ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict", "no_user"]
+NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "org_alert", "unknown"]
+# Whose a notice is: one identifier's, the organisation's, or not known (yet).
+NoticeSubject = Literal["identifier", "organization", "unknown"]
+WebhookResult = Literal[
+    "accepted", "duplicate", "ignored", "bad_signature", "bad_request", "too_large", "failed"
+]
+SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
+DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
+ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
+
+# What known libraries put in place of every user's identifier: exact values, and whose they are.
+LIBRARY_CONSTANTS: Final[dict[str, str]] = {
+    "openai-guardrails-python": "openai-guardrails",
+    "openai-guardrails-js": "@openai/guardrails",
+}
+# Coverage is the share of `sent` in these deliveries, without calls of these sources: no person caused them,
+# identifiers are switched off, or a library's constant stands for every user.
+COVERED_DELIVERIES: Final[tuple[IdentifierDelivery, ...]] = ("sent", "withheld", "none")
+UNCOVERED_SOURCES: Final[tuple[IdentifierSource, ...]] = ("system", "not_used", "library")
+
+BLOCK_TYPES: Final[tuple[BlockType, ...]] = get_args(BlockType)
+BLOCK_CLASSES: Final[dict[BlockType, BlockClass]] = {
+    "identifier_blocked": "enforcement",
+    "usage_policy": "enforcement",
+    "cyber_policy": "enforcement",
+    "bio_policy": "enforcement",
+    "misalignment": "enforcement",
+    "other_policy": "enforcement",
+    "content_filter": "filter",
+    "image_moderation": "filter",
+    "input_image_policy": "filter",
+    "moderation_policy": "filter",
+    "suspended_locally": "local",
+    "filtered_locally": "local",
+    "account_deactivated": "organization",
+    "access_terminated": "organization",
+}
+# The 13 published moderation categories; any other one is counted, never given a key of its own.
+CATEGORIES: Final = (
+    "sexual",
+    "sexual/minors",
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "violence",
+    "violence/graphic",
+)
+OTHER_CATEGORY: Final = "_other"
+# Words for what a block was about, beside these: Azure's filters, misalignment monitoring, xAI's checks.
+BLOCK_CATEGORY_NAMES: Final = (
+    *CATEGORIES,
+    "jailbreak",
+    "indirect_attack",
+    "profanity",
+    "protected_material_text",
+    "protected_material_code",
+    "custom_blocklists",
+    "personally_identifiable_information",
+    "ungrounded_material",
+    "task_adherence",
+    "potentially_unintended_data_transfer",
+    "potentially_unintended_data_access",
+    "potentially_unintended_destructive_activity",
+    "other",
+    "bio",
+    "cyber",
+    "csam",
+)
+SEVERITIES: Final = ("safe", "low", "medium", "high")
+APIS: Final = (
+    "responses",
+    "chat",
+    "completions",
+    "embeddings",
+    "images",
+    "moderations",
+    "audio",
+    "videos",
+    "decisions",
+    "batches",
+    "realtime",
+    "live",
+    "agents",
+    "assistants",
+    "other",
+)
+OTHER_API: Final = "other"  # what is recorded only where a suspended end user is refused it
+
+# Errors that say an account, a key or a model is out of reach: never about the end user.
+AccessCode = Literal[
+    "model_not_found",
+    "permission_denied",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "account_deactivated",
+    "access_terminated",
+]
+ACCESS_CODES: Final[tuple[AccessCode, ...]] = get_args(AccessCode)
+
+# --- attributes --------------------------------------------------------------------------------------------
+
+AttributeType = Literal["string", "int", "double", "boolean", "string[]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute name with its type, meaning and, where closed, its values."""
+
+    name: str
+    type: AttributeType
+    doc: str
+    values: tuple[str, ...] = ()
+
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {}
+
+
+def _attribute(name: str, kind: AttributeType, doc: str, values: tuple[str, ...] = ()) -> str:
+    ATTRIBUTES[name] = Attribute(name, kind, doc, values)
+    return name
+
+
+# Standard: the GenAI inference span.
+OPERATION_NAME: Final = _attribute("gen_ai.operation.name", "string", "what kind of call it is")
+PROVIDER_NAME: Final = _attribute("gen_ai.provider.name", "string", "openai, azure.ai.openai or a host")
+REQUEST_MODEL: Final = _attribute("gen_ai.request.model", "string", "model asked for")
+RESPONSE_MODEL: Final = _attribute("gen_ai.response.model", "string", "model that answered")
+RESPONSE_ID: Final = _attribute("gen_ai.response.id", "string", "provider's id of the answer")
+RESPONSE_STATUS: Final = _attribute("gen_ai.response.status", "string", "lifecycle status of a fetched one")
+FINISH_REASONS: Final = _attribute("gen_ai.response.finish_reasons", "string[]", "one per choice, in order")
+TIME_TO_FIRST_CHUNK: Final = _attribute("gen_ai.response.time_to_first_chunk", "double", "seconds")
+CONVERSATION_ID: Final = _attribute("gen_ai.conversation.id", "string", "as given, never invented")
+OUTPUT_TYPE: Final = _attribute("gen_ai.output.type", "string", "text, json, image, speech")
+CHOICE_COUNT: Final = _attribute("gen_ai.request.choice.count", "int", "n, where it is not 1")
+SEED: Final = _attribute("gen_ai.request.seed", "int", "as sent")
+STREAM: Final = _attribute("gen_ai.request.stream", "boolean", "only true, only on streams")
+MAX_TOKENS: Final = _attribute("gen_ai.request.max_tokens", "int", "output limit asked for")
+TEMPERATURE: Final = _attribute("gen_ai.request.temperature", "double", "as sent")
+TOP_P: Final = _attribute("gen_ai.request.top_p", "double", "as sent")
+FREQUENCY_PENALTY: Final = _attribute("gen_ai.request.frequency_penalty", "double", "as sent")
+PRESENCE_PENALTY: Final = _attribute("gen_ai.request.presence_penalty", "double", "as sent")
+REASONING_LEVEL: Final = _attribute("gen_ai.request.reasoning.level", "string", "reasoning effort")
+PREVIOUS_RESPONSE_ID: Final = _attribute("gen_ai.request.previous_response.id", "string", "as sent")
+ENCODING_FORMATS: Final = _attribute("gen_ai.request.encoding_formats", "string[]", "embeddings")
+DIMENSION_COUNT: Final = _attribute("gen_ai.embeddings.dimension.count", "int", "embeddings")
+INPUT_TOKENS: Final = _attribute("gen_ai.usage.input_tokens", "int", "all input tokens")
+OUTPUT_TOKENS: Final = _attribute("gen_ai.usage.output_tokens", "int", "all output tokens")
+CACHE_READ_TOKENS: Final = _attribute("gen_ai.usage.cache_read.input_tokens", "int", "part of input")
+CACHE_WRITE_TOKENS: Final = _attribute("gen_ai.usage.cache_write.input_tokens", "int", "part of input")
+REASONING_TOKENS: Final = _attribute("gen_ai.usage.reasoning.output_tokens", "int", "part of output")
+TOKEN_TYPE: Final = _attribute("gen_ai.token.type", "string", "metric label", ("input", "output"))
+API_TYPE: Final = _attribute("openai.api.type", "string", "chat_completions or responses")
+REQUEST_SERVICE_TIER: Final = _attribute("openai.request.service_tier", "string", "where not auto")
+RESPONSE_SERVICE_TIER: Final = _attribute("openai.response.service_tier", "string", "as answered")
+SYSTEM_FINGERPRINT: Final = _attribute("openai.response.system_fingerprint", "string", "as answered")
+SERVER_ADDRESS: Final = _attribute("server.address", "string", "host called")
+SERVER_PORT: Final = _attribute("server.port", "int", "port called, where not 443")
+ERROR_TYPE: Final = _attribute("error.type", "string", "provider's code, or the exception's class name")
+EVENT_NAME: Final = _attribute("event.name", "string", "the event's name again, for stores that hide it")
+
+# Who.
+USER_HASH: Final = _attribute("user.hash", "string", "the end user's identifier as the provider sees it")
+IDENTIFIER_SOURCE: Final = _attribute(
+    "openai_safety.identifier.source", "string", "where it came from", get_args(IdentifierSource)
+)
+IDENTIFIER_DELIVERY: Final = _attribute(
+    "openai_safety.identifier.delivery",
+    "string",
+    "whether it reached the provider",
+    get_args(IdentifierDelivery),
+)
+IDENTIFIER_KEY_ID: Final = _attribute("openai_safety.identifier.key_id", "string", "which HMAC key made it")
+IDENTIFIER_LINKED: Final = _attribute(
+    "openai_safety.identifier.linked", "string", "the session's identifier, once the user is known"
+)
+IDENTIFIER_RAW: Final = _attribute(
+    "openai_safety.identifier.raw_suspected", "boolean", "what the app sends looks like personal data"
+)
+IDENTIFIER_CONFLICT: Final = _attribute(
+    "openai_safety.identifier.conflict", "boolean", "the app's own value and the end user differ"
+)
+
+# What happened.
+API: Final = _attribute("openai_safety.api", "string", "which API was called", APIS)
+ENDPOINT: Final = _attribute(
+    "openai_safety.endpoint", "string", "which operation of it, e.g. responses.create"
+)
+OUTCOME: Final = _attribute("openai_safety.outcome", "string", "how it ended", get_args(OutcomeName))
+BLOCK_TYPE: Final = _attribute("openai_safety.block.type", "string", "which rule stopped it", BLOCK_TYPES)
+BLOCK_CLASS: Final = _attribute(
+    "openai_safety.block.class",
+    "string",
+    "who stopped it; ladders read enforcement only",
+    get_args(BlockClass),
+)
+BLOCK_SOURCE: Final = _attribute(
+    "openai_safety.block.source", "string", "what was stopped", get_args(BlockSource)
+)
+BLOCK_CODE: Final = _attribute("openai_safety.block.code", "string", "the provider's code, if it is a code")
+BLOCK_CERTAINTY: Final = _attribute(
+    "openai_safety.block.certainty", "string", "what says that it was a block", get_args(BlockCertainty)
+)
+BLOCK_CATEGORIES: Final = _attribute(
+    "openai_safety.block.categories",
+    "string[]",
+    "what it was blocked for, with a filter's severity (`violence:high`); known words only, else `_other`",
+)
+MODERATION_MODEL: Final = _attribute("openai_safety.moderation.model", "string", "moderation model")
+MODERATION_POLICY: Final = _attribute(
+    "openai_safety.moderation.policy", "string", "score, block, or none asked"
+)
+TIME_TO_FIRST_OUTPUT: Final = _attribute(
+    "openai_safety.time_to_first_output", "double", "seconds to the first content, reasoning or tool delta"
+)
+PROVIDER_REQUEST_ID: Final = _attribute("openai_safety.provider.request_id", "string", "x-request-id")
+API_KEY_ID: Final = _attribute("openai_safety.api_key.id", "string", "short keyed hash of the API key")
+RETRIES: Final = _attribute("openai_safety.retries", "int", "attempts after the first, made by the SDK")
+TRAFFIC: Final = _attribute("openai_safety.traffic", "string", "what kind of traffic", get_args(Traffic))
+BACKGROUND: Final = _attribute("openai_safety.background", "boolean", "a background response's submission")
+DURATION: Final = _attribute("openai_safety.duration", "double", "seconds from request to end; on the event")
+HTTP_STATUS: Final = _attribute("http.response.status_code", "int", "as answered")
+TERMINAL_SEEN: Final = _attribute(
+    "openai_safety.stream.terminal_seen", "boolean", "whether a stream's last event came; only on streams"
+)
+INPUT_TRANSFORMATIONS: Final = _attribute(
+    "openai_safety.input_transformations", "string[]", "why the provider changed the input; known reasons"
+)
+CYBER_PROGRAM: Final = _attribute(
+    "openai_safety.access_programs.cyber", "string", "the cyber access programme that was applied"
+)
+
+
+def _moderation(direction: str, what: str, kind: AttributeType, doc: str) -> str:
+    return _attribute(f"openai_safety.moderation.{direction}.{what}", kind, doc)
+
+
+DIRECTIONS: Final[tuple[Direction, ...]] = get_args(Direction)
+FLAGGED: Final = {d: _moderation(d, "flagged", "boolean", "any category flagged") for d in DIRECTIONS}
+FLAGGED_CATEGORIES: Final = {d: _moderation(d, "categories", "string[]", "flagged ones") for d in DIRECTIONS}
+MODERATION_ERROR: Final = {
+    d: _moderation(d, "error", "string", "code of a check that failed") for d in DIRECTIONS
+}
+MAX_SCORE: Final = {d: _moderation(d, "max_score", "double", "highest score, 0 to 1") for d in DIRECTIONS}
+SCORES: Final = {
+    d: {c: _moderation(d, f"scores.{c}", "double", "score, 0 to 1") for c in CATEGORIES} for d in DIRECTIONS
+}
+
+# Notices, decisions, reports, evidence.
+NOTICE_TYPE: Final = _attribute("openai_safety.notice.type", "string", "kind of notice", get_args(NoticeType))
+NOTICE_ID: Final = _attribute("openai_safety.notice.id", "string", "case, alert or event id")
+NOTICE_SUBJECT: Final = _attribute(
+    "openai_safety.notice.subject",
+    "string",
+    "whom it concerns; unknown until the case is read or a person says",
+    get_args(NoticeSubject),
+)
+NOTICE_REASON: Final = _attribute("openai_safety.notice.reason", "string", "the provider's reason code")
+NOTICE_CATEGORY: Final = _attribute("openai_safety.notice.category", "string", "safety category, e.g. bio")
+NOTICE_STATUS: Final = _attribute(
+    "openai_safety.notice.status", "string", "where it stands", ("open", "closed")
+)
+NOTICE_ORIGIN: Final = _attribute(
+    "openai_safety.notice.origin", "string", "how it came", ("webhook", "manual")
+)
+NOTICE_RECEIVED: Final = _attribute(
+    "openai_safety.notice.received_at", "int", "unix seconds; a mail may be entered later than it came"
+)
+NOTICE_DEADLINE: Final = _attribute("openai_safety.notice.deadline_at", "int", "unix seconds")
+NOTICE_EVENT_TYPE: Final = _attribute("openai_safety.notice.event_type", "string", "the webhook's own type")
+DECISION_ACTION: Final = _attribute(
+    "openai_safety.decision.action",
+    "string",
+    "what was decided",
+    (*get_args(DecisionAction), "whois", "read", "erase", "close", "subject"),
+)
+DECISION_BY: Final = _attribute("openai_safety.decision.by", "string", "the operator who decided")
+DECISION_WHY: Final = _attribute("openai_safety.decision.why", "string", "the operator's reason")
+DECISION_UNTIL: Final = _attribute("openai_safety.decision.until", "int", "unix seconds, absent: no expiry")
+DECISION_CHAIN: Final = _attribute(
+    "openai_safety.decision.chain", "string", "head of the journal's hash chain after this entry"
+)
+REPORT_REASON: Final = _attribute(
+    "openai_safety.report.reason", "string", "a user's reason", get_args(ReportReason)
+)
+REPORT_TEXT: Final = _attribute("openai_safety.report.text", "string", "free text, only with evidence on")
+REPORTED_HASH: Final = _attribute(
+    "openai_safety.report.answer_user_hash", "string", "identifier behind the answer"
+)
+EVIDENCE_INPUT: Final = _attribute(
+    "openai_safety.evidence.input", "string", "masked, truncated last user turn"
+)
+EVIDENCE_OUTPUT: Final = _attribute("openai_safety.evidence.output", "string", "masked, truncated output")
+
+# Labels that only metrics carry.
+DIRECTION: Final = _attribute("openai_safety.direction", "string", "moderation leg", DIRECTIONS)
+CATEGORY: Final = _attribute("openai_safety.category", "string", "category", (*CATEGORIES, OTHER_CATEGORY))
+RESULT: Final = _attribute(
+    "openai_safety.result",
+    "string",
+    "of a check or a webhook",
+    (*get_args(CheckResult), *get_args(WebhookResult)),
+)
+REASON: Final = _attribute("openai_safety.reason", "string", "why a problem or a drop happened")
+ACCESS_CODE: Final = _attribute("openai_safety.access.code", "string", "what was out of reach", ACCESS_CODES)
+SIGNAL: Final = _attribute("openai_safety.signal", "string", "what was dropped")
+SUSPENSIONS_FOUND: Final = _attribute(
+    "openai_safety.suspensions.found",
+    "string",
+    "what the last reading of the list found",
+    get_args(SuspensionsState),
+)
+VERSION: Final = _attribute("openai_safety.version", "string", "of this package")
+SDK_VERSION: Final = _attribute("openai_safety.openai_version", "string", "of the openai package")
+HOOK_STATE: Final = _attribute(
+    "openai_safety.hook", "string", "hook state", ("installed", "waiting", "failed", "removed")
+)
+
+# --- events ------------------------------------------------------------------------------------------------
+
+CALL_EVENT: Final = "openai_safety.call"
+NOTICE_EVENT: Final = "openai_safety.notice"
+DECISION_EVENT: Final = "openai_safety.decision"
+EVIDENCE_EVENT: Final = "openai_safety.evidence"
+USER_REPORT_EVENT: Final = "openai_safety.user_report"
+EVENTS: Final = {
+    CALL_EVENT: "one per call, with every attribute we would set",
+    NOTICE_EVENT: "one per notice of the provider, by webhook or entered by hand",
+    DECISION_EVENT: "one per decision or read-back of an identity: the audit trail",
+    EVIDENCE_EVENT: "opt-in content, in a scope of its own so that it can be routed apart",
+    USER_REPORT_EVENT: "a user of the product reported an answer",
+}
+
+# --- metrics -----------------------------------------------------------------------------------------------
+
+MetricKind = Literal["counter", "histogram", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument: its name, kind, unit, labels and, for histograms, its bounds."""
+
+    name: str
+    kind: MetricKind
+    unit: str
+    doc: str
+    labels: tuple[str, ...]
+    bounds: tuple[float, ...] = ()
+
+
+METRICS: Final[dict[str, Metric]] = {}
+
+
+def _metric(
+    name: str, kind: MetricKind, unit: str, doc: str, labels: tuple[str, ...], bounds: tuple[float, ...] = ()
+) -> Metric:
+    METRICS[name] = Metric(name, kind, unit, doc, labels, bounds)
+    return METRICS[name]
+
+
+SECONDS: Final = tuple(0.01 * 2**n for n in range(14))
+TOKENS: Final = tuple(float(4**n) for n in range(14))
+SCORE_BOUNDS: Final = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+_STANDARD = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, SERVER_ADDRESS, ERROR_TYPE)
+
+OPERATION_DURATION: Final = _metric(
+    "gen_ai.client.operation.duration", "histogram", "s", "duration of a call", _STANDARD, SECONDS
+)
+TOKEN_USAGE: Final = _metric(
+    "gen_ai.client.token.usage", "histogram", "{token}", "tokens used", (*_STANDARD[:-1], TOKEN_TYPE), TOKENS
+)
+FIRST_CHUNK: Final = _metric(
+    "gen_ai.client.operation.time_to_first_chunk", "histogram", "s", "streams only", _STANDARD[:-1], SECONDS
+)
+CALLS: Final = _metric(
+    "openai_safety.calls",
+    "counter",
+    "{call}",
+    "calls by outcome",
+    (API, REQUEST_MODEL, OUTCOME, IDENTIFIER_SOURCE, IDENTIFIER_DELIVERY, TRAFFIC),
+)
+BLOCKS: Final = _metric(
+    "openai_safety.blocks",
+    "counter",
+    "{block}",
+    "blocked calls by rule",
+    (API, BLOCK_TYPE, BLOCK_CLASS, BLOCK_SOURCE, TRAFFIC),
+)
+ACCESS_ERRORS: Final = _metric(
+    "openai_safety.access.errors",
+    "counter",
+    "{error}",
+    "calls to which the account, the key or the model was out of reach",
+    (API, REQUEST_MODEL, ACCESS_CODE, TRAFFIC),
+)
+CHECKS: Final = _metric(
+    "openai_safety.moderation.checks",
+    "counter",
+    "{check}",
+    "inline moderation checks",
+    (API, DIRECTION, RESULT),
+)
+FLAGS: Final = _metric(
+    "openai_safety.flags", "counter", "{flag}", "flagged categories", (DIRECTION, CATEGORY)
+)
+FIRST_OUTPUT: Final = _metric(
+    TIME_TO_FIRST_OUTPUT,
+    "histogram",
+    "s",
+    "request to first output of streams",
+    (API, REQUEST_MODEL),
+    SECONDS,
+)
+PROBLEMS: Final = _metric(
+    "openai_safety.identifier.problems", "counter", "{call}", "calls whose identifier went wrong", (REASON,)
+)
+NOTICES: Final = _metric(
+    "openai_safety.notices",
+    "counter",
+    "{notice}",
+    "notices received",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
+)
+NOTICES_OPEN: Final = _metric(
+    "openai_safety.notices.open",
+    "gauge",
+    "{notice}",
+    "notices that nobody has closed",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
+)
+DEADLINE: Final = _metric(
+    "openai_safety.notice.deadline",
+    "gauge",
+    "s",
+    "unix time of the first deadline of an open notice; a deactivation has none",
+    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
+)
+WEBHOOKS: Final = _metric("openai_safety.webhooks", "counter", "{request}", "webhook deliveries", (RESULT,))
+DROPPED: Final = _metric(
+    "openai_safety.dropped", "counter", "{item}", "what we could not keep", (SIGNAL, REASON)
+)
+INFO: Final = _metric(
+    "openai_safety.instrumentation.info",
+    "gauge",
+    "{instrumentation}",  # unit "1" would become `_ratio` in Prometheus
+    "always 1",
+    (VERSION, SDK_VERSION, IDENTIFIER_KEY_ID, HOOK_STATE),
+)
+SUSPENSIONS_AGE: Final = _metric(
+    "openai_safety.suspensions.age", "gauge", "s", "seconds since the suspension list was last read", ()
+)
+SUSPENSIONS_STATE: Final = _metric(
+    "openai_safety.suspensions.state",
+    "gauge",
+    "{list}",
+    "1 for what the last reading of the suspension list found, 0 for the rest",
+    (SUSPENSIONS_FOUND,),
+)
+CLIENT_SECRETS: Final = _metric(
+    "openai_safety.realtime.client_secrets",
+    "counter",
+    "{secret}",
+    "Realtime client secrets issued",
+    (TRAFFIC,),
+)
+SESSIONS: Final = _metric(
+    "openai_safety.realtime.sessions", "counter", "{session}", "socket sessions observed here", (API, TRAFFIC)
+)
+# Derived from the events by the collector, never recorded in the process: 26 records a call cost too much.
+MODERATION_SCORE: Final = _metric(
+    "openai_safety.moderation.score",
+    "histogram",
+    "1",
+    "score distribution",
+    (DIRECTION, CATEGORY),
+    SCORE_BOUNDS,
+)

@@ -1,8 +1,0 @@
-"""The doctor: a table of examinations, each one line or a few, that says what would silently not work."""
-
-from __future__ import annotations
-
-from openai_safety_otel.doctor.examine import EXAMINATIONS, examine
-from openai_safety_otel.doctor.finding import Finding, State
-
-__all__ = ["EXAMINATIONS", "Finding", "State", "examine"]

@@ -1,0 +1,348 @@
+"""One observed call: opened at the hook, ended exactly once, wherever its end is seen."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import time
+from collections.abc import Callable
+from typing import Any
+
+from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.record import CallRecord, End
+from openai_safety_otel.instrumentation.evidence import Collector
+from openai_safety_otel.instrumentation.extract.encoding import decoder, opaque
+from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
+from openai_safety_otel.instrumentation.extract.error import attempt_of, read_error
+from openai_safety_otel.instrumentation.extract.plain import is_plain
+from openai_safety_otel.instrumentation.extract.response import read_head, read_response
+from openai_safety_otel.instrumentation.extract.sse import BodyReader
+from openai_safety_otel.instrumentation.extract.stream import Seen, fold
+from openai_safety_otel.instrumentation.extract.terminal import closes_with_a_line
+from openai_safety_otel.instrumentation.extract.words import safe_code
+from openai_safety_otel.instrumentation.gate import Gate
+from openai_safety_otel.instrumentation.orphans import orphans
+from openai_safety_otel.instrumentation.outcome import classify
+from openai_safety_otel.instrumentation.passing import Running, current
+from openai_safety_otel.instrumentation.signals.trail import Trail
+from openai_safety_otel.instrumentation.streams import tap, tell_of_reading
+
+_RAW_HEADER = "x-stainless-raw-response"
+_last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "openai_safety_last_response", default=None
+)
+
+
+def last_response_id() -> str | None:
+    """The id of the last response that ended in this context, for the app's own log lines."""
+    return _last_response.get()
+
+
+def forget_last_response() -> None:
+    """A request begins: in a thread that served others, their last response is none of its own."""
+    _last_response.set(None)
+
+
+class Call:
+    """Holds a record while its call runs; ``ended`` hears of the end once."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_clock",
+        "_decode",
+        "_dropped",
+        "_last",
+        "_open",
+        "_previous",
+        "_refusal",
+        "_tapped",
+        "args",
+        "claimed",
+        "client",
+        "ended",
+        "endpoint",
+        "evidence",
+        "gate",
+        "kwargs",
+        "listening",
+        "reading",
+        "record",
+        "trail",
+    )
+
+    def __init__(self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None]) -> None:
+        self.record = record
+        self.endpoint = endpoint
+        self.ended = ended
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+        self.trail: Trail | None = None
+        self.gate: Gate | None = None
+        self.evidence: Collector | None = None
+        self.reading = False
+        self.claimed = False
+        self.listening = True
+        self._body: BodyReader | None = None
+        self._answer: Any = None
+        self._decode: Callable[[bytes], bytes] | None = None
+        self._tapped = False
+        self._dropped = False
+        self._open = [True]
+        self._previous: Running | None = None
+        self._refusal: object = None
+        self.client: Any = None
+        record.started_ns = time.time_ns()
+        # Durations come from a clock that never goes backwards.
+        self._clock = self._last = time.perf_counter_ns()
+
+    def backdate(self, response: Any) -> None:
+        """The request left as long ago as its answer, where that was read whole, took to come."""
+        with contextlib.suppress(RuntimeError):  # still being read: nobody has measured it
+            took = int(response.elapsed.total_seconds() * 1e9)
+            self.record.started_ns -= took
+            self._clock -= took
+
+    # -- around the call ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Call:
+        self._previous = current.get()
+        current.set(self)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # By value: a coroutine closed in another context must not raise here.
+        if current.get() is self:
+            current.set(self._previous)
+        self._previous = self.client = None
+        with harmless("span"):
+            if self.trail is not None:
+                self.trail.leave()
+        if error is not None:
+            self.failed(error)
+
+    def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
+        """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
+        with harmless("response"):
+            record = self.record
+            read_head(record, response)
+            record.retries = retries
+            self._look()
+            raw = response.request.headers.get(_RAW_HEADER)
+            in_memory = response.is_closed  # read by its transport: no bytes will pass by
+            lazy = raw == "stream" or (stream and not (in_memory and raw is not None))
+            self._tapped = lazy and tap(response, self)
+            if raw == "stream" and in_memory and self._tapped:
+                tell_of_reading(response, self)
+            if self._tapped or raw is not None:
+                self._body = BodyReader(response.headers)
+            if in_memory or not self._tapped:
+                self._answer = response
+            self._decode = decoder(response.headers.get("content-encoding"))
+            if stream and self._body is not None and self._body.named_events:
+                record.terminal_seen = False
+            if self._tapped:
+                orphans.start()
+
+    def parsed(self, result: Any) -> None:
+        """The SDK parsed the response: read a plain result while another's span may still be open."""
+        if self._tapped:
+            return
+        with harmless("response"):
+            if self._body is not None:
+                self._read_answer()
+            else:
+                self._answer = None
+                read_response(self.record, result)
+                if self.evidence is not None:
+                    self.evidence.result(result)
+            self._settle()
+
+    def misread(self, error: BaseException) -> None:
+        """The SDK's own parsing raised over an answer that has arrived (a content filter's finish)."""
+        if not isinstance(error, Exception):
+            return  # cancelled meanwhile
+        with harmless("response"):
+            self._read_answer()
+            read_error(self.record, error)
+            self._settle()
+
+    def refused(self, response: Any, error: Any) -> None:
+        """An error status is here; the last moment at which another instrumentation's span is current."""
+        with harmless("error"):
+            read_head(self.record, response)
+            read_error(self.record, error)
+            self._refusal = error
+            self._look()
+            self._settle(raised=True)
+
+    def _look(self) -> None:
+        with harmless("span"):
+            if self.trail is not None:
+                self.trail.look()
+
+    def _settle(self, *, raised: bool = False) -> None:
+        """Write what is known to another instrumentation's span: it may end right after this."""
+        if self.trail is not None and self.trail.foreign:
+            self.record.end = "raised" if raised else "returned"
+            self.trail.settle(classify(self.record))
+
+    def sent(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments to go on with, which are then the SDK's alone."""
+        args, kwargs = self.args, self.kwargs
+        self.args, self.kwargs = (), {}
+        return args, kwargs
+
+    def seen(self, result: Any) -> Any:
+        """The call returned: a streamed one stays open."""
+        if not self._tapped:
+            self.finish("returned")
+        return result
+
+    def _read_answer(self) -> None:
+        """Read a whole body that is in memory and that nobody parsed for us."""
+        answer, self._answer = self._answer, None
+        if answer is not None and answer.is_closed:
+            body = self._body = self._body or BodyReader(answer.headers)
+            self._mark(body.feed(self.record, answer.content), self._last)
+            self._end_body(body)
+
+    # -- what a stream tells -------------------------------------------------------------------------------
+
+    def chunk(self, chunk: object) -> None:
+        """One parsed chunk: a few comparisons for a plain delta."""
+        try:
+            self._last = now = time.perf_counter_ns()
+            record = self.record
+            record.chunks += 1
+            if not is_plain(record, chunk):
+                seen = fold(record, chunk)
+                if seen or record.chunks == 1 or record.complete:
+                    self._mark(seen, now)
+            if self.evidence is not None:
+                self.evidence.chunk(chunk)
+        except Exception as error:  # the same guard, without a context manager for every chunk
+            self.record.terminal_seen = None
+            if harmless.strict:
+                raise
+            harmless.failed("chunk", error)
+
+    def claim(self) -> None:
+        """A stream of the SDK's reads the response: what it yields is folded, not the bytes."""
+        self.claimed = True
+        if self._body is not None:
+            self._body.leave_events(look_for_done=closes_with_a_line(self.record))
+
+    def data(self, data: bytes) -> None:
+        """Bytes of the response: of one that nobody parses for the caller all, else until it is known what it is."""
+        with harmless("body"):
+            body, now = self._body, time.perf_counter_ns()
+            if body is None:
+                return
+            seen = body.feed(self.record, data if self._decode is None else self._decode(data))
+            if self.claimed:
+                self.listening = body.listening
+                return
+            self._last = now
+            self.record.chunks += 1
+            self._mark(seen, now)
+
+    def _mark(self, seen: Seen, now: int) -> None:
+        record = self.record
+        elapsed = (now - self._clock) / 1e9
+        if record.time_to_first_chunk is None and record.chunks:
+            record.time_to_first_chunk = record.standard[TIME_TO_FIRST_CHUNK] = elapsed
+        if seen & Seen.OUTPUT:
+            record.output_begun = True
+            if record.time_to_first_output is None:
+                record.time_to_first_output = elapsed
+        if seen & Seen.TERMINAL:
+            record.complete = True
+            if record.terminal_seen is False:
+                record.terminal_seen = True
+        if record.complete:
+            self._settle()
+
+    def drained(self) -> None:
+        """The end of the stream was reached."""
+        self._finish_body()
+        self.finish("returned")
+
+    def closed(self) -> None:
+        """Closed before its end was read; a terminal chunk already seen counts."""
+        if not self._dropped:
+            self.end_now()
+
+    def dropped(self) -> None:
+        """Collected, perhaps: nothing may be emitted from inside the garbage collector."""
+        if self._open and not self._dropped:
+            self._dropped = True
+            orphans.later(self.end_now)
+
+    def end_now(self) -> None:
+        """End as it stands: the process, or the observation, ends."""
+        self.finish("returned" if self.record.complete else "abandoned")
+
+    def failed(self, error: BaseException) -> None:
+        """The call or the reading of its stream raised."""
+        if not self._open:
+            return
+        with harmless("error"):
+            if isinstance(error, GeneratorExit):
+                self.closed()
+            elif not isinstance(error, Exception):
+                # What is no Exception ends work from outside: asyncio, trio, gevent, Ctrl-C, an exiting process.
+                self.finish("cancelled")
+            else:
+                self._read_error(error)
+                self.record.retries = attempt_of(error) or self.record.retries
+                self._last = time.perf_counter_ns()
+                self.finish("raised")
+
+    def _read_error(self, error: Exception) -> None:
+        """A refusal that never arrived here is that of a call made inside this one: only its name is ours."""
+        ours = self._refusal is error or not hasattr(error, "response") or self.record.local_block is not None
+        if ours:
+            read_error(self.record, error)
+        else:
+            self.record.raised = safe_code(type(error).__name__)
+
+    def _finish_body(self) -> None:
+        with harmless("body"):
+            if self._answer is not None:
+                self._read_answer()
+            elif self._body is not None:
+                self._end_body(self._body)
+
+    def _end_body(self, body: BodyReader) -> None:
+        record = self.record
+        seen = body.finish(record)
+        blind = self._decode is opaque and (not self.claimed or closes_with_a_line(record))
+        if body.is_json or (blind and not record.complete):
+            record.terminal_seen = None  # no stream at all, or one whose last bytes cannot be read
+        self._mark(seen, self._last)
+
+    def disown(self) -> None:
+        """In a forked child: the parent tells of this call."""
+        self._open.clear()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def finish(self, end: End) -> None:
+        """End the record once; later ends are of no interest. Taking the token is atomic."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        record = self.record
+        record.end = end
+        if not record.chunks:
+            self._last = time.perf_counter_ns()
+        record.ended_ns = record.started_ns + max(0, self._last - self._clock)
+        if record.response_id is not None:
+            _last_response.set(record.response_id)
+        self.ended(self)
+        # The context of a connection that lives on may hold this call, but not what was sent and answered.
+        self.args, self.kwargs, self.listening = (), {}, False
+        self.gate = self.evidence = self._answer = self._body = self._refusal = None

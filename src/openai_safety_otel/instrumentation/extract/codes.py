@@ -1,0 +1,159 @@
+"""The codes of errors that are known by name: what each says was blocked, and which say nothing at all."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from openai_safety_otel.contract.conventions import BlockType
+
+_LONGEST: Final = 64
+_JOINTS: Final = re.compile(r"[-_.\s]+")
+_HUMPS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a table."""
+    return frozenset(text.split())
+
+
+def folded(code: str | None) -> str:
+    """A code in the one spelling that rules compare: lower case, its words joined by ``_``."""
+    if not code or len(code) > _LONGEST:
+        return ""
+    return _JOINTS.sub("_", _HUMPS.sub("_", code)).strip("_").lower()
+
+
+def _joined(code: str | None) -> str:
+    return folded(code).replace("_", "")
+
+
+# Each stands for all its spellings: `identifier-blocked`, `Identifier Blocked`, `identifierBlocked`.
+_NAMES: Final[dict[BlockType, tuple[str, ...]]] = {
+    # Safety checks guide: "identifier blocked". No official code; these are in use.
+    "identifier_blocked": (
+        "identifier_blocked",
+        "safety_identifier_blocked",
+        "identifier_is_blocked",
+        "safety_identifier_is_blocked",
+        "identifier_permanently_blocked",
+        "safety_identifier_permanently_blocked",
+        "blocked_identifier",
+        "blocked_safety_identifier",
+        "identifier_blocked_error",
+        "safety_identifier_blocked_error",
+    ),
+    # Misalignment monitoring guide: 403 before streaming, an error frame, response.failed or turn after it.
+    "misalignment": ("misalignment_policy_violation", "misalignment_policy"),
+    # Cybersecurity guide: 400 of type invalid_request, an error frame with null status, response.failed.
+    # The longer one is met with param safety_identifier and access "temporarily limited".
+    "cyber_policy": ("cyber_policy", "cyber_policy_violation"),
+    # ResponseError.code of the API specification; and of one, that an image of the prompt was rejected.
+    "bio_policy": ("bio_policy", "bio_policy_violation"),
+    "input_image_policy": ("image_content_policy_violation", "image_content_policy"),
+    # Images guide, and the image tool's failed item in a completed response.
+    "image_moderation": ("moderation_blocked",),
+    # Azure content filtering: 400 content_filter, innererror present or absent, param "prompt".
+    "content_filter": (
+        "content_filter",
+        "content_filtered",
+        "ResponsibleAIPolicyViolation",
+    ),
+    # The older code of a rejected prompt; gateways reuse it on every API.
+    "usage_policy": (
+        "content_policy_violation",
+        "usage_policy",
+        "usage_policy_violation",
+    ),
+    # The organization's own loss of access: 401 with the code, or a type with a null code.
+    "account_deactivated": (
+        "account_deactivated",
+        "account_terminated",
+        "account_suspended",
+        "account_disabled",
+        "organization_deactivated",
+        "organization_terminated",
+        "organization_suspended",
+        "organization_disabled",
+    ),
+    "access_terminated": ("access_terminated", "access_revoked"),
+}
+_BLOCKS: Final[dict[str, BlockType]] = {
+    _joined(name): block for block, names in _NAMES.items() for name in names
+}
+# Codes met at an open enum's end: a policy or a block of later days.
+_LATER: Final = ("_policy", "_policy_violation", "_blocked", "_safety_violation")
+# Codes about money, speed, keys, permissions and places; a policy of these is no enforcement.
+_PLAIN: Final = words("""
+    access account accounts admin apikey auth authentication authorization balance billing budget
+    cache capacity certificate concurrency cors country credential credentials credit credits domain
+    hard header host ip key keys limit limits login model models network oauth org organization
+    origin overloaded password payment permission permissions plan project quota rate ratelimit
+    region requests residency retention retry role scope seat sso spend subscription team territory
+    tier timeout token tokens trial unauthorized usage_limit workspace
+""")
+# What a request is found wrong by.
+_WRONG_FIRST: Final = words("""
+    invalid unsupported missing unknown malformed unrecognized duplicate required empty string array
+    integer decimal object value validation type
+""")
+_WRONG_LAST: Final = (
+    "_invalid", "_missing", "_required", "_malformed", "_not_found", "_too_long", "_too_short", "_too_large",
+    "_too_small", "_too_many", "_max_length", "_min_length", "_max_value", "_min_value",
+)  # fmt: skip
+_REQUEST: Final = frozenset({"invalid_request_error", "invalid_request", "invalid_prompt"})
+# They say only that something was wrong, so the wording may be heard.
+_SILENT: Final = _REQUEST - {"invalid_prompt"} | {
+    "",
+    "other",
+    "none",
+    "null",
+    "error",
+    "unknown",
+    "unknown_error",
+    "bad_request",
+    "bad_request_error",
+    "api_error",
+    "upstream_error",
+    "provider_error",
+    "image_generation_user_error",
+}
+# Codes that are a block or plain validation or permission: at which host the wording decides (empty: all).
+_AMBIGUOUS: Final = {"invalid_prompt": "", "permission_denied": "x.ai"}
+
+
+def block_of(code: str | None) -> BlockType | None:
+    """The block that a code or a type names, in whatever spelling."""
+    return _BLOCKS.get(_joined(code))
+
+
+def canonical(code: object) -> str | None:
+    """A known code in a spelling that cannot be exported as it stands, such as one with blanks."""
+    return folded(code) if isinstance(code, str) and block_of(code) else None
+
+
+def is_plain(code: str | None) -> bool:
+    """Whether a code is about money, speed, keys, permissions or a mistake in the request."""
+    name = folded(code)
+    if name in _REQUEST:
+        return False
+    parts = name.split("_")
+    return not _PLAIN.isdisjoint(parts) or parts[0] in _WRONG_FIRST or name.endswith(_WRONG_LAST)
+
+
+def is_later_policy(code: str | None) -> bool:
+    """Whether a code that nobody knows yet is a policy's or a block's."""
+    return f"_{folded(code)}".endswith(_LATER) and not is_plain(code)
+
+
+def says_nothing(code: str | None, host: str) -> bool:
+    """Whether a code or type leaves open what happened: none, a generic one, a number, an ambiguous one."""
+    name = folded(code)
+    if name in _AMBIGUOUS:
+        return at_host(host, _AMBIGUOUS[name])
+    return name in _SILENT or name.isdigit()
+
+
+def at_host(host: str, domain: str) -> bool:
+    """Whether a host is a domain's own; every host is the empty domain's."""
+    return not domain or host == domain or host.endswith(f".{domain}")

@@ -1,0 +1,232 @@
+"""Which HTTP call is which operation: a table of method and exact path template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+from openai_safety_otel.contract.conventions import OTHER_API
+from openai_safety_otel.instrumentation.extract.passthrough import PASSED_THROUGH, REFUSED
+
+__all__ = ["ENDPOINTS", "PASSED_THROUGH", "REFUSED", "Endpoint", "Place", "find"]
+
+Place = Literal["body:safety_identifier", "header:OpenAI-Safety-Identifier", "body:session.safety_identifier"]
+_BODY: Final = "body:safety_identifier"
+_HEADER: Final = "header:OpenAI-Safety-Identifier"
+_SESSION: Final = "body:session.safety_identifier"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One recorded operation.
+
+    ``inference`` says that the call counts for coverage: it generates, or opens a session that does.
+    ``place`` is where the identifier goes, only where the provider names a field for it; ``moderatable``
+    that it accepts ``moderation={"model": …}``; ``once`` that it reads an answer made elsewhere, whose
+    outcome is to be counted once by response id, however often it is polled; ``passes`` why a suspended end
+    user may do it, empty where they are refused; ``unrecorded`` that only such a refusal is recorded.
+    """
+
+    api: str
+    name: str
+    operation: str
+    inference: bool = True
+    place: Place | None = None
+    moderatable: bool = False
+    once: bool = False
+    passes: str = ""
+    unrecorded: bool = False
+
+
+_MADE: Final = "looks at what was made before"
+
+
+def _looks(api: str, name: str) -> Endpoint:
+    return Endpoint(api, name, "fetch_response", inference=False, once=True, passes=_MADE)
+
+
+def _other(api: str, name: str, operation: str, passes: str = "") -> Endpoint:
+    return Endpoint(api, name, operation, inference=False, passes=passes)
+
+
+_CONTENT = "generate_content"
+_AGENT = "invoke_agent"
+# Method, path template, what it is. A literal segment wins over a {variable} one.
+ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
+    ("POST", "/responses", Endpoint("responses", "responses.create", "chat", place=_BODY, moderatable=True)),
+    ("GET", "/responses/{response_id}", _looks("responses", "responses.retrieve")),
+    (
+        "POST",
+        "/responses/{response_id}/cancel",
+        _other("responses", "responses.cancel", "cancel_response", passes="stops what runs"),
+    ),
+    ("POST", "/responses/compact", Endpoint("responses", "responses.compact", "compact_response")),
+    (
+        "POST",
+        "/chat/completions",
+        Endpoint("chat", "chat.completions.create", "chat", place=_BODY, moderatable=True),
+    ),
+    ("POST", "/completions", Endpoint("completions", "completions.create", "text_completion")),
+    ("POST", "/embeddings", Endpoint("embeddings", "embeddings.create", "embeddings")),
+    ("POST", "/images/generations", Endpoint("images", "images.generate", _CONTENT, place=_BODY)),
+    ("POST", "/images/edits", Endpoint("images", "images.edit", _CONTENT, place=_BODY)),
+    ("POST", "/images/variations", Endpoint("images", "images.create_variation", _CONTENT)),
+    ("POST", "/moderations", _other("moderations", "moderations.create", "moderate")),
+    ("POST", "/audio/speech", Endpoint("audio", "audio.speech.create", _CONTENT)),
+    ("POST", "/audio/transcriptions", Endpoint("audio", "audio.transcriptions.create", _CONTENT)),
+    ("POST", "/audio/translations", Endpoint("audio", "audio.translations.create", _CONTENT)),
+    ("POST", "/videos", Endpoint("videos", "videos.create", _CONTENT)),
+    ("POST", "/videos/edits", Endpoint("videos", "videos.edit", _CONTENT)),
+    ("POST", "/videos/extensions", Endpoint("videos", "videos.extend", _CONTENT)),
+    ("POST", "/videos/{video_id}/remix", Endpoint("videos", "videos.remix", _CONTENT)),
+    ("GET", "/videos/{video_id}", _looks("videos", "videos.retrieve")),
+    ("POST", "/decisions", Endpoint("decisions", "decisions.create", _CONTENT, place=_BODY)),
+    # Each line of a batch names its own identifier; the file is checked and read by the command line.
+    ("POST", "/batches", _other("batches", "batches.create", "create_batch")),
+    (
+        "POST",
+        "/realtime/client_secrets",
+        Endpoint("realtime", "realtime.client_secrets.create", "create_client_secret", place=_HEADER),
+    ),
+    (
+        "POST",
+        "/realtime/translations/client_secrets",
+        Endpoint(
+            "realtime", "realtime.translations.client_secrets.create", "create_client_secret", place=_HEADER
+        ),
+    ),
+    (
+        "POST",
+        "/realtime/calls",
+        Endpoint("realtime", "realtime.calls.create", "create_call", place=_HEADER),
+    ),
+    # No page says where a telephone call's identifier goes: recorded, nothing added.
+    (
+        "POST",
+        "/realtime/calls/{call_id}/accept",
+        Endpoint("realtime", "realtime.calls.accept", "accept_call"),
+    ),
+    # What /realtime/client_secrets was in older SDKs.
+    (
+        "POST",
+        "/realtime/sessions",
+        Endpoint("realtime", "beta.realtime.sessions.create", "create_client_secret", place=_HEADER),
+    ),
+    (
+        "POST",
+        "/realtime/transcription_sessions",
+        Endpoint(
+            "realtime", "beta.realtime.transcription_sessions.create", "create_client_secret", place=_HEADER
+        ),
+    ),
+    ("POST", "/live/sessions", Endpoint("live", "live.create", "create_session", place=_SESSION)),
+    (
+        "POST",
+        "/live/sessions/{session_id}/accept",
+        Endpoint("live", "live.sessions.accept", "accept_call", place=_SESSION),
+    ),
+    # A fork's settings name no identifier: it is a new session of the same person.
+    ("POST", "/live/sessions/{session_id}/fork", Endpoint("live", "live.sessions.fork", "create_session")),
+    ("POST", "/agents/sessions", Endpoint("agents", "beta.agents.sessions.create", _AGENT)),
+    (
+        "POST",
+        "/agents/sessions/{session_id}/events",
+        Endpoint("agents", "beta.agents.sessions.events.create", _AGENT),
+    ),
+    (
+        "GET",
+        "/agents/sessions/{session_id}/events",
+        _other("agents", "beta.agents.sessions.events.stream", "fetch_response", passes=_MADE),
+    ),
+    (
+        "GET",
+        "/agents/sessions/{session_id}/turns/{turn_id}",
+        _looks("agents", "beta.agents.sessions.turns.retrieve"),
+    ),
+    (
+        "GET",
+        "/agents/sessions/{session_id}/subagents/{subagent_id}/turns/{turn_id}",
+        _looks("agents", "beta.agents.sessions.subagents.turns.retrieve"),
+    ),
+    (
+        "POST",
+        "/agents/automations/{automation_id}/invocations",
+        Endpoint("agents", "beta.agents.automations.invocations.create", _AGENT),
+    ),
+    ("POST", "/threads/runs", Endpoint("assistants", "beta.threads.create_and_run", _AGENT)),
+    ("POST", "/threads/{thread_id}/runs", Endpoint("assistants", "beta.threads.runs.create", _AGENT)),
+    (
+        "POST",
+        "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
+        Endpoint("assistants", "beta.threads.runs.submit_tool_outputs", _AGENT),
+    ),
+    ("GET", "/threads/{thread_id}/runs/{run_id}", _looks("assistants", "beta.threads.runs.retrieve")),
+)
+
+# What may stand before a path of the API: a gateway's own path up to a version ("/api/v1"), Azure's "/openai"
+# and the deployment that Azure's client writes into the path.
+_PREFIX = re.compile(r"(?:(?:/[^/]+)*?/v\d[a-z0-9]*)?(?:/openai)?(?:/deployments/[^/]+)?(?=/)")
+_ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]{0,30}://[^/?#]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    segments: tuple[str, ...]
+    endpoint: Endpoint
+
+    def matches(self, segments: tuple[str, ...]) -> bool:
+        return all(
+            segment if expected.startswith("{") else expected == segment
+            for expected, segment in zip(self.segments, segments, strict=True)
+        )
+
+
+def _table() -> dict[tuple[str, int], tuple[_Row, ...]]:
+    rows: dict[tuple[str, int], list[_Row]] = {}
+    for method, template, endpoint in (*ENDPOINTS, *_refused()):
+        segments = tuple(template.split("/")[1:])
+        rows.setdefault((method, len(segments)), []).append(_Row(segments, endpoint))
+    return {
+        key: tuple(sorted(found, key=lambda row: sum(part.startswith("{") for part in row.segments)))
+        for key, found in rows.items()
+    }
+
+
+def _refused() -> Iterator[tuple[str, str, Endpoint]]:
+    for method, template, name, _ in REFUSED:
+        yield method, template, Endpoint(OTHER_API, name, "other", inference=False, unrecorded=True)
+
+
+_ROWS: Final = _table()
+
+
+def find(method: str, url: str, *, unrecorded: bool = False) -> Endpoint | None:
+    """The recorded operation that a request is, or None: it passes straight through.
+
+    ``url`` is a path of the API or a full URL; its query does not matter. With ``unrecorded``, also what is
+    refused to a suspended end user and otherwise not recorded.
+    """
+    found = _find(method, url.partition("?")[0])
+    return None if found is None or (found.unrecorded and not unrecorded) else found
+
+
+@lru_cache(maxsize=512)
+def _find(method: str, url: str) -> Endpoint | None:
+    path = _ORIGIN.sub("", url.partition("#")[0], count=1)
+    path = path if path.startswith("/") else f"/{path}"
+    method = method.upper()
+    found = _exact(method, path)
+    if found is None and (prefix := _PREFIX.match(path)) and prefix.end():
+        found = _exact(method, path[prefix.end() :])
+    return found
+
+
+def _exact(method: str, path: str) -> Endpoint | None:
+    segments = tuple(path.split("/")[1:])
+    for row in _ROWS.get((method, len(segments)), ()):
+        if row.matches(segments):
+            return row.endpoint
+    return None

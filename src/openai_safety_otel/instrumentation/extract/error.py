@@ -1,0 +1,157 @@
+"""What an error says: an exception of the SDK, an error frame, or the error member of an answer."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from openai_safety_otel.contract.conventions import FINISH_REASONS, OTHER
+from openai_safety_otel.contract.record import CallRecord, ErrorFacts
+from openai_safety_otel.instrumentation.extract.categories import (
+    about_minors,
+    canonical,
+    filtered,
+    filters_of,
+    said_of,
+)
+from openai_safety_otel.instrumentation.extract.codes import canonical as known_code
+from openai_safety_otel.instrumentation.extract.codes import says_nothing
+from openai_safety_otel.instrumentation.extract.shape import count, dig, get, is_mapping, is_text, items
+from openai_safety_otel.instrumentation.extract.wording import heard, wrapped
+from openai_safety_otel.instrumentation.extract.words import safe_code, safe_identifier
+
+MAX_ERRORS: Final = 16
+MAX_MESSAGE: Final = 4096
+_MAX_WRAPPINGS: Final = 3
+_FILTERED: Final = "ContentFilterFinishReasonError"
+_CUT: Final = "LengthFinishReasonError"
+_SDK: Final = "openai"
+_FRAME: Final = "error"  # a flat frame's type says only that it is an error
+_HTTP: Final = range(100, 600)
+_RETRY_HEADER: Final = "x-stainless-retry-count"
+
+
+def read_error(record: CallRecord, error: BaseException) -> None:
+    """Note what raised. The class's name is kept; of the message only what rules may look at."""
+    if not record.reached and _never_left(error):
+        record.delivery = "not_sent"
+    name = type(error).__name__
+    record.raised = safe_code(name)
+    record.provider_request_id = record.provider_request_id or safe_identifier(get(error, "request_id"))
+    if name == _FILTERED:
+        # A helper of the SDK turns a filtered answer into this; it says nothing more.
+        add_finish(record, "content_filter")
+    elif name == _CUT:
+        add_finish(record, "length")
+    elif (facts := _raised_facts(error)) is not None:
+        add_error(record.errors, facts)
+
+
+def add_finish(record: CallRecord, reason: str) -> None:
+    """Note a finish reason that the answer itself has not already given."""
+    if reason not in record.finish_reasons:
+        record.finish_reasons = (*record.finish_reasons, reason)
+        record.standard[FINISH_REASONS] = record.finish_reasons
+
+
+def add_error(errors: list[ErrorFacts], facts: ErrorFacts) -> None:
+    """Keep the first few errors of a call, each once."""
+    if len(errors) < MAX_ERRORS and facts not in errors:
+        errors.append(facts)
+
+
+def _never_left(error: BaseException) -> bool:
+    """Whether no request was made: the SDK's errors of the transport and of an answer carry theirs."""
+    of_sdk = any(base.__module__.partition(".")[0] == _SDK for base in type(error).__mro__)
+    return not (of_sdk and hasattr(error, "request"))
+
+
+def attempt_of(error: BaseException) -> int:
+    """Which attempt of the SDK's own an error comes from, by the header it stamps on each request."""
+    headers = getattr(getattr(error, "request", None), "headers", None) or {}
+    attempt = headers.get(_RETRY_HEADER, "")
+    return int(attempt) if attempt.isdigit() else 0
+
+
+def _raised_facts(error: BaseException) -> ErrorFacts | None:
+    status = get(error, "status_code")
+    body = get(error, "body")
+    if body is None and status is None and get(error, "code") is None:
+        return None  # a connection that failed
+    if not any(cls.__module__.partition(".")[0] == _SDK for cls in type(error).__mro__):
+        return None  # an error of the app's own: what it carries is the app's
+    source = body if is_text(body) or is_mapping(body) else error
+    return facts_of(source, status=status, message=get(error, "message"))
+
+
+def facts_of(error: Any, *, status: object = None, message: object = None) -> ErrorFacts:
+    """The facts of one error, a dictionary, an SDK object or plain text, by shape.
+
+    ``status`` and ``message`` stand in where the error itself has none. What a gateway wrapped is read in its
+    place, where the gateway's own code says nothing.
+    """
+    for _ in range(_MAX_WRAPPINGS):
+        error = _unwrapped(error)
+        status = _status(get(error, "status")) or status
+        inner = _within(error)
+        if inner is None:
+            break
+        error = inner
+    return _facts(error, _status(status), message)
+
+
+def _unwrapped(error: Any) -> Any:
+    if is_text(error):
+        return {"message": error}
+    inner = get(error, "error")
+    if is_text(inner):  # xAI: {"code": prose, "error": text}
+        return {"code": get(error, "code"), "message": inner}
+    return inner if is_mapping(inner) else error
+
+
+def _within(error: Any) -> dict[str, Any] | None:
+    """The provider's error inside a gateway's: in its message, or in what OpenRouter calls the raw one."""
+    said = (get(error, "code"), get(error, "type"))
+    if not all(says_nothing(name if is_text(name) else None, "") for name in said):
+        return None
+    for text in (dig(error, "metadata", "raw"), get(error, "message"), get(error, "detail")):
+        if is_mapping(text):
+            return text
+        if is_text(text) and (found := wrapped(text[:MAX_MESSAGE])) is not None:
+            return found
+    return None
+
+
+def _facts(error: Any, status: int | None, message: object) -> ErrorFacts:
+    said = next(filter(is_text, (get(error, "message"), get(error, "detail"), message)), "")[:MAX_MESSAGE]
+    kind = _code(get(error, "type"))
+    named = said_of(error, said)
+    return ErrorFacts(
+        code=_code(get(error, "code")),
+        type=None if kind == _FRAME else kind,
+        param=safe_code(get(error, "param")),
+        status=status,
+        inner_code=_code(dig(error, "innererror", "code") or dig(error, "inner_error", "code")),
+        stage=safe_code(dig(error, "moderation_details", "moderation_stage")),
+        categories=canonical(named),
+        minors=about_minors(named),
+        filtered=any(filtered(results) for results in filters_of(error)),
+        has_misalignment=_present(get(error, "misalignment")),
+        flagged_input=_present(dig(error, "metadata", "flagged_input"))
+        or bool(items(get(error, "metadata"), "reasons")),
+        message=heard(said),
+    )
+
+
+def _code(value: object) -> str | None:
+    """A code as it may be exported: a known one in a spelling of its own is written in ours."""
+    code = safe_code(value)
+    return known_code(value) if code == OTHER and known_code(value) else code
+
+
+def _present(value: object) -> bool:
+    return value is not None and value is not False and not (is_text(value) and not value)
+
+
+def _status(value: object) -> int | None:
+    found = count(value)
+    return found if found in _HTTP else None

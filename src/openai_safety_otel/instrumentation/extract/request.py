@@ -1,0 +1,124 @@
+"""A request's body to plain facts: one table of names and paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.instrumentation.extract.moderation import read_requested
+from openai_safety_otel.instrumentation.extract.shape import (
+    Reader,
+    count,
+    get,
+    is_mapping,
+    members,
+    number,
+    whole,
+)
+from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model, safe_word
+
+_API_TYPES: Final = {"chat": "chat_completions", "responses": "responses"}
+_FORMATS: Final = {"text": "text", "json_object": "json", "json_schema": "json"}
+_OUTPUTS: Final = {"images": "image", "audio.speech.create": "speech"}
+
+
+def _not_one(value: Any) -> int | None:
+    found = count(value)
+    return None if found == 1 else found
+
+
+def _not_auto(value: Any) -> str | None:
+    found = safe_word(value)
+    return None if found == "auto" else found
+
+
+def _only_true(value: Any) -> bool | None:
+    return True if value is True else None
+
+
+def _words(value: Any) -> tuple[str, ...] | None:
+    found = safe_word(value)
+    return (found,) if found else None
+
+
+def _format(value: Any) -> str | None:
+    found = safe_word(value)
+    return _FORMATS.get(found) if found else None
+
+
+# Attribute, path in the body, how its value is checked. Of several rows for one attribute the last one wins.
+_FIELDS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
+    (c.REQUEST_MODEL, ("agent", "model"), safe_model),
+    (c.REQUEST_MODEL, ("session", "model"), safe_model),
+    (c.REQUEST_MODEL, ("model",), safe_model),
+    (c.STREAM, ("stream",), _only_true),
+    (c.MAX_TOKENS, ("max_tokens",), count),
+    (c.MAX_TOKENS, ("max_completion_tokens",), count),
+    (c.MAX_TOKENS, ("max_output_tokens",), count),
+    (c.TEMPERATURE, ("temperature",), number),
+    (c.TOP_P, ("top_p",), number),
+    (c.FREQUENCY_PENALTY, ("frequency_penalty",), number),
+    (c.PRESENCE_PENALTY, ("presence_penalty",), number),
+    (c.SEED, ("seed",), whole),
+    (c.CHOICE_COUNT, ("n",), _not_one),
+    (c.REASONING_LEVEL, ("reasoning_effort",), safe_word),
+    (c.REASONING_LEVEL, ("reasoning", "effort"), safe_word),
+    (c.REQUEST_SERVICE_TIER, ("service_tier",), _not_auto),
+    (c.PREVIOUS_RESPONSE_ID, ("previous_response_id",), safe_identifier),
+    (c.CONVERSATION_ID, ("conversation",), safe_identifier),
+    (c.CONVERSATION_ID, ("conversation", "id"), safe_identifier),
+    (c.OUTPUT_TYPE, ("response_format", "type"), _format),
+    (c.OUTPUT_TYPE, ("text", "format", "type"), _format),
+    (c.ENCODING_FORMATS, ("encoding_format",), _words),
+    (c.DIMENSION_COUNT, ("dimensions",), count),
+)
+_BY_KEY: Final[dict[str, tuple[tuple[str, tuple[str, ...], Reader], ...]]] = {
+    key: tuple((name, path[1:], check) for name, path, check in _FIELDS if path[0] == key)
+    for _, (key, *_), _ in _FIELDS
+}
+
+
+_RANK: Final = {key: rank for rank, key in enumerate(_BY_KEY)}
+
+
+def read_request(record: CallRecord, json_data: object) -> None:
+    """Note what a request asks for. Its content, identifiers and unknown members are not looked at."""
+    standard = record.standard
+    standard[c.OPERATION_NAME] = record.operation
+    if kind := _API_TYPES.get(record.api):
+        standard[c.API_TYPE] = kind
+    if output := _OUTPUTS.get(record.endpoint) or _OUTPUTS.get(record.api):
+        standard[c.OUTPUT_TYPE] = output
+    if not is_mapping(json_data):
+        return
+    asked = members(json_data)
+    for key in _asked_keys(json_data):
+        member = asked.get(key)
+        if member is not None:
+            for name, rest, check in _BY_KEY[key]:
+                found = check(_below(member, rest) if rest else member)
+                if found is not None:
+                    standard[name] = found
+    model = standard.get(c.REQUEST_MODEL)
+    record.request_model = model if isinstance(model, str) else None
+    record.streaming = record.streaming or c.STREAM in standard
+    record.background = asked.get("background") is True
+    read_requested(record, asked.get("moderation"))
+
+
+def _asked_keys(body: dict[str, Any]) -> Iterable[str]:
+    """The members that are looked at, in the table's order; a body has few of them."""
+    if type(body) is not dict:
+        return _BY_KEY  # a mapping of the app's own: its keys may be anything
+    found = [key for key in body if key in _RANK]
+    if len(found) > 1:
+        found.sort(key=_RANK.__getitem__)
+    return found
+
+
+def _below(member: Any, rest: tuple[str, ...]) -> Any:
+    for name in rest:
+        member = get(member, name) if is_mapping(member) else None
+    return member

@@ -1,0 +1,168 @@
+"""What the provider itself says in an error's message, and the error that a gateway wrapped into it.
+
+A message quotes what strangers wrote: addresses, file names, model names, values. These are cut away before any
+rule hears it. Every pattern here is bounded, so that a hostile message costs linear time.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from openai_safety_otel.instrumentation.extract.codes import block_of, folded, words
+from openai_safety_otel.instrumentation.extract.shape import is_mapping
+
+# --- what strangers wrote ---------------------------------------------------------------------------------
+
+_CLOSING: Final = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "«": "»"}
+_APOSTROPHES: Final = ("'", "\u2019")
+_MARKS: Final = re.compile("[\"'`\u201c\u201d\u2018\u2019«»]")
+_EDGES: Final = ".,;:!?()[]{}<>*"
+_STOPS: Final = ".;!?\n"
+# Inside a word, these make it an address, a path, a file, a setting or a model's name.
+_FOREIGN: Final = re.compile(r"[/\\@=%&#~]|\w[.:]\w|\d[-_]|[-_]\d")
+_NAMED: Final = re.compile(r"[-_.:\d]")
+# What stands after these is a name that somebody chose.
+_NAMERS: Final = words("""
+    model models deployment file files filename image url uri path folder name named called titled
+    value values field column key tool function label tag engine
+""")
+_SPELLED: Final = frozenset({"safety_identifier"})
+
+
+def heard(message: str) -> str:
+    """The provider's own words of a message, in lower case, known codes spelled out as words."""
+    return " ".join(_own_words(_unquoted(message))).lower()
+
+
+def _unquoted(text: str) -> str:
+    """The text without its quoted parts; one that is itself a known code stays."""
+    kept: list[str] = []
+    at, begin, closing = 0, 0, ""
+    for mark in _MARKS.finditer(text):
+        sign, place = mark.group(), mark.start()
+        before, after = text[place - 1 : place], text[place + 1 : place + 2]
+        if not closing and sign in _CLOSING and not before.isalnum():
+            kept.append(text[at:place])
+            begin, closing = place, _CLOSING[sign]
+        elif sign == closing and not (sign in _APOSTROPHES and after.isalnum()):
+            inside = text[begin + 1 : place]
+            kept.append(f" {inside} " if block_of(inside) or folded(inside) in _SPELLED else " ")
+            at, closing = place + 1, ""
+    # A quotation that nobody closes runs to the end, but for an apostrophe at a word's beginning.
+    return "".join(kept) + (text[begin:] if closing in _APOSTROPHES else "" if closing else text[at:])
+
+
+def _own_words(text: str) -> Iterator[str]:
+    before = ""
+    for word in text.split():
+        core = word.strip(_EDGES)
+        named = before in _NAMERS and _NAMED.search(core) is not None
+        before = word.lower()
+        end = "." if word[-1] in _STOPS else ":" if word[-1] == ":" else ""
+        if named:
+            yield end
+        elif block_of(core) or folded(core) in _SPELLED:
+            yield folded(core).replace("_", " ") + end
+        else:
+            yield end if _FOREIGN.search(core) else core + end
+
+
+# --- what the provider says of an identifier --------------------------------------------------------------
+
+_WHO: Final = r"(?:safety )?identifiers?"
+_VERB: Final = r"(?:blocked|banned|barred|suspended|disabled|deactivated|revoked|terminated)"
+_BEEN: Final = r"(?:is|are|was|were|has been|have been|had been|been)"
+_GAP: Final = r"(?: [^\s.]{1,40}){0,8}?"
+_ADVERBS: Final = r"(?: (?:now|\w{1,20}ly)){0,2}"
+_SUBJECT: Final = re.compile(rf"\b{_WHO}:?(?:{_GAP} {_BEEN})?{_ADVERBS} {_VERB}\b")
+_OBJECT: Final = re.compile(rf"\b(?:blocked|banned|barred|suspended|revoked):?{_GAP} {_WHO}\b")
+# Where the error's param names the identifier, the sentence need not.
+_STATE: Final = re.compile(
+    rf"(?:^|\. |: )(?:access |requests? |end user |user |account )?{_VERB}\b|\b{_BEEN}{_ADVERBS} {_VERB}\b"
+)
+_LEAD: Final = re.compile(r"^invalid (?:prompt|request)[:.] ?")
+# Conditions, denials and complaints about the field itself: such a sentence tells of no block.
+_HEDGES: Final = words("""
+    no not never without missing if unless until whether when once may might could would will can
+    cannot should must shall be being avoid invalid unknown unsupported unexpected expected required
+    malformed empty too contains contain from parameter field value values property header argument
+    characters character words terms list format pattern isn't aren't wasn't hasn't haven't don't
+    doesn't
+""")
+# Identifiers of other things.
+_THINGS: Final = words("""
+    model tool file project deployment resource key request response organization device client
+""")
+_AROUND: Final = 4
+
+
+def tells_of_identifier(said: str) -> bool:
+    """Whether a `heard` message says that an identifier is blocked."""
+    return _tells(_SUBJECT, said) or _tells(_OBJECT, said)
+
+
+def tells_of_block(said: str) -> bool:
+    """Whether a `heard` message says that somebody is blocked, the param having said who."""
+    return tells_of_identifier(said) or _tells(_STATE, said)
+
+
+def _tells(pattern: re.Pattern[str], said: str) -> bool:
+    text = _LEAD.sub("", said)
+    return any(_plainly_said(text, found) for found in pattern.finditer(text))
+
+
+def _plainly_said(text: str, found: re.Match[str]) -> bool:
+    """Whether the sentence neither denies the match nor makes it a condition."""
+    before = text[max(0, found.start() - 160) : found.start()].rpartition(".")[2].split()[-_AROUND:]
+    after = text[found.end() : found.end() + 160].partition(".")[0].split()
+    after = after[: _AROUND if found.re is _OBJECT else 1]
+    if before and before[-1] in _THINGS and found.re is not _STATE:
+        return False
+    inside = [] if found.re is _STATE else found.group().split()
+    return _HEDGES.isdisjoint(word.strip(",:") for word in (*before, *inside, *after))
+
+
+# --- what a gateway wrapped -------------------------------------------------------------------------------
+
+# A gateway's own words before the error it passes on; anything else may be a stranger's.
+_GATEWAY: Final = words("""
+    a an and answer answered api azure body by call client code completion error errors exception
+    failed forbidden from gateway http https litellm message model of openai openrouter provider
+    proxy received request rejected response responded returned server status the upstream with bad
+""")
+_ERROR_NAME: Final = re.compile(r"[A-Za-z.]{0,60}(?:Error|Exception)|\d{3}")
+_ENVELOPE: Final = ("code", "type", "param", "message")
+_LONGEST_PREFIX: Final = 200
+
+
+def wrapped(message: str) -> dict[str, Any] | None:
+    """The provider's error that a gateway put into its own message, as JSON or as Python prints it."""
+    begin = message.find("{")
+    if not 0 <= begin <= _LONGEST_PREFIX or not _is_gateway(message[:begin]):
+        return None
+    found = _parsed(message[begin:])
+    if not is_mapping(found):
+        return None
+    inner = found.get("error")
+    error = inner if is_mapping(inner) else found
+    return error if sum(name in error for name in _ENVELOPE) > 1 or error is inner else None
+
+
+def _is_gateway(prefix: str) -> bool:
+    said = [word.strip("-.,;:()[]") for word in prefix.split()]
+    return all(not word or word.lower() in _GATEWAY or _ERROR_NAME.fullmatch(word) for word in said)
+
+
+def _parsed(text: str) -> object:
+    try:
+        found: object = json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        try:
+            found = ast.literal_eval(text[: text.rfind("}") + 1])
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            return None
+    return found

@@ -1,0 +1,46 @@
+"""Identifiers and enum values of strangers: kept when they are one, never when they are prose."""
+
+from __future__ import annotations
+
+import re
+
+from openai_safety_otel.contract.conventions import OTHER
+from openai_safety_otel.instrumentation.extract.shape import is_text
+
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:=+/-]{1,128}", re.ASCII)
+# A name may hold a path, a tag or a dated version ("@20240620"), but not what looks like an e-mail address.
+_MODEL = re.compile(r"(?=.{1,128}\Z)@?[\w.:/+~-]+(?:@[\w-]+)?", re.ASCII)
+
+
+def safe_code(code: object) -> str | None:
+    """A code as it may be exported; ``_OTHER`` for anything that is not one, None for nothing."""
+    return _scrubbed(_CODE, code)
+
+
+def safe_word(word: object) -> str | None:
+    """A value of an enum as it may be exported; None where it is no text."""
+    return _scrubbed(_CODE, word) if is_text(word) else None
+
+
+def safe_model(name: object) -> str | None:
+    """A model's name as it may be exported; ``_OTHER`` for prose, None for nothing."""
+    return _scrubbed(_MODEL, name) if is_text(name) else None
+
+
+def safe_identifier(value: object) -> str | None:
+    """An id that others gave, or None: a scrubbed id would join nothing."""
+    found = _IDENTIFIER.fullmatch(value) if is_text(value) else None
+    return found.group() if found else None
+
+
+def _scrubbed(pattern: re.Pattern[str], value: object) -> str | None:
+    if is_text(value):
+        if not value:
+            return None
+        found = pattern.fullmatch(value)
+        return found.group() if found else OTHER
+    if type(value) is int:
+        # Gateways send numbers where OpenAI sends names; a number too long to be a code is none.
+        return str(value) if abs(value) < 10**9 else OTHER
+    return None

@@ -1,0 +1,86 @@
+"""Telemetry of a command or receiver outside an instrumented app, sent in bounded time."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.metrics import MeterProvider, get_meter_provider
+
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.signals.exporters import endpoint_named, exporter_class, within
+from openai_safety_otel.instrumentation.signals.resource import resource_attributes
+from openai_safety_otel.instrumentation.signals.sink import EventSink
+
+EXIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A sink, and whether anything that is put into it arrives anywhere."""
+
+    sink: EventSink
+    arrives: bool
+
+    def flush(self) -> None:
+        """Wait until what was emitted so far has left, `EXIT_SECONDS` at most for each destination.
+
+        A command that emits more than a few thousand events calls it now and then: queues are bounded, and
+        drop what does not fit.
+        """
+        self.sink.flush()
+        running = get_logger_provider()
+        if hasattr(running, "force_flush"):
+            within(EXIT_SECONDS, running.force_flush)
+
+
+@contextmanager
+def telling(settings: Settings) -> Iterator[Telling]:
+    """A sink for one command: the running SDK's, else one for the OTLP endpoint that the environment names.
+
+    What is still on its way when the command ends is waited for, `EXIT_SECONDS` at most.
+    """
+    running = hasattr(get_logger_provider(), "force_flush")
+    sink = EventSink.from_settings(settings, own_pipeline=not running and endpoint_named("logs"))
+    told = Telling(sink, running or sink.elsewhere)
+    try:
+        yield told
+    finally:
+        told.flush()
+        sink.close()
+
+
+@contextmanager
+def measuring() -> Iterator[MeterProvider | None]:
+    """The running SDK's meter provider, else one for the OTLP endpoint the environment names, else None.
+
+    The last measurements are sent at the end; `EXIT_SECONDS` is the longest that is waited for it.
+    """
+    running = get_meter_provider()
+    if hasattr(running, "force_flush"):
+        yield running
+        return
+    own = _own_meters()
+    try:
+        yield own
+    finally:
+        if own is not None:
+            within(EXIT_SECONDS, own.shutdown)
+
+
+def _own_meters() -> Any | None:
+    make = exporter_class("metrics") if endpoint_named("metrics") else None
+    if make is None:
+        return None
+    metrics = importlib.import_module("opentelemetry.sdk.metrics")
+    export = importlib.import_module("opentelemetry.sdk.metrics.export")
+    resources = importlib.import_module("opentelemetry.sdk.resources")
+    return metrics.MeterProvider(
+        metric_readers=[export.PeriodicExportingMetricReader(make())],
+        resource=resources.Resource(resource_attributes()),
+        shutdown_on_exit=False,
+    )

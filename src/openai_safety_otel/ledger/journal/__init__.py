@@ -1,0 +1,118 @@
+"""The journal: the durable store of notices and decisions, on SQLite or, for a fleet, on Redis.
+
+Every method that writes returns only after the entry is durable (SQLite: written through to the disk; Redis:
+as durable as its append-only file is set up to be). All of them are safe to call from several threads and
+several processes, and raise :class:`JournalError` with one line of text when the store cannot be used.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from openai_safety_otel.ledger.journal.chain import Link
+from openai_safety_otel.ledger.journal.entries import (
+    Action,
+    Decision,
+    Notice,
+    from_mapping,
+    notice_key,
+    to_json,
+)
+from openai_safety_otel.ledger.journal.failure import JournalError
+
+__all__ = [
+    "Action",
+    "Decision",
+    "Journal",
+    "JournalError",
+    "Link",
+    "Notice",
+    "from_mapping",
+    "notice_key",
+    "open_journal",
+    "to_json",
+]
+
+
+class Journal(Protocol):
+    """What both stores do."""
+
+    def add_notice(self, notice: Notice, *, delivery: str | None = None) -> bool:
+        """Store a new notice; False if the delivery id was seen before or the notice is known already."""
+        ...
+
+    def seen(self, delivery: str) -> bool:
+        """Record a delivery id that makes no notice; True if it was seen before."""
+        ...
+
+    def notice(self, key: str) -> Notice | None:
+        """One notice by its key."""
+        ...
+
+    def notices(self, *, open_only: bool = False) -> list[Notice]:
+        """All notices, oldest received first."""
+        ...
+
+    def update_notice(self, key: str, **changes: Any) -> Notice | None:
+        """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
+        ...
+
+    def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
+        """Close an open notice; None if it does not exist or is closed already."""
+        ...
+
+    def due(self, now: float) -> list[Notice]:
+        """Notices whose next step is due."""
+        ...
+
+    def claim(self, key: str, *, now: float, until: float) -> bool:
+        """Take a due notice's next step for this process alone; it is due again at ``until``."""
+        ...
+
+    def append_decision(self, decision: Decision) -> str:
+        """Add a line to the audit trail; returns the head of the hash chain, which is the entry's digest."""
+        ...
+
+    def decisions(self, identifier: str | None = None) -> list[Decision]:
+        """Decisions in the order they were made, of everybody or of one identifier."""
+        ...
+
+    def links(self) -> list[Link]:
+        """The hash chain of notices and decisions, oldest first (see `chain.first_broken`)."""
+        ...
+
+    def fact(self, name: str) -> str | None:
+        """A small named fact, e.g. the date of the last drill."""
+        ...
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Set a small named fact."""
+        ...
+
+    def erase(self, identifier: str) -> int:
+        """Remove an identifier from notices and decisions; returns how many entries changed.
+
+        Notices stay as the organisation's history, without the identifier and request ids. Of the decisions
+        only the last one stays, if it keeps the person out (suspend or revoke), without its reason. The hash
+        chain keeps the places of those that go, not what they said.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+def open_journal(place: str) -> Journal:
+    """Open the store a ``store`` setting names: a ``redis://`` URL or an SQLite file's path.
+
+    Raises:
+        JournalError: the store cannot be opened, or the ``redis`` package is missing.
+    """
+    if place.startswith(("redis://", "rediss://", "unix://")):
+        from openai_safety_otel.ledger.journal.redis_journal import RedisJournal  # noqa: PLC0415 - optional package
+
+        return RedisJournal(place)
+    from openai_safety_otel.ledger.journal.sqlite_journal import SqliteJournal  # noqa: PLC0415 - only when used
+
+    return SqliteJournal(place)

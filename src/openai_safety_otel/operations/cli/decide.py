@@ -1,0 +1,325 @@
+"""`decide`, its short form `suspend`, and `decisions`: what the organisation does about an end user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import click
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.conventions import DecisionAction
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.signals.standalone import telling
+from openai_safety_otel.ledger.decisions import (
+    ACTIONS,
+    Applied,
+    DecisionError,
+    apply,
+    in_force,
+    listed,
+    new_decision,
+)
+from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
+from openai_safety_otel.ledger.suspensions import Entry, Holders, Source, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions.refresher import POLL_SECONDS
+from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.output import show
+from openai_safety_otel.operations.cli.verify import verify
+from openai_safety_otel.operations.report.activity import short
+from openai_safety_otel.operations.store.schema import column_name as _column
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_DONE = {
+    "watch": "watched: evidence and scores are kept for this identifier",
+    "filter": "filtered: each of their calls must pass the filter first",
+    "suspend": "suspended: their calls are refused before they leave",
+    "revoke": "revoked: their calls are refused before they leave, without end",
+    "clear": "cleared: our own decision is lifted",
+}
+_BLOCKED = (
+    f"SELECT 1 FROM events WHERE {_column(c.USER_HASH)} = $who "  # noqa: S608 - names of our own contract
+    f"AND {_column(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1"
+)
+_HELP = """Decide about an end user, by their IDENTIFIER: in full, or its first characters as tables show them.
+
+\b
+watch    keep evidence and scores for them; 7 days unless --until, 30 at most
+filter   each of their calls must pass the filter first
+suspend  refuse their calls; 72 hours unless --until
+revoke   refuse their calls, without end
+clear    lift our own decision
+
+The decision is written to the audit trail first, then to the suspension list that running processes follow,
+and then emitted as an event.
+"""
+_EPILOG = """\b
+Examples:
+  openai-safety decide 3f9a… --action suspend --by ann --why "case C-17" --until 7d
+  openai-safety decide 3f9a… --action watch --by ann --why "two flags today"
+  openai-safety decide 3f9a… --action clear --by ann --why "wrong automatic block, case C-17"
+"""
+
+
+def _signed(command: _F) -> _F:
+    """The options of every decision: who, why, until when, and the form of the answer."""
+    for option in (
+        click.option("--force", is_flag=True, help="Decide about an identifier that nothing stored has."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+        click.option("--until", metavar="WHEN", help="72h, 7d, or an ISO date or time (UTC unless it says)."),
+        click.option("--why", required=True, help="The reason, for the audit trail."),
+        click.option("--by", required=True, metavar="WHO", help="Who decides, for the audit trail."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(help=_HELP, epilog=_EPILOG)
+@click.argument("identifier")
+@click.option("--action", type=click.Choice(ACTIONS), required=True, help="What to do.")
+@_signed
+def decide(
+    identifier: str,
+    action: DecisionAction,
+    by: str,
+    why: str,
+    until: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Check, record, list and tell one decision."""
+    _decide(identifier, action, by=by, why=why, until=until, as_json=as_json, force=force)
+
+
+@click.command(
+    epilog='\b\nExample:\n  openai-safety suspend 3f9a… --by ann --why "three blocks today" --until 24h\n'
+)
+@click.argument("identifier")
+@_signed
+def suspend(identifier: str, by: str, why: str, until: str | None, as_json: bool, force: bool) -> None:
+    """Refuse an end user's calls for 72 hours, or until --until: short for decide --action suspend."""
+    _decide(identifier, "suspend", by=by, why=why, until=until, as_json=as_json, force=force)
+
+
+def _decide(
+    identifier: str,
+    action: DecisionAction,
+    *,
+    by: str,
+    why: str,
+    until: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    settings = Settings.resolve()
+    try:
+        decision = new_decision(identifier, action, by=by, why=why, until=until)
+        decision = replace(decision, identifier=meant(decision.identifier, settings, force=force))
+        source = open_source(settings.suspensions) if settings.suspensions else None
+        journal = open_journal(settings.store)
+        with telling(settings) as told:
+            applied = apply(decision, journal, source, told.sink.emit)
+        notes = _notes(applied, journal, settings)
+    except (DecisionError, JournalError) as error:
+        raise click.ClickException(f"{error}; nothing was done") from None
+    except Unreadable as error:
+        raise click.ClickException(f"the suspension list could not be used: {error}") from None
+    if not told.arrives:
+        notes.append(
+            "the decision event goes nowhere: set OPENAI_SAFETY_FILE_DIR or OTEL_EXPORTER_OTLP_ENDPOINT"
+        )
+    _print(applied, notes, as_json=as_json)
+
+
+def _notes(applied: Applied, journal: Journal, settings: Settings) -> list[str]:
+    """What the operator should know beside the result."""
+    decision, notes = applied.decision, []
+    if decision.action == "clear" and applied.before is None:
+        notes.append("this identifier was not on our list")
+    if decision.action == "clear" and provider_blocked(
+        decision.identifier, applied.before, journal, settings
+    ):
+        notes.append(
+            "the provider has blocked this identifier for good: we cannot undo that, and giving the person "
+            "a new identifier would be evasion"
+        )
+    if listed(decision) and applied.version is not None and not applied.holders.running:
+        notes.append("no running process follows this list; those that start will read it")
+    return notes
+
+
+def provider_blocked(identifier: str, entry: Entry | None, journal: Journal, settings: Settings) -> bool:
+    """Whether the provider is known to have blocked this identifier: by a notice, or by an answer."""
+    if any(n.type == "identifier_blocked" and n.identifier == identifier for n in journal.notices()):
+        return True
+    reasons = [entry.why if entry else "", *(one.why for one in journal.decisions(identifier))]
+    return any("identifier_blocked" in reason for reason in reasons) or _seen_blocked(identifier, settings)
+
+
+def _seen_blocked(identifier: str, settings: Settings) -> bool:
+    """Whether an event says so; False where no events can be read (the operator is told)."""
+    if not (settings.file_dir or settings.loki_url):
+        return False
+    try:
+        from openai_safety_otel.operations.cli.sources import Place, open_place  # noqa: PLC0415 - needs the report extra
+
+        place = Place("files" if settings.file_dir else "loki", (), None, copies=True)
+        with open_place(place, settings) as events:
+            return bool(events.rows(_BLOCKED, who=identifier))
+    except (ModuleNotFoundError, click.ClickException) as error:
+        click.echo(f"note: events could not be read: {error}", err=True)
+        return False
+
+
+def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
+    decision, holders = applied.decision, applied.holders
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    **_plain(decision),
+                    "version": applied.version,
+                    "processes_holding": holders.holding,
+                    "processes_running": holders.running,
+                    "notes": notes,
+                }
+            )
+        )
+        return
+    end = f" until {_when(decision.until)}" if decision.until is not None else ""
+    click.echo(f"{decision.identifier} {_DONE[decision.action]}{end}")
+    if applied.version is not None:
+        click.echo(_seen_by(holders))
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _seen_by(holders: Holders) -> str:
+    """When every running process acts on it: they read the list twice a second, and say what they hold."""
+    said = f"held by {holders.holding} of {holders.running} running processes"
+    if holders.holding < holders.running:
+        return f"{said}; the others read the list every {POLL_SECONDS} s, or cannot reach it: see the doctor there"
+    return f"{said}: all have seen it" if holders.running else said
+
+
+# --- the audit trail ---------------------------------------------------------------------------------------
+
+
+@click.command(
+    epilog="\b\nExamples:\n  openai-safety decisions\n  openai-safety decisions 3f9a… --json\n"
+    "  openai-safety decisions --in-force --restore\n  openai-safety decisions --verify --source loki\n"
+)
+@click.argument("identifier", required=False)
+@click.option("--in-force", is_flag=True, help="Only what counts now.")
+@click.option("--restore", is_flag=True, help="Put what counts now back on a suspension list that lost it.")
+@click.option("--verify", "verified", is_flag=True, help="Check that nobody has changed what was recorded.")
+@click.option(
+    "--source", type=click.Choice(["files", "loki"]), help="With --verify: check it by stored events, too."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def decisions(
+    identifier: str | None,
+    in_force: bool,
+    restore: bool,
+    verified: bool,
+    source: str | None,
+    as_json: bool,
+) -> None:
+    """List the decisions, oldest first: who decided what, why, and until when.
+
+    Entries of the journal are chained by digests, and the events of decisions carry the chain's head: --verify
+    names the first entry that was changed, removed or put in, or the first event that the journal contradicts.
+    """
+    settings = Settings.resolve()
+    try:
+        if verified:
+            _verify(settings, source)
+            return
+        identifier = meant(identifier, settings) if identifier else None
+        found = open_journal(settings.store).decisions(identifier)
+        listing = open_source(settings.suspensions) if settings.suspensions else None
+        found += _automatic(listing, found, identifier)
+        counting = _counting(found)
+        if restore:
+            _restore(counting, listing)
+    except (DecisionError, JournalError, Unreadable) as error:
+        raise click.ClickException(str(error)) from None
+    chosen = list(counting.values()) if in_force else found
+    _print_all(chosen, as_json=as_json)
+
+
+def _verify(settings: Settings, source: str | None) -> None:
+    place = None
+    if source:
+        from openai_safety_otel.operations.cli.sources import Place  # noqa: PLC0415 - needs the report extra
+
+        place = Place(source, (), None, copies=True)
+    verify(settings, place)
+
+
+def _counting(found: list[Decision]) -> dict[str, Decision]:
+    return in_force(found)
+
+
+def _automatic(source: Source | None, known: list[Decision], identifier: str | None) -> list[Decision]:
+    """Entries that processes made by themselves: on the list, not in the audit trail."""
+    if source is None:
+        return []
+    seen = {(one.identifier, one.at) for one in known}
+    return [
+        Decision(
+            identifier=name, action=entry.action, by=entry.by, why=entry.why, at=entry.at, until=entry.until
+        )
+        for name, entry in source.entries().items()
+        if (name, entry.at) not in seen and identifier in (None, name)
+    ]
+
+
+def _restore(counting: dict[str, Decision], source: Source | None) -> None:
+    if source is None:
+        raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: there is no list to put them on")
+    held = source.entries()
+    missing = {name: listed(one) for name, one in counting.items() if name not in held}
+    if missing:
+        source.write(missing)
+    click.echo(f"{len(missing)} put back on the list, {len(counting) - len(missing)} were there", err=True)
+
+
+def _print_all(found: list[Decision], *, as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            click.echo(json.dumps(_plain(one)))
+        return
+    show(
+        ("when", "identifier", "action", "until", "by", "why"),
+        (
+            (
+                _when(one.at),
+                short(one.identifier),
+                one.action,
+                "" if one.until is None else _when(one.until),
+                one.by,
+                one.why,
+            )
+            for one in found
+        ),
+    )
+    click.echo(f"{len(found)} decisions", err=True)
+
+
+def _plain(decision: Decision) -> dict[str, Any]:
+    return {
+        "identifier": decision.identifier,
+        "action": decision.action,
+        "by": decision.by,
+        "why": decision.why,
+        "at": decision.at,
+        "until": decision.until,
+    }
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

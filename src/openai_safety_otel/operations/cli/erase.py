@@ -1,0 +1,280 @@
+"""`erase`: remove a person from what is stored, and say what was not reached."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
+from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.sources import warn
+from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown, usable_hasher
+from openai_safety_otel.operations.investigation.erase_cases import erase_case_files
+from openai_safety_otel.operations.investigation.erase_events import Erased, erase_files
+from openai_safety_otel.operations.investigation.erase_loki import delete_from_loki, why_not
+from openai_safety_otel.operations.investigation.meant import in_loki
+from openai_safety_otel.operations.investigation.sessions import sessions_of
+from openai_safety_otel.operations.store.files import NoEventFilesError
+from openai_safety_otel.operations.store.loki import LokiError
+
+_ELSEWHERE = (
+    "traces in a tracing backend (they carry the identifier until its retention ends)",
+    "backups, the app's own logs, and case files that were copied elsewhere (tickets, mail)",
+    "what the provider stores about the identifier",
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """What was erased, what is kept on purpose, and what was not reached."""
+
+    identifiers: list[str]
+    dry: bool
+    asked_files: bool
+    asked_loki: bool
+    records: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    journal: int = 0
+    listed: int = 0
+    loki: bool = False
+    loki_requests: int = 0
+    case_files: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  openai-safety erase IDENT --by ann --why 'request 81 of the data protection office' --dry-run\n"
+    "  openai-safety erase --user u42 --by ann --why 'request 81' --cases cases/ --yes\n"
+)
+@click.argument("identifier", required=False)
+@click.option("--user", help="The product's own user id: erases its identifiers under every key.")
+@click.option("--by", required=True, metavar="WHO", help="Who erases, for the audit trail.")
+@click.option("--why", required=True, help="The reason, for the audit trail.")
+@click.option(
+    "--files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Event files or folders.  [default: OPENAI_SAFETY_FILE_DIR]",
+)
+@click.option(
+    "--loki-url", multiple=True, help="Loki (may be repeated, e.g. for evidence).  [default: LOKI_URL]"
+)
+@click.option("--cases", multiple=True, help="Folders or globs with case files.  [default: this folder]")
+@click.option("--force", is_flag=True, help="Take an identifier that nothing reached from here has.")
+@click.option("--dry-run", is_flag=True, help="Only count what would go from files, and list case files.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def erase(
+    identifier: str | None,
+    user: str | None,
+    by: str,
+    why: str,
+    files: tuple[Path, ...],
+    loki_url: tuple[str, ...],
+    cases: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Erase a person's events, evidence and case files, and print what could not be reached.
+
+    Records about exactly this person go from event and span files and from Loki, and what was written
+    about them from the journal. A suspension stays, by identifier only: erasing does not let anybody back in.
+    Exit code 1: nothing was found, so nothing was done; 2: something could not be reached.
+    """
+    settings = Settings.resolve()
+    paths = files or tuple(Path(place) for place in (settings.file_dir,) if place)
+    try:
+        check(by, why)
+        loki = loki_url or tuple(filter(None, (settings.loki_url,)))
+        forms = _forms(identifier, user, settings, paths, loki, force=force)
+        own, shared = _sessions(forms, paths, loki)
+        forms += own
+        result = Result(forms, dry_run, bool(paths), bool(loki))
+        result.unreached += [f"session {one}: others used it too" for one in shared]
+        if not dry_run and not yes:
+            _confirm(forms)
+        _look(result, paths, loki, cases, settings)
+        if not _anything(result):
+            _say_nothing_found(result, as_json=as_json)
+        if not dry_run:
+            _erase_files(result, paths, dry=False)
+            erase_case_files(cases or ("*.zip",), forms)
+            _erase_loki(result, loki)
+            _erase_lists(result, settings)
+            audit(settings, forms[0], "erase", by=by, why=why)
+    except (AuditError, NoEventFilesError, JournalError) as error:
+        raise click.ClickException(str(error)) from None
+    _print(result, as_json=as_json)
+    if result.unreached and not dry_run:
+        sys.exit(2)
+
+
+def _look(
+    result: Result, paths: tuple[Path, ...], urls: tuple[str, ...], cases: tuple[str, ...], settings: Settings
+) -> None:
+    """Count what is there, and change nothing."""
+    forms = result.identifiers
+    _erase_files(result, paths, dry=True)
+    result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=True)]
+    result.loki = any(_in_loki(url, form) for url in urls for form in forms)
+    if settings.store.startswith(REDIS_SCHEMES) or Path(settings.store).exists():
+        journal = open_journal(settings.store)
+        try:
+            names = [one.identifier for one in journal.notices()]
+            names += [one.identifier for one in journal.decisions()]
+            result.journal = sum(name in forms for name in names)
+        finally:
+            journal.close()
+    if settings.suspensions:
+        with contextlib.suppress(Unreadable):  # said when it is to be changed
+            result.listed = len(open_source(settings.suspensions).look_up(forms))
+
+
+def _in_loki(url: str, form: str) -> bool:
+    try:
+        return form in in_loki(url)(form)
+    except LokiError:  # said, with advice, when its events are to go
+        return True
+
+
+def _anything(result: Result) -> bool:
+    return bool(
+        result.records
+        or result.case_files
+        or result.loki
+        or result.journal
+        or result.listed
+        or result.unreached
+    )
+
+
+def _say_nothing_found(result: Result, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({name: getattr(result, name) for name in result.__slots__}))
+    names = ", ".join(result.identifiers)
+    raise click.ClickException(f"nothing is stored about {names} where this command looked; nothing was done")
+
+
+def _forms(
+    identifier: str | None,
+    user: str | None,
+    settings: Settings,
+    paths: tuple[Path, ...],
+    urls: tuple[str, ...],
+    *,
+    force: bool,
+) -> list[str]:
+    if bool(identifier) == bool(user):
+        raise click.UsageError("give either IDENTIFIER or --user")
+    if not paths and not urls:
+        raise click.UsageError("say where the events are: --files, --loki-url, or the settings for them")
+    for path in paths:
+        if not path.exists():
+            raise NoEventFilesError(f"{path}: no such file or folder")
+    hasher = usable_hasher(settings)
+    if identifier:
+        name = shown(identifier, hasher)
+        return [meant(name, settings, paths=paths, loki_url=urls[0] if urls else None, force=force)]
+    if hasher is None:
+        raise click.ClickException("--user needs the HMAC key: OPENAI_SAFETY_HMAC_KEY_FILE")
+    return list(hasher.every("user", user or ""))
+
+
+def _sessions(
+    forms: list[str], paths: tuple[Path, ...], urls: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    try:
+        return sessions_of(forms, paths, urls)
+    except LokiError as error:  # said again, with advice, when its events are to go
+        warn(f"sessions linked in Loki are not known: {error}")
+        return sessions_of(forms, paths, ())
+
+
+def _confirm(forms: list[str]) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("this cannot be undone: add --yes (or look first with --dry-run)")
+    names = ", ".join(forms)
+    click.confirm(f"Erase everything stored about {names}? This cannot be undone.", abort=True, err=True)
+
+
+def _erase_files(result: Result, paths: tuple[Path, ...], *, dry: bool) -> None:
+    if not paths:
+        return
+    erased: Erased = erase_files(paths, result.identifiers, dry=dry)
+    result.files, result.records, result.kinds = erased.files, erased.records, dict(erased.kinds)
+    result.unreached += [one for one in erased.unreached if one not in result.unreached]
+
+
+def _erase_loki(result: Result, urls: tuple[str, ...]) -> None:
+    for url in urls:
+        taken, problem = _ask_loki(url, result.identifiers)
+        result.loki_requests += taken
+        result.unreached += problem
+
+
+def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
+    try:
+        return delete_from_loki(url, forms), []
+    except LokiError as error:
+        return 0, [f"Loki: {why_not(error)}"]
+
+
+def _erase_lists(result: Result, settings: Settings) -> None:
+    journal = open_journal(settings.store)
+    try:
+        result.journal = sum(journal.erase(form) for form in result.identifiers)
+    finally:
+        journal.close()
+    if not settings.suspensions:
+        return
+    try:
+        source = open_source(settings.suspensions)
+        entries = source.look_up(result.identifiers)
+        # By identifier only: what an automatic entry says of the reason goes.
+        source.write({form: replace(entry, by="", why="") for form, entry in entries.items()})
+    except Unreadable as error:
+        result.unreached.append(f"the suspension list: {error}")
+        return
+    result.kept += [f"{entry.action} of {form}" for form, entry in entries.items()]
+
+
+def _print(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        fields = {name: getattr(result, name) for name in result.__slots__}
+        click.echo(json.dumps({**fields, "elsewhere": _ELSEWHERE}))
+        return
+    _print_result(result)
+    for place in result.unreached:
+        warn(f"NOT reached: {place}")
+    given = (("event files", result.asked_files), ("Loki", result.asked_loki))
+    if places := [name for name, asked in given if not asked]:
+        warn(f"Not given, so not touched: {' and '.join(places)}.")
+    warn("Nor does this command reach: " + "; ".join(_ELSEWHERE) + ".")
+
+
+def _print_result(result: Result) -> None:
+    verb = "would be erased" if result.dry else "erased"
+    click.echo(f"{result.records:,} records in {result.files:,} files {verb}")
+    for kind, count in sorted(result.kinds.items()):
+        click.echo(f"  {count:,} {kind}")
+    for path in result.case_files:
+        click.echo(f"case file {path} {verb}")
+    if not result.dry:
+        click.echo(f"{result.journal:,} entries of the journal changed")
+        if result.loki_requests:
+            click.echo(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+    for kept in result.kept:
+        click.echo(f"kept: {kept}")

@@ -1,0 +1,123 @@
+"""An identifier on the command line: resolved by one rule, and said in full where less was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.decisions import ACTIONS
+from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
+from openai_safety_otel.operations.investigation.meant import (
+    NobodyMeantError,
+    Place,
+    among,
+    in_events,
+    in_loki,
+    who_is_meant,
+)
+
+if TYPE_CHECKING:
+    from openai_safety_otel.operations.store.events import Events
+
+
+def meant(
+    typed: str,
+    settings: Settings,
+    *,
+    events: Events | None = None,
+    paths: tuple[Path, ...] = (),
+    loki_url: str | None = None,
+    force: bool = False,
+) -> str:
+    """The identifier meant, in full: one that occurred in events, in the journal or on the suspension list.
+
+    Args:
+        typed: the identifier as typed: whole, in upper case, or its beginning (with or without ``…``).
+        settings: where the journal, the list and, unless said otherwise, the events are.
+        events: events that are open already; else ``paths`` and ``loki_url``, or the settings', are read.
+        paths: event files and folders.
+        loki_url: Loki's base URL.
+        force: take an identifier that never occurred, too.
+
+    Raises:
+        click.ClickException: nobody or several are called so.
+    """
+    try:
+        name = who_is_meant(typed, _places(settings, events, paths, loki_url), force=force)
+    except NobodyMeantError as error:
+        raise click.ClickException(str(error)) from None
+    if name != typed:
+        _note(f"meant: {name}")
+    return name
+
+
+def _places(
+    settings: Settings, events: Events | None, paths: tuple[Path, ...], loki_url: str | None
+) -> Iterator[Place]:
+    yield among(_in_journal(settings))
+    yield among(_on_list(settings))
+    if events is not None:
+        yield in_events(events)
+        return
+    folders = paths or ((Path(settings.file_dir),) if settings.file_dir else ())
+    if folders:
+        yield lambda beginning: _in_files(folders, beginning)
+    if url := loki_url or settings.loki_url:
+        yield lambda beginning: _in_loki(url, beginning)
+
+
+def _in_journal(settings: Settings) -> set[str]:
+    if not settings.store.startswith(REDIS_SCHEMES) and not Path(settings.store).exists():
+        return set()
+    try:
+        journal = open_journal(settings.store)
+        try:
+            names = {one.identifier for one in journal.notices()}
+            names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
+        finally:
+            journal.close()
+    except JournalError as error:
+        _note(f"note: the journal cannot be read: {error}")
+        return set()
+    return {name for name in names if name}
+
+
+def _on_list(settings: Settings) -> set[str]:
+    if not settings.suspensions:
+        return set()
+    try:
+        return set(open_source(settings.suspensions).entries())
+    except Unreadable as error:
+        _note(f"note: the suspension list cannot be read: {error}")
+        return set()
+
+
+def _in_files(folders: tuple[Path, ...], beginning: str) -> set[str]:
+    try:
+        from openai_safety_otel.operations.store.files import NoEventFilesError, open_files  # noqa: PLC0415 - optional package
+    except ModuleNotFoundError:
+        _note("note: events are not looked at: pip install 'openai-safety-otel[report]'")
+        return set()
+    try:
+        with open_files(folders) as events:
+            return set(in_events(events)(beginning))
+    except NoEventFilesError as error:
+        _note(f"note: {error}")
+        return set()
+
+
+def _in_loki(url: str, beginning: str) -> set[str]:
+    try:
+        return set(in_loki(url)(beginning))
+    except (ConnectionError, ModuleNotFoundError) as error:  # a LokiError is the first
+        _note(f"note: events are not looked at: {error}")
+        return set()
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,349 @@
+"""`notice`: enter one that came by mail, list them, say whose they are, close them."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Any, get_args
+
+import click
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.conventions import NoticeType
+from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.signals.standalone import telling
+from openai_safety_otel.ledger.decisions import decision_event
+from openai_safety_otel.ledger.journal import (
+    Decision,
+    Journal,
+    JournalError,
+    Notice,
+    notice_key,
+    open_journal,
+)
+from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.moments import Moment, Until
+from openai_safety_otel.operations.cli.output import show
+from openai_safety_otel.operations.report.activity import short
+from openai_safety_otel.operations.webhooks.events import notice_event
+from openai_safety_otel.operations.webhooks.notice import deadline_of, identity, subject_of
+from openai_safety_otel.operations.webhooks.steps import entered
+from openai_safety_otel.who.identifier import shown_identity
+from openai_safety_otel.who.keys import load_hasher
+
+NOWHERE = "the event goes nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
+_EPILOG = """\b
+Examples:
+  openai-safety notice open C-17
+  openai-safety notice open C-17 --received 2026-11-20 --deadline 2026-11-27
+  openai-safety notice list
+  openai-safety notice subject C-17 organization
+  openai-safety notice close C-17 --by ann --why "answered, user suspended"
+"""
+_KINDS = click.Choice(get_args(NoticeType))
+
+
+@click.group(epilog=_EPILOG, no_args_is_help=True)
+def notice() -> None:
+    """Notices of the provider: enter one that came by mail, list them, say whose they are, close them.
+
+    A case entered by hand and its webhook are one notice. One that names an identifier concerns that end user;
+    one that names none concerns the organisation.
+    """
+
+
+@notice.command("open", epilog=_EPILOG)
+@click.argument("case")
+@click.option("--type", "kind", type=_KINDS, default="warning", show_default=True, help="What it says.")
+@click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
+@click.option("--received", type=Moment(), help="When the mail came. [default: now]")
+@click.option("--deadline", type=Until(), help="Until when to answer; 7d counts from the receipt.")
+@click.option("--drill", is_flag=True, help="A fire drill: alerts go to the drills' own route.")
+@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
+def open_(
+    case: str,
+    kind: NoticeType,
+    identifier: str | None,
+    received: int | None,
+    deadline: int | None,
+    drill: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Enter a notice that came by mail: the same event and the same alert as by webhook.
+
+    Without --identifier it is the organisation's: that is what the provider sends mail about.
+    """
+    settings = Settings.resolve(store=store)
+    entry = _entry(case, kind, _shown(identifier, settings), received, deadline)
+    entry = dataclasses.replace(entry, traffic="drill" if drill else "production")
+    named = {"identifier": entry.identifier, "subject": entry.subject} if identifier else {}
+    stated = named | ({"deadline_at": entry.deadline_at} if deadline is not None else {})
+    try:
+        journal = open_journal(settings.store)
+        found, new, arrives = _add(journal, settings, entry, stated)
+        journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps({**_plain(found), "new": new}))
+    else:
+        click.echo(
+            f"{found.id}: {found.type}, {found.status}{_until(found)}{'' if new else ', known already'}"
+        )
+    if new and not arrives:
+        click.echo(f"note: {NOWHERE}; a receiver on this store will send it", err=True)
+
+
+def _entry(
+    case: str, kind: NoticeType, identifier: str | None, received: int | None, deadline: int | None
+) -> Notice:
+    now = int(time.time())
+    at = now if received is None else received
+    if at > now + 60:
+        raise click.UsageError("--received is in the future")
+    case_id = identity(case.strip())
+    if case_id is None:
+        raise click.UsageError("expected a case id, e.g. C-17")
+    subject = subject_of(kind, identifier, read=True)
+    end = deadline_of(kind, subject, at) if deadline is None else deadline
+    if end is not None and end < 0:
+        end = at - end
+    if deadline is not None and end is not None and end <= at:
+        raise click.UsageError("--deadline is before the receipt")
+    return Notice(
+        key=notice_key(kind, case_id),
+        id=case_id,
+        type=kind,
+        origin="manual",
+        received_at=at,
+        recorded_at=now,
+        deadline_at=end,
+        subject=subject,
+        identifier=identifier,
+    )
+
+
+def _shown(identifier: str | None, settings: Settings) -> str | None:
+    if not identifier:
+        return None
+    shown = shown_identity(identifier, load_hasher(settings), "caller").value
+    if shown is None:
+        raise click.ClickException("--identifier looks like personal data and no HMAC key is set to hash it")
+    return meant(shown, settings, force=True)  # the mail may name somebody of whom nothing is stored
+
+
+def _add(
+    journal: Journal, settings: Settings, entry: Notice, stated: dict[str, Any]
+) -> tuple[Notice, bool, bool]:
+    """The notice as stored, whether it is new, and whether its event went anywhere."""
+    notice = entered(entry, time.time(), outgoing=bool(settings.notify_url))
+    if not journal.add_notice(notice):
+        known = journal.update_notice(notice.key, **stated) if stated else journal.notice(notice.key)
+        return known or notice, False, True
+    with telling(settings) as told:
+        told.sink.emit(notice_event(notice))
+    if told.arrives:
+        now = journal.update_notice(notice.key, emitted=True) or notice
+        if now.subject != notice.subject:  # a receiver has read its case meanwhile
+            with telling(settings) as again:
+                again.sink.emit(notice_event(now))
+        notice = now
+    return notice, True, told.arrives
+
+
+# --- listing and closing ---
+
+
+@notice.command(
+    "list", epilog="\b\nExamples:\n  openai-safety notice list\n  openai-safety notice list --all --json\n"
+)
+@click.option("--all", "every", is_flag=True, help="Closed ones too.")
+@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_(every: bool, store: str | None, as_json: bool) -> None:
+    """List the open notices, oldest first, with what stands in the way of their details."""
+    try:
+        journal = open_journal(Settings.resolve(store=store).store)
+        found = journal.notices(open_only=not every)
+        journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        for one in found:
+            click.echo(json.dumps(_plain(one)))
+        return
+    _print(found)
+    click.echo(f"{len(found)} {'notices' if every else 'open notices'}", err=True)
+
+
+def _print(found: Iterable[Notice]) -> None:
+    names = ("id", "type", "status", "received", "answer by", "subject", "reason", "note")
+    show(names, map(_cells, found))
+
+
+def _cells(one: Notice) -> tuple[str, ...]:
+    note: str = one.traffic if one.traffic != "production" else ""
+    if one.look_up_error:
+        note = f"{note} case not read: {one.look_up_error}".strip()
+    end = "" if one.deadline_at is None else _when(one.deadline_at)
+    reason = one.reason or one.category or ""
+    whose = short(one.identifier) if one.identifier else one.subject
+    return (one.id, one.type, one.status, _when(one.received_at), end, whose, reason, note)
+
+
+@notice.command(epilog='\b\nExample:\n  openai-safety notice close C-17 --by ann --why "answered"\n')
+@click.argument("notice_id", metavar="ID")
+@click.option("--by", required=True, metavar="WHO", help="Who closes it, for the audit trail.")
+@click.option("--why", required=True, help="The reason, for the audit trail.")
+@click.option("--type", "kind", type=_KINDS, help="Which one, where a case has several open notices.")
+@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
+def close(
+    notice_id: str, by: str, why: str, kind: NoticeType | None, store: str | None, as_json: bool
+) -> None:
+    """Close a notice that is dealt with; its deadline ends."""
+    if not by.strip() or not why.strip():
+        raise click.UsageError("closing needs --by WHO and --why TEXT")
+    settings = Settings.resolve(store=store)
+    try:
+        journal = open_journal(settings.store)
+        wanted = _open_one(journal, notice_id, kind)
+        closed = journal.close_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
+        if closed is None:
+            raise click.ClickException(f"{notice_id} is closed already")
+        decision = _closing(closed)
+        chain = journal.append_decision(decision)
+        journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    with telling(settings) as told:
+        told.sink.emit(_about(decision, chain, closed))
+    click.echo(
+        json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
+    )
+    if not told.arrives:
+        click.echo(f"note: {NOWHERE}", err=True)
+
+
+def _open_one(journal: Journal, notice_id: str, kind: NoticeType | None) -> Notice:
+    named = [one for one in journal.notices() if notice_id in (one.id, one.key) and kind in (None, one.type)]
+    if not named:
+        raise click.ClickException(f"there is no notice {notice_id}")
+    still = [one for one in named if one.status == "open"]
+    if not still:
+        raise click.ClickException(f"{notice_id} is closed already")
+    if len(still) > 1:
+        kinds = ", ".join(one.type for one in still)
+        raise click.ClickException(f"{notice_id} has several open notices ({kinds}): choose one with --type")
+    return still[0]
+
+
+def _closing(closed: Notice) -> Decision:
+    return Decision(
+        identifier=closed.identifier or "",
+        action="close",
+        by=closed.closed_by or "",
+        why=closed.closed_why or "",
+        details={"notice": closed.key},
+    )
+
+
+def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
+    """The event of a decision about a notice, which may be nobody's."""
+    event = decision_event(decision, chain)
+    kept = {name: value for name, value in event.attributes.items() if value != ""}
+    about = {
+        c.NOTICE_ID: concerned.id,
+        c.NOTICE_TYPE: concerned.type,
+        c.NOTICE_SUBJECT: concerned.subject,
+        c.NOTICE_STATUS: concerned.status,
+        c.TRAFFIC: concerned.traffic,
+    }
+    return dataclasses.replace(event, attributes={**kept, **about})
+
+
+# --- whose it is ---
+
+
+@notice.command(
+    epilog="\b\nExamples:\n  openai-safety notice subject C-17 organization\n"
+    "  openai-safety notice subject C-17 78b742913a16… --by ann --why 'named in the mail'\n"
+)
+@click.argument("notice_id", metavar="ID")
+@click.argument("whose", metavar="IDENTIFIER|organization")
+@click.option("--by", default="", metavar="WHO", help="Who says so.  [default: the user of this terminal]")
+@click.option("--why", default="", help="The reason, for the audit trail.")
+@click.option("--type", "kind", type=_KINDS, help="Which one, where a case has several open notices.")
+@click.option("--force", is_flag=True, help="Take an identifier that nothing stored has.")
+@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
+@click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
+def subject(
+    notice_id: str,
+    whose: str,
+    by: str,
+    why: str,
+    kind: NoticeType | None,
+    force: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Say whose a notice is, where its case cannot be read: an end user's, or the organisation's."""
+    settings = Settings.resolve(store=store)
+    identifier = None if whose == "organization" else meant(whose, settings, force=force)
+    try:
+        journal = open_journal(settings.store)
+        wanted = _open_one(journal, notice_id, kind)
+        decision = Decision(
+            identifier=identifier or "",
+            action="subject",
+            by=by.strip() or getpass.getuser(),
+            why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
+            details={"notice": wanted.key},
+        )
+        chain = journal.append_decision(decision)
+        changes = _whose(wanted, identifier, decision.by)
+        found = journal.update_notice(wanted.key, **changes) or wanted
+        journal.close()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    with telling(settings) as told:
+        told.sink.emit(_about(decision, chain, found))
+        told.sink.emit(notice_event(found))
+    click.echo(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
+    if not told.arrives:
+        click.echo(f"note: {NOWHERE}", err=True)
+
+
+def _whose(notice: Notice, identifier: str | None, by: str) -> dict[str, Any]:
+    whose = subject_of(notice.type, identifier, read=True)
+    usual = deadline_of(notice.type, notice.subject, notice.received_at)
+    stated = notice.deadline_at if notice.deadline_at != usual else None
+    deadline = stated or deadline_of(notice.type, whose, notice.received_at)
+    return {"subject": whose, "subject_by": by, "identifier": identifier, "deadline_at": deadline}
+
+
+def _subject_text(notice: Notice) -> str:
+    if notice.identifier:
+        return f"{notice.type} about {notice.identifier}"
+    return f"{notice.type} of the organisation"
+
+
+def _plain(notice: Notice) -> dict[str, Any]:
+    """What people read of a notice; the state of the follow-up's retries is ours."""
+    hidden = {"key", "pending", "next_at"}
+    return {name: value for name, value in dataclasses.asdict(notice).items() if name not in hidden}
+
+
+def _until(notice: Notice) -> str:
+    return "" if notice.deadline_at is None else f", answer by {_when(notice.deadline_at)}"
+
+
+def _when(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,163 @@
+"""`queue`: identifiers with flags or blocks about which nobody has decided yet."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.decisions import ACTIONS
+from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
+from openai_safety_otel.operations.cli.output import show
+from openai_safety_otel.operations.cli.sources import Place, open_place, parse_past, source_options, warn
+from openai_safety_otel.operations.report.activity import short
+from openai_safety_otel.operations.store.blocked import BLOCKED
+from openai_safety_otel.operations.store.loki import NOTABLE
+from openai_safety_otel.operations.store.schema import column_name
+
+_FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
+_SCORE: Final = ", ".join(f"coalesce({column_name(c.MAX_SCORE[d])}, 0)" for d in c.DIRECTIONS)
+_CLASS: Final = column_name(c.BLOCK_CLASS)
+# Only what the provider or its moderation said, and only about real traffic; our own refusals are decisions.
+_WAITING: Final = f"""
+SELECT {column_name(c.USER_HASH)} AS identifier,
+       count(*) FILTER ({_CLASS} = 'enforcement') AS enforcement_blocks,
+       count(*) FILTER ({_CLASS} = 'filter') AS filter_blocks,
+       count(*) FILTER ({_FLAGGED}) AS flagged,
+       {BLOCKED} AS blocked_by_provider,
+       max(greatest({_SCORE})) AS highest_score,
+       max(time_ns) / 1000000000 AS last_seen,
+       max(time_ns) FILTER ({_CLASS} = 'enforcement') / 1000000000 AS last_enforcement
+FROM events
+WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND {column_name(c.USER_HASH)} IS NOT NULL
+      AND coalesce({column_name(c.TRAFFIC)}, 'production') = 'production'
+      AND ({_CLASS} IN ('enforcement', 'filter') OR {_FLAGGED})
+GROUP BY 1
+"""  # noqa: S608 - names of our own contract
+
+
+@click.command(
+    epilog="\b\nExamples:\n  openai-safety queue\n  openai-safety queue --since 30d --files ./events --json\n"
+)
+@click.option("--since", default="7d", show_default=True, help="A span (12h, 7d, 4w) or an ISO date (UTC).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@source_options
+def queue(
+    since: str, as_json: bool, files: tuple[Path, ...], source: str | None, loki_url: str | None, copies: bool
+) -> None:
+    """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
+
+    The order: blocked by the provider, then most enforcement blocks, most flags, highest score. A block told by
+    wording alone counts once three requests at OpenAI's own hosts were answered so. New enforcement
+    after a decision brings an end user back to the top, with the decision beside it; whoever was cleared, or
+    whose decision has run out, comes back when anything newer happens.
+    """
+    settings, begin = Settings.resolve(), parse_past(since, time.time())
+    place = Place(source, files, loki_url, copies)
+    try:
+        journal = open_journal(settings.store)
+        notices, decisions = journal.notices(), journal.decisions()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    with open_place(place, settings, since=begin, query=NOTABLE) as events:
+        found = events.rows(_WAITING, since=int(begin * 1e9))
+    waiting = undecided(with_notices(found, notices, begin), decisions)
+    _print(waiting, as_json=as_json)
+
+
+def with_notices(
+    found: list[dict[str, Any]], notices: Iterable[Notice], begin: float
+) -> list[dict[str, Any]]:
+    """Add what the provider told by notice about an identifier, perhaps in an API that we saw nothing of."""
+    rows = {row["identifier"]: {**_NOTHING, **row} for row in found}
+    for notice in notices:
+        known_at = float(max(notice.received_at, notice.recorded_at))
+        recent = known_at >= begin and notice.traffic == "production"
+        if notice.type in _NOTICES and notice.identifier and recent:
+            row = rows.setdefault(notice.identifier, {**_NOTHING, "identifier": notice.identifier})
+            row["blocked_by_provider"] |= notice.type == "identifier_blocked"
+            row["notice"] = max(row["notice"], notice.type, key=_NOTICES.index)
+            row["last_seen"] = max(row["last_seen"], known_at)
+            row["last_enforcement"] = max(row["last_enforcement"] or 0.0, known_at)
+    return sorted(rows.values(), key=_worst_first)
+
+
+_NOTICES: Final = ("", "warning", "identifier_blocked", "deactivation")  # the worst last
+_NOTHING: Final[dict[str, Any]] = {
+    "identifier": "",
+    "enforcement_blocks": 0,
+    "filter_blocks": 0,
+    "flagged": 0,
+    "blocked_by_provider": False,
+    "notice": "",
+    "highest_score": 0.0,
+    "last_seen": 0.0,
+    "last_enforcement": None,
+    "decision": None,
+}
+
+
+def _worst_first(row: dict[str, Any]) -> tuple[Any, ...]:
+    blocked = row["blocked_by_provider"] or row["notice"] == "deactivation"
+    worse = (blocked, row["enforcement_blocks"], row["flagged"], row["highest_score"])
+    return (*(-value for value in worse), row["identifier"])
+
+
+def undecided(found: list[dict[str, Any]], decisions: list[Decision]) -> list[dict[str, Any]]:
+    """Those about whom nothing is decided that counts, in order; new enforcement after a decision comes first.
+
+    A decision settles what was before it and, while it lasts, everything but new enforcement.
+    """
+    last = {one.identifier: one for one in decisions if one.action in ACTIONS}
+    again, fresh = [], []
+    for row in found:
+        decision = last.get(row["identifier"])
+        if decision is None:
+            fresh.append(row)
+        elif (row["last_enforcement"] or 0.0) > decision.at:
+            again.append({**row, "decision": _beside(decision)})
+        elif row["last_seen"] > (decision.at if decision.action == "clear" else decision.until or math.inf):
+            fresh.append({**row, "decision": _beside(decision)})
+    return again + fresh
+
+
+def _beside(decision: Decision) -> dict[str, Any]:
+    return {"action": decision.action, "by": decision.by, "at": decision.at, "until": decision.until}
+
+
+def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
+    warn(f"{len(waiting)} waiting for a decision")
+    if as_json:
+        for row in waiting:
+            click.echo(json.dumps(row))
+        return
+    names = ("identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", "decided")
+    show(names, map(_cells, waiting))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        short(row["identifier"]),
+        "BLOCKED" if row["blocked_by_provider"] else row["notice"].upper(),
+        str(row["enforcement_blocks"]),
+        str(row["filter_blocks"]),
+        str(row["flagged"]),
+        f"{row['highest_score']:.2f}",
+        datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        _decided(row["decision"]),
+    )
+
+
+def _decided(decision: dict[str, Any] | None) -> str:
+    if decision is None:
+        return ""
+    day = datetime.fromtimestamp(decision["at"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return f"{decision['action']} by {decision['by']} on {day}"

@@ -1,0 +1,200 @@
+"""What reading commands share: where events come from, what else is known, how time is given."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.operations.report.build import Known, from_journal
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.files import NoEventFilesError, open_files
+from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, LokiError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_SPAN = re.compile(r"(\d+)\s*([mhdw])")
+_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_SERVERS = ("redis://", "rediss://", "unix://")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to read from, as the command line says it."""
+
+    source: str | None
+    files: tuple[Path, ...]
+    loki_url: str | None
+    copies: bool
+
+    def chosen(self, settings: Settings) -> Place:
+        """The same with its source, files and URL filled in: what was typed, else what is configured.
+
+        Where both files and Loki are configured, files are the source; where only Loki is, Loki is.
+
+        Raises:
+            ClickException: neither says where the events are.
+        """
+        files = self.files or ((Path(settings.file_dir),) if settings.file_dir else ())
+        url = self.loki_url or settings.loki_url
+        typed = "files" if self.files else "loki" if self.loki_url else None
+        source = self.source or typed or ("files" if files else "loki")
+        if source == "loki" and not url and self.source:
+            raise click.ClickException("say where Loki is: --loki-url URL, or OPENAI_SAFETY_LOKI_URL")
+        if not (url if source == "loki" else files):
+            raise click.ClickException(
+                "say where the events are: --files DIR or OPENAI_SAFETY_FILE_DIR, "
+                "--loki-url URL or OPENAI_SAFETY_LOKI_URL"
+            )
+        return Place(source, files, url, self.copies)
+
+
+def source_options(command: _F) -> _F:
+    """The options that say where events are; the command takes them as ``place``."""
+    for option in reversed(
+        (
+            click.option(
+                "--files",
+                multiple=True,
+                type=click.Path(path_type=Path),
+                help="An event file or a folder of them (may be repeated). [default: OPENAI_SAFETY_FILE_DIR]",
+            ),
+            click.option(
+                "--source",
+                type=click.Choice(["files", "loki"]),
+                help="Where events are stored. [default: files where they are configured, else loki]",
+            ),
+            click.option("--loki-url", help="Loki's base URL. [default: OPENAI_SAFETY_LOKI_URL]"),
+            click.option(
+                "--copies/--no-copies",
+                default=True,
+                help="Keep compacted copies of quiet files beside them, for the next time.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def open_place(
+    place: Place, settings: Settings, *, since: float | None = None, query: str = EVERYTHING
+) -> Iterator[Events]:
+    """The events of a place; problems end in one line.
+
+    ``since`` (Unix seconds) and ``query`` (LogQL) bound what Loki is asked; files are always read whole.
+    """
+    with progress_bar("reading events") as advance:
+        try:
+            events = _open(place.chosen(settings), since, query, advance)
+        except (NoEventFilesError, LokiError) as error:
+            raise click.ClickException(str(error)) from None
+    with events:
+        if events.skipped.problems:
+            warn(f"{skipped_text(events)}; the rest was read")
+        yield events
+
+
+def _open(place: Place, since: float | None, query: str, advance: Callable[[int, int], None]) -> Events:
+    if place.source == "files":
+        return open_files(place.files, keep_copies=place.copies, progress=advance)
+    now = time.time()
+    with Loki(place.loki_url or "") as loki:
+        return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, query=query, progress=advance)
+
+
+def skipped_text(events: Events) -> str:
+    """What was read past, in words."""
+    counts = events.skipped.as_dict()
+    parts = (
+        f"{counts[name]:,} {name.replace('_', ' ')}"
+        for name in ("broken_lines", "unfinished_lines", "broken_records", "unreadable_files")
+        if counts[name]
+    )
+    return f"read past {', '.join(parts)}"
+
+
+def known_besides(settings: Settings) -> Known:
+    """The journal's notices and decisions and the suspension list, where they exist."""
+    notices: list[Any] = []
+    decisions: list[Any] = []
+    if settings.store.startswith(_SERVERS) or Path(settings.store).exists():
+        try:
+            journal = open_journal(settings.store)
+            try:
+                notices, decisions = journal.notices(), journal.decisions()
+            finally:
+                journal.close()
+        except JournalError as error:
+            warn(f"notices and decisions come from events alone: {error}")
+    known = from_journal(notices, decisions)
+    return Known(known.notices, known.decisions, _suspended(settings))
+
+
+def _suspended(settings: Settings) -> frozenset[str] | None:
+    if not settings.suspensions:
+        return None
+    try:
+        entries = open_source(settings.suspensions).entries()
+    except Unreadable as error:
+        warn(f"the suspension list cannot be read, decisions speak for it: {error}")
+        return None
+    return frozenset(identifier for identifier, entry in entries.items() if entry.refuses)
+
+
+def parse_past(text: str, now: float) -> float:
+    """A moment in the past (Unix seconds): ``30m``, ``12h``, ``7d``, ``4w``, or an ISO date or time in UTC.
+
+    Raises:
+        click.BadParameter: it is none of these.
+    """
+    if match := _SPAN.fullmatch(text.strip()):
+        return now - int(match[1]) * _SECONDS[match[2]]
+    try:
+        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a span (7d, 12h) nor an ISO date") from None
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, shown only on a terminal; yields ``advance(done, total)``."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def warn(text: str) -> None:
+    """One line for the person at the terminal; never mixed with the data."""
+    click.echo(without_password(text), err=True)
+
+
+def write_out(text: str, out: Path | None) -> None:
+    """Data to a file, or to standard output; a reader that closed the pipe is not an error."""
+    if out:
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{out}: {error.strerror}") from None
+        warn(f"wrote {out}")
+        return
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

@@ -1,0 +1,64 @@
+"""Whether the journal is as it was written: by its own hash chain, and by the events that carry its heads."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import Link, open_journal
+from openai_safety_otel.ledger.journal.chain import first_broken
+from openai_safety_otel.operations.report.table import printable
+from openai_safety_otel.operations.store.schema import column_name
+
+if TYPE_CHECKING:
+    from openai_safety_otel.operations.cli.sources import Place
+
+_HEADS: Final = (
+    f"SELECT time_ns, {column_name(c.DECISION_CHAIN)} AS head, {column_name(c.DECISION_ACTION)} AS action, "  # noqa: S608 - names of our own contract
+    f"{column_name(c.DECISION_BY)} AS by FROM events WHERE event = '{c.DECISION_EVENT}' "
+    f"AND {column_name(c.DECISION_CHAIN)} IS NOT NULL ORDER BY time_ns"
+)
+_QUERY: Final = f'{{service_name=~".+"}} | event_name="{c.DECISION_EVENT}"'
+
+
+def verify(settings: Settings, place: Place | None) -> None:
+    """Print that the journal is whole; with a place, that every stored event knows it as it is.
+
+    Raises:
+        click.ClickException: it is not; the line names the first entry or event that differs.
+        JournalError: the store cannot be read.
+    """
+    journal = open_journal(settings.store)
+    try:
+        links, notices = journal.links(), journal.notices()
+    finally:
+        journal.close()
+    if problem := first_broken(links, notices):
+        raise click.ClickException(f"the journal was tampered with: {problem}")
+    head = f", head {links[-1].digest}" if links else ""
+    click.echo(f"the journal is whole: {len(links)} entries{head}")
+    if place is not None:
+        click.echo(f"{_known_to_events(links, settings, place)} decision events know it as it is")
+
+
+def _known_to_events(links: list[Link], settings: Settings, place: Place) -> int:
+    from openai_safety_otel.operations.cli.sources import open_place  # noqa: PLC0415 - needs the report extra
+
+    known = {link.digest for link in links}
+    with open_place(place, settings, query=_QUERY) as events:
+        rows = events.rows(_HEADS)
+    for row in rows:
+        if row["head"] not in known:
+            at = datetime.fromtimestamp(row["time_ns"] / 1e9, tz=timezone.utc).strftime(
+                "%Y-%m-%d %H:%M:%S UTC"
+            )
+            said = printable(f"{row['action']} by {row['by']} on {at}")
+            raise click.ClickException(
+                f"the journal was tampered with: the event of {said} names the entry {row['head'][:12]}…, "
+                "and the journal does not have it"
+            )
+    return len(rows)

@@ -1,0 +1,222 @@
+"""Erase a person's records from files in place: their bytes become spaces, so a process may go on appending.
+
+Events and spans are records; what is no record about exactly this person stays byte-equal.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import msgspec
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.files import find_files, forget_copies
+
+# Not the linked session: a record that names one is about the user it has, and two users may share one.
+_NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
+
+
+@dataclass(slots=True)
+class Erased:
+    """What became of the files: ``unreached`` says in words what could not be erased."""
+
+    files: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    copies: int = 0
+    unreached: list[str] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """How many of all kinds."""
+        return self.kinds.total()
+
+
+class _Scope(msgspec.Struct, rename="camel"):
+    log_records: list[msgspec.Raw] | None = None
+    spans: list[msgspec.Raw] | None = None
+
+
+class _Resource(msgspec.Struct, rename="camel"):
+    scope_logs: list[_Scope] | None = None
+    scope_spans: list[_Scope] | None = None
+
+
+class _Line(msgspec.Struct, rename="camel"):
+    resource_logs: list[_Resource] | None = None
+    resource_spans: list[_Resource] | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Line)
+
+
+def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = False) -> Erased:
+    """Remove every record about these identifiers; with ``dry`` only count them.
+
+    Raises:
+        NoEventFilesError: a path does not exist.
+    """
+    wanted = frozenset(forms)
+    erased = Erased()
+    files = find_files(paths)
+    for file in files:
+        try:
+            found = _erase_packed(file.path, wanted, erased, dry=dry)
+        except (OSError, EOFError) as error:
+            erased.unreached.append(f"{file.path}: {getattr(error, 'strerror', None) or error}")
+            continue
+        erased.files += bool(found)
+        erased.kinds.update(found)
+    if not dry:
+        # Copies of changed files go; those of others hold nothing of them.
+        erased.copies = sum(forget_copies(folder) for folder in {file.path.parent for file in files})
+    return erased
+
+
+def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bool) -> Counter[str]:
+    if path.suffix != ".gz":
+        with path.open("rb" if dry else "r+b") as file:
+            return _erase_open(path, file, wanted, erased, dry=dry)
+    with tempfile.TemporaryFile() as plain:
+        with gzip.open(path, "rb") as packed:
+            shutil.copyfileobj(packed, plain)
+        found = _erase_open(path, cast("BinaryIO", plain), wanted, erased, dry=dry)
+        if found and not dry:
+            _pack_again(path, cast("BinaryIO", plain))
+    return found
+
+
+def _pack_again(path: Path, plain: BinaryIO) -> None:
+    plain.seek(0)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with gzip.open(beside, "wb") as packed:
+            shutil.copyfileobj(plain, packed)
+        shutil.copymode(path, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _erase_open(
+    path: Path, file: BinaryIO, wanted: frozenset[str], erased: Erased, *, dry: bool
+) -> Counter[str]:
+    texts = [form.encode() for form in wanted]
+    changes: list[tuple[int, bytes]] = []
+    found: Counter[str] = Counter()
+    for at, line in _lines(file):
+        # An escape can spell any text.
+        if b"\\" not in line and not any(text in line for text in texts):
+            continue
+        try:
+            left, kinds = _without(line, wanted)
+        except (ValueError, RecursionError):
+            if any(text in line for text in texts):
+                erased.unreached.append(_unread(path, at, line))
+            continue
+        if kinds and not line.endswith(b"\n"):
+            erased.unreached.append(_unread(path, at, line))
+        elif kinds:
+            found.update(kinds)
+            changes.append((at, left))
+    if not dry:
+        _overwrite(file, changes)
+    return found
+
+
+def _unread(path: Path, at: int, line: bytes) -> str:
+    if not line.endswith(b"\n"):
+        return f"{path}: the last line is still being written; run this again"
+    return f"{path}: the line at byte {at} cannot be read, and holds the identifier: it is left as it is"
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    file.seek(0)
+    for line in file:
+        yield at, line
+        at += len(line)
+
+
+def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, Counter[str]]:
+    """The line with the records about these identifiers blanked, and how many of each kind.
+
+    Raises:
+        ValueError: it is no line of OTLP JSON, or one of its records is none.
+    """
+    document = _decoder.decode(line)
+    left, at = bytearray(line), 0
+    kinds: Counter[str] = Counter()
+    kept = 0
+    for records in _record_lists(document):
+        places = []
+        for record in map(bytes, records):
+            at = line.index(record, at)
+            places.append((at, at + len(record), _kind(record, wanted)))
+            at += len(record)
+        _blank(left, places)
+        kinds.update(kind for _, _, kind in places if kind)
+        kept += sum(kind is None for _, _, kind in places)
+    if kinds and not kept:
+        left[:] = b" " * (len(line) - 1) + b"\n"
+    return bytes(left), kinds
+
+
+def _record_lists(line: _Line) -> Iterator[list[msgspec.Raw]]:
+    for resource in (*(line.resource_logs or ()), *(line.resource_spans or ())):
+        for scope in (*(resource.scope_logs or ()), *(resource.scope_spans or ())):
+            yield from (found for found in (scope.log_records, scope.spans) if found)
+
+
+def _kind(record: bytes, wanted: frozenset[str]) -> str | None:
+    """What kind of record it is, if it is about one of these identifiers."""
+    content = msgspec.json.decode(record)
+    if not isinstance(content, dict):
+        raise ValueError("no record")  # noqa: TRY004 - one kind of error for a line that is none
+    values = dict(map(_pair, content.get("attributes") or ()))
+    if not any(values.get(name) in wanted for name in _NAMES):
+        return None
+    if "spanId" in content and "timeUnixNano" not in content:
+        return "span"
+    return str(content.get("eventName") or values.get(c.EVENT_NAME) or "log record")
+
+
+def _pair(pair: Any) -> tuple[Any, Any]:
+    value = pair.get("value") if isinstance(pair, dict) else None
+    text = value.get("stringValue") if isinstance(value, dict) else None
+    return (pair.get("key") if isinstance(pair, dict) else None), text if isinstance(text, str) else None
+
+
+def _blank(left: bytearray, places: list[tuple[int, int, str | None]]) -> None:
+    """Blank what has a kind, and a comma beside it, so that the list stays one."""
+    before: int | None = None  # the end of the last record that stays
+    for number, (start, end, kind) in enumerate(places):
+        if kind is None:
+            before = end
+            continue
+        left[start:end] = b" " * (end - start)
+        gap = (
+            (before, start)
+            if before is not None
+            else (end, places[number + 1][0] if number + 1 < len(places) else end)
+        )
+        comma = left.find(b",", *gap)
+        if comma >= 0:
+            left[comma : comma + 1] = b" "
+
+
+def _overwrite(file: BinaryIO, changes: list[tuple[int, bytes]]) -> None:
+    if not changes:
+        return
+    for at, left in changes:
+        file.seek(at)
+        file.write(left)
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,120 @@
+"""Who is meant: an identifier as somebody types or pastes it becomes the one that occurred, or nobody."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.schema import column_name
+
+if TYPE_CHECKING:
+    from openai_safety_otel.operations.store.events import Events
+
+SHORTEST: Final = 8  # characters of a beginning; people are shown twelve
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+# Where an identifier says nothing, a beginning of it can only be one. `user-1` may be meant as it stands.
+_OPAQUE: Final = re.compile(r"[0-9a-f-]{32,}")
+_WHO: Final = (column_name(c.USER_HASH), column_name(c.IDENTIFIER_LINKED), column_name(c.REPORTED_HASH))
+_STORED: Final = " UNION ".join(
+    f"SELECT DISTINCT {name} AS value FROM events WHERE starts_with(lower({name}), lower($beginning))"  # noqa: S608 - names of our own contract
+    for name in _WHO
+)
+_RANGE_DAYS: Final = 29  # below Loki's default limit of 30 days in one query
+
+# Every identifier of one place that begins with a text, in whatever case.
+Place = Callable[[str], Iterable[str]]
+
+
+class NobodyMeantError(LookupError):
+    """Nobody is called so, or several are; the message is one line."""
+
+
+def who_is_meant(typed: str, places: Iterable[Place], *, force: bool = False) -> str:
+    """The whole identifier meant: as it is, in upper case, or its unique beginning with or without ``…``.
+
+    Args:
+        typed: as it was typed or pasted.
+        places: where identifiers occur, the nearest first.
+        force: take what never occurred, too; never a beginning that ends in ``…``.
+
+    Raises:
+        NobodyMeantError: it never occurred, or several identifiers begin like this.
+    """
+    text, open_ended = _taken_apart(typed)
+    found: set[str] = set()
+    for place in places:
+        found.update(place(text))
+        if text in found and not open_ended:
+            return text
+    matching = _matching(text, found, open_ended=open_ended)
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        shown = ", ".join(matching[:3]) + (", …" if len(matching) > 3 else "")  # noqa: PLR2004
+        raise NobodyMeantError(f"several identifiers begin with {text}: {shown}")
+    if force and not open_ended:
+        return text.lower() if _HASH.fullmatch(text.lower()) else text
+    raise NobodyMeantError(_never(typed.strip(), text, open_ended=open_ended))
+
+
+def _taken_apart(typed: str) -> tuple[str, bool]:
+    text = typed.strip()
+    cut = text.removesuffix("…").removesuffix("...")
+    return cut, cut != text
+
+
+def _matching(text: str, found: set[str], *, open_ended: bool) -> list[str]:
+    folded = text.lower()
+    if not open_ended and (same := sorted(one for one in found if one.lower() == folded)):
+        return same
+    if len(text) < SHORTEST:
+        return []
+    beginning = {one for one in found if one.lower().startswith(folded)}
+    exact = {one for one in beginning if one.startswith(text)}
+    return sorted(one for one in exact or beginning if open_ended or _OPAQUE.fullmatch(one))
+
+
+def _never(typed: str, text: str, *, open_ended: bool) -> str:
+    if len(text) < SHORTEST and open_ended:
+        return f"{typed} is too short: give at least {SHORTEST} characters"
+    way = "give it in full" if open_ended else "--force takes it all the same"
+    return f"no stored event, notice or decision has the identifier {typed[:64]}; {way}"
+
+
+def in_events(events: Events) -> Place:
+    """The identifiers of events that are open already."""
+    return lambda beginning: [str(row["value"]) for row in events.rows(_STORED, beginning=beginning)]
+
+
+def among(identifiers: Iterable[str]) -> Place:
+    """Identifiers that are known already."""
+    known = set(identifiers)
+    return lambda beginning: [one for one in known if one.lower().startswith(beginning.lower())]
+
+
+def in_loki(url: str) -> Place:
+    """The identifiers of Loki's events; asks for counts by identifier, not for events.
+
+    Raises (when asked):
+        LokiError: Loki cannot be reached or refuses the query.
+    """
+    from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS  # noqa: PLC0415 - optional package
+    from openai_safety_otel.operations.store.loki_http import LokiHttp  # noqa: PLC0415 - only where it is used
+
+    def find(beginning: str) -> Iterable[str]:
+        pattern = json.dumps(f"(?i){re.escape(beginning)}.*")
+        matches = " or ".join(f"{name}=~{pattern}" for name in _WHO)
+        query = f"sum by ({', '.join(_WHO)}) (count_over_time({EVERYTHING} | {matches} [{_RANGE_DAYS}d]))"
+        now, found = int(time.time()), set[str]()
+        with LokiHttp(url) as http:
+            for days in range(0, LOOK_BACK_DAYS, _RANGE_DAYS):
+                answer = http.get("/loki/api/v1/query", query=query, time=str(now - days * 86_400))
+                for series in answer["data"]["result"]:
+                    found.update(series["metric"].values())
+        return among(found)(beginning)
+
+    return find

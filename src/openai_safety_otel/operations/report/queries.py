@@ -1,0 +1,231 @@
+"""The questions, in SQL over the view ``events``; ``$since_ns`` and the like are bound, never pasted in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.blocked import BLOCKED
+from openai_safety_otel.operations.store.schema import column_name, quoted
+
+_PAIRS = {
+    category: tuple(column_name(c.SCORES[direction][category]) for direction in c.DIRECTIONS)
+    for category in c.CATEGORIES
+}
+# DuckDB's greatest() passes over NULL.
+_HIGHEST = ", ".join(
+    f'max(greatest({first}, {second})) AS "{category}"' for category, (first, second) in _PAIRS.items()
+)
+
+_ALL_CALLS: Final = """
+CREATE OR REPLACE TEMP VIEW all_calls AS
+SELECT *,
+  coalesce(user_hash, '') AS identifier,
+  strftime(make_timestamp_ns(time_ns), '%Y-%m-%d') AS day,
+  coalesce(openai_safety_moderation_input_flagged, false)
+    OR coalesce(openai_safety_moderation_output_flagged, false) AS flagged,
+  coalesce(openai_safety_block_class = 'enforcement', false) AS enforced,
+  coalesce(openai_safety_traffic, 'production') AS kind_of_traffic,
+  coalesce(gen_ai_response_model, gen_ai_request_model) AS model
+FROM events WHERE event = 'openai_safety.call'
+"""
+
+
+def calls_views(only: str | None) -> tuple[str, ...]:
+    """The views of everybody's calls and of those asked for: one identifier's, or everybody's again."""
+    condition = "" if only is None else f" WHERE user_hash = {quoted(only)}"
+    return _ALL_CALLS, f"CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls{condition}"  # noqa: S608
+
+
+_IN_WINDOW = (
+    "time_ns >= $since_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+)
+_RECENT = "time_ns >= $recent_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+_EVER = "time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+
+PER_IDENTIFIER: Final = f"""
+SELECT identifier, count(*) AS calls,
+  list_sort(list(DISTINCT openai_safety_api)) AS apis,
+  list_sort(list(DISTINCT model)) AS models,
+  list_sort(list(DISTINCT openai_safety_api_key_id)) AS keys,
+  list_sort(list(DISTINCT openai_safety_identifier_linked)) AS linked,
+  count(*) FILTER (flagged) AS flagged,
+  min(time_ns) AS first_ns, max(time_ns) AS last_ns,
+  {_HIGHEST}
+FROM every_call WHERE {_IN_WINDOW} GROUP BY identifier
+"""  # noqa: S608 - built from the contract's own names
+
+OUTCOMES: Final = f"""
+SELECT identifier, openai_safety_outcome AS outcome, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_outcome IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+BLOCKS: Final = f"""
+SELECT identifier, openai_safety_block_type AS type, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+FLAGS: Final = f"""
+SELECT identifier, category, count(*) AS n FROM (
+  SELECT identifier, unnest(list_distinct(list_concat(
+    coalesce(openai_safety_moderation_input_categories, []),
+    coalesce(openai_safety_moderation_output_categories, [])))) AS category
+  FROM every_call WHERE {_IN_WINDOW} AND flagged) GROUP BY ALL
+"""  # noqa: S608
+
+# What the ladder reads: the last seven days, whatever the report's window is.
+RECENT: Final = f"""
+SELECT identifier, count(*) FILTER (flagged) AS flagged,
+  count(DISTINCT day) FILTER (enforced) AS days, count(*) FILTER (enforced) AS blocks,
+  max(time_ns) FILTER (flagged OR enforced) AS signal_ns
+FROM every_call WHERE {_RECENT} AND identifier <> '' AND (flagged OR enforced) GROUP BY identifier
+"""  # noqa: S608
+
+# Blocks of an identifier are for good and by API: read from everything that is stored.
+API_STATES: Final = f"""
+WITH blocks AS (
+  SELECT identifier, openai_safety_api AS api, max(time_ns) AS blocked_ns FROM every_call
+  WHERE {_EVER} AND identifier <> '' AND openai_safety_block_type = 'identifier_blocked' GROUP BY ALL
+  HAVING {BLOCKED}),
+answers AS (
+  SELECT identifier, openai_safety_api AS api, max(time_ns) AS answered_ns FROM every_call
+  WHERE {_EVER} AND openai_safety_outcome IN ('completed', 'refused')
+    AND coalesce(gen_ai_operation_name, '') NOT IN ('fetch_response', 'cancel_response')
+    AND identifier IN (SELECT identifier FROM blocks) GROUP BY ALL)
+SELECT coalesce(blocks.identifier, answers.identifier) AS identifier,
+  coalesce(blocks.api, answers.api) AS api, blocked_ns, answered_ns
+FROM blocks FULL JOIN answers ON blocks.identifier = answers.identifier AND blocks.api = answers.api
+ORDER BY 1, 2
+"""  # noqa: S608
+
+# The organisation's own loss of access, as the wire says it, and whether anybody was answered since.
+ACCESS: Final = f"""
+SELECT max(time_ns) FILTER (openai_safety_block_class = 'organization') AS lost_ns,
+  max_by(openai_safety_block_type, time_ns) FILTER (openai_safety_block_class = 'organization') AS type,
+  max(time_ns) FILTER (openai_safety_outcome IN ('completed', 'refused')) AS answered_ns
+FROM every_call WHERE {_EVER}
+"""  # noqa: S608
+
+# Over streams with a time to first output only; a model's median is over everybody's.
+HOLDS: Final = f"""
+WITH streams AS (
+  SELECT identifier, gen_ai_request_model AS model, openai_safety_time_to_first_output AS seconds
+  FROM every_call WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL),
+usual AS (
+  SELECT gen_ai_request_model AS model, median(openai_safety_time_to_first_output) AS usual
+  FROM all_calls WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL GROUP BY ALL)
+SELECT identifier, model, median(seconds) AS median, any_value(usual) AS usual, count(*) AS streams
+FROM streams JOIN usual USING (model) WHERE identifier <> '' GROUP BY identifier, model
+HAVING count(*) >= $hold_streams AND median > $hold_times * any_value(usual) AND median > $hold_seconds
+ORDER BY identifier, model
+"""  # noqa: S608
+
+TIMELINE: Final = f"""
+SELECT day, kind, count(*) AS n FROM (
+  SELECT day, openai_safety_block_type AS kind FROM every_call
+    WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL
+  UNION ALL SELECT day, 'flagged' FROM every_call WHERE {_IN_WINDOW} AND flagged
+  UNION ALL SELECT day, 'refused' FROM every_call WHERE {_IN_WINDOW} AND openai_safety_outcome = 'refused')
+GROUP BY ALL ORDER BY day, kind
+"""  # noqa: S608
+
+# For the drill-down: signals of each identifier that has any, by day.
+DAILY: Final = f"""
+SELECT identifier, day, count(*) FILTER (enforced) AS enforcement,
+  count(*) FILTER (openai_safety_block_class = 'filter') AS filter,
+  count(*) FILTER (openai_safety_block_class = 'local') AS local, count(*) FILTER (flagged) AS flagged
+FROM every_call WHERE {_IN_WINDOW} AND (flagged OR openai_safety_block_class IN ('enforcement', 'filter', 'local'))
+GROUP BY ALL ORDER BY identifier, day
+"""  # noqa: S608
+
+_BOTH = "list_concat({}, {})".format(
+    *(f"coalesce(openai_safety_moderation_{direction}_categories, [])" for direction in c.DIRECTIONS)
+)
+_FLAGGED_DAYS = ", ".join(
+    f"count(*) FILTER (list_contains({_BOTH}, '{category}')) AS \"{category} flagged\"" for category in _PAIRS
+)
+CATEGORY_DAYS: Final = f"""
+SELECT day, {_HIGHEST}, {_FLAGGED_DAYS} FROM every_call WHERE {_IN_WINDOW} GROUP BY day ORDER BY day
+"""  # noqa: S608
+
+TOTALS: Final = f"""
+SELECT count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) FILTER (identifier = '') AS without_identifier, count(*) FILTER (flagged) AS flagged,
+  count(*) FILTER (counts AND openai_safety_identifier_delivery = 'sent') AS sent,
+  count(*) FILTER (counts AND openai_safety_identifier_delivery IN {c.COVERED_DELIVERIES}) AS coverable,
+  count(*) FILTER (openai_safety_identifier_source = 'library') AS of_library
+FROM (SELECT *, NOT list_contains($looks, coalesce(openai_safety_endpoint, ''))
+    AND coalesce(openai_safety_identifier_source, '') NOT IN {c.UNCOVERED_SOURCES} AS counts
+  FROM every_call WHERE {_IN_WINDOW})
+"""  # noqa: S608
+
+DELIVERY: Final = f"""
+SELECT openai_safety_identifier_delivery AS delivery, openai_safety_identifier_source AS source, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} GROUP BY ALL
+"""  # noqa: S608
+
+NOTICES: Final = """
+SELECT coalesce(openai_safety_notice_id, '') AS id, coalesce(openai_safety_notice_type, 'unknown') AS type,
+  time_ns, user_hash AS identifier, openai_safety_notice_reason AS reason,
+  openai_safety_notice_category AS category, openai_safety_notice_status AS status,
+  openai_safety_notice_deadline_at AS deadline_at, openai_safety_provider_request_id AS request_id,
+  openai_safety_notice_subject AS subject, openai_safety_notice_received_at AS received_at, event
+FROM events WHERE time_ns < $until_ns AND (event = 'openai_safety.notice'
+    OR (event = 'openai_safety.decision' AND openai_safety_notice_status = 'closed'))
+  AND ($traffic = 'all' OR coalesce(openai_safety_traffic, 'production') = $traffic)
+ORDER BY time_ns
+"""
+
+DECISIONS: Final = """
+SELECT user_hash AS identifier, openai_safety_decision_action AS action, openai_safety_decision_by AS by,
+  openai_safety_decision_why AS why, openai_safety_decision_until AS until, time_ns
+FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND time_ns < $until_ns
+  AND openai_safety_decision_action IN ('watch', 'filter', 'suspend', 'revoke', 'clear')
+ORDER BY time_ns
+"""
+
+# What a report can be by, besides the identifier: its key expression over calls.
+GROUP_KEYS: Final = {
+    "api": "coalesce(openai_safety_api, '')",
+    "model": "coalesce(model, '')",
+    "key": "coalesce(openai_safety_api_key_id, '')",
+    "day": "day",
+}
+_TOP = ", ".join(name for pair in _PAIRS.values() for name in pair)
+
+
+def group_query(by: str) -> str:
+    """Calls by one key of ``GROUP_KEYS``."""
+    return f"""
+SELECT {GROUP_KEYS[by]} AS key, count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) FILTER (flagged) AS flagged, count(*) FILTER (openai_safety_outcome = 'refused') AS refused,
+  count(*) FILTER (openai_safety_outcome = 'failed') AS failed, count(*) FILTER (enforced) AS enforcement,
+  max(greatest({_TOP})) AS highest, min(time_ns) AS first_ns, max(time_ns) AS last_ns
+FROM every_call WHERE {_IN_WINDOW} GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+
+def group_blocks_query(by: str) -> str:
+    """Blocks by type and one key of ``GROUP_KEYS``."""
+    return f"""
+SELECT {GROUP_KEYS[by]} AS key, openai_safety_block_type AS type, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+
+CATEGORY_GROUPS: Final = f"""
+SELECT category AS key, count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) AS flagged, count(*) FILTER (openai_safety_outcome = 'refused') AS refused,
+  count(*) FILTER (openai_safety_outcome = 'failed') AS failed, count(*) FILTER (enforced) AS enforcement,
+  min(time_ns) AS first_ns, max(time_ns) AS last_ns
+FROM (SELECT *, unnest(list_distinct({_BOTH})) AS category FROM every_call WHERE {_IN_WINDOW} AND flagged)
+GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+CATEGORY_BLOCKS: Final = f"""
+SELECT category AS key, openai_safety_block_type AS type, count(*) AS n
+FROM (SELECT *, unnest(list_distinct({_BOTH})) AS category FROM every_call WHERE {_IN_WINDOW} AND flagged)
+WHERE openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+CATEGORY_HIGHEST: Final = f"SELECT {_HIGHEST} FROM every_call WHERE {_IN_WINDOW}"  # noqa: S608

@@ -1,0 +1,225 @@
+"""Events from Loki: every entry of ours in a time range, exactly once, as the same table as files make."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.events import Events, open_events
+from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
+from openai_safety_otel.operations.store.pieces import to_parquet
+from openai_safety_otel.operations.store.rows import RowWriter
+from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, LISTS, RESOURCE, column_name
+
+__all__ = ["EVIDENCE_TENANT", "Loki", "LokiError"]
+
+LOOK_BACK_DAYS: Final = 400  # how far back to ask for everything: the longest retention shipped
+PAGE: Final = 5000  # Loki's default limit of entries in one answer
+_RANGE_NS: Final = 29 * 86_400 * 1_000_000_000  # below Loki's default limit of 30 days in one query
+_NS: Final = 1_000_000_000
+_ROWS_A_PART: Final = 50_000
+# Every stream of ours has a service name; the event's name tells ours from the app's other logs.
+EVERYTHING: Final = '{service_name=~".+"} | event_name=~"openai_safety[.].+"'
+# Without the completed calls, most of all events; streams that no collector of ours labelled are read too.
+NOTABLE: Final = '{service_name=~".+", openai_safety_stream!="completed"} | event_name=~"openai_safety[.].+"'
+_ATTRIBUTES: Final = {column.name: column.source for column in ATTRIBUTE_COLUMNS}
+_LISTS: Final = {column_name(name) for name in LISTS}
+
+Entry = tuple[int, str, dict[str, str]]
+
+
+class Loki:
+    """Reads from the Loki at a base URL, as the tenant named in it or as ``tenant``."""
+
+    def __init__(self, url: str, tenant: str = TENANT) -> None:
+        self._http = LokiHttp(url, tenant)
+
+    def __enter__(self) -> Loki:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def events(
+        self,
+        since: float,
+        until: float,
+        *,
+        query: str = EVERYTHING,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Events:
+        """The events of a log query from ``since`` to ``until`` (Unix seconds) as a table.
+
+        Raises:
+            LokiError: Loki cannot be reached or refuses the query.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
+        try:
+            start, end = int(since * _NS), int(until * _NS)
+            with _Parts(scratch) as parts:
+                for entry in self.entries(query, start, end):
+                    parts.add(entry)
+                    if progress and not parts.writer.rows % PAGE:
+                        progress((entry[0] - start) // _NS, (end - start) // _NS)
+                files = parts.finish()
+            return open_events(files, f"Loki at {self._http.shown}", parts.writer.skipped, scratch)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+
+    def entries(self, query: str, start_ns: int, end_ns: int) -> Iterator[Entry]:
+        """Entries of a log query, oldest first, each once: (nanoseconds, line, labels and metadata).
+
+        Raises:
+            LokiError: Loki cannot be reached or refuses the query.
+        """
+        for first in range(start_ns, end_ns, _RANGE_NS):
+            yield from self._range(query, first, min(first + _RANGE_NS, end_ns))
+
+    def seen(self, names: Iterable[str], query: str) -> Iterator[list[str]]:
+        """The values that these labels have together in a log query; Loki counts, and sends no entries.
+
+        Raises:
+            LokiError: Loki cannot be reached or refuses the query.
+        """
+        days = _RANGE_NS // 86_400 // _NS
+        counted, now = f"sum by ({', '.join(names)}) (count_over_time({query} [{days}d]))", int(time.time())
+        for back in range(0, LOOK_BACK_DAYS, days):
+            answer = self._http.get("/loki/api/v1/query", query=counted, time=str(now - back * 86_400))
+            for series in answer["data"]["result"]:
+                yield list(series["metric"].values())
+
+    def _range(self, query: str, start: int, end: int) -> Iterator[Entry]:
+        at_cursor: set[str] = set()
+        while True:
+            page = self._page(query, start, end)
+            new = [entry for entry in page if not (entry[0] == start and _identity(entry) in at_cursor)]
+            yield from new
+            if len(page) < PAGE:
+                return
+            last = page[-1][0]
+            if not new:
+                raise LokiError(f"more than {PAGE} entries at one nanosecond ({last}): cannot page past them")
+            # The next page begins at the last nanosecond seen: entries that share it may be left over.
+            if last != start:
+                start, at_cursor = last, set()
+            at_cursor.update(_identity(entry) for entry in page if entry[0] == last)
+
+    def _page(self, query: str, start: int, end: int) -> list[Entry]:
+        answer = self._http.get(
+            "/loki/api/v1/query_range",
+            query=query,
+            start=str(start),
+            end=str(end),
+            limit=str(PAGE),
+            direction="forward",
+        )
+        return sorted(_entries(answer), key=lambda entry: entry[0])
+
+
+def _entries(answer: Any) -> Iterator[Entry]:
+    for stream in answer["data"]["result"]:
+        for at, line, *more in stream["values"]:
+            found = dict(stream["stream"])
+            if more:
+                found.update(more[0].get("structuredMetadata") or {})
+            yield int(at), line, found
+
+
+def _identity(entry: Entry) -> str:
+    return json.dumps(entry[1:], sort_keys=True)
+
+
+_WHO: Final = tuple(map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)))
+
+
+def about(identifiers: Iterable[str]) -> str:
+    """LogQL for every event that one of these identifiers is part of."""
+    pattern = json.dumps("|".join(map(re.escape, sorted(identifiers))))
+    return f"{EVERYTHING} | {' or '.join(f'{name}=~{pattern}' for name in _WHO)}"
+
+
+def linked_in_loki(loki: Loki, identifier: str) -> set[str]:
+    """The identifiers that events link with this one: a session and the user it turned out to be."""
+    linked = column_name(c.IDENTIFIER_LINKED)
+    names = (column_name(c.USER_HASH), linked)
+    return {value for found in loki.seen(names, f'{about([identifier])} | {linked}!=""') for value in found}
+
+
+class _Parts:
+    """Rows into Parquet files of bounded size."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._text = scratch / "part.rows"
+        self._out = self._text.open("wb")
+        self._parts: list[Path] = []
+        self.writer = RowWriter(self._write)
+        self._pending = 0
+
+    def _write(self, row: bytes) -> None:
+        self._out.write(row)
+        self._pending += 1
+
+    def add(self, entry: Entry) -> None:
+        at, line, found = entry
+        head = (
+            at,
+            found.get("event_name"),
+            found.get("severity_text"),
+            line or None,
+            found.get("trace_id") or None,
+            found.get("span_id") or None,
+            *(found.get(column_name(name)) for name in RESOURCE.values()),
+        )
+        self.writer.attributes(head, _attributes(found))
+        if self._pending >= _ROWS_A_PART:
+            self._finish()
+
+    def finish(self) -> list[Path]:
+        if self._pending:
+            self._finish()
+        return self._parts
+
+    def __enter__(self) -> _Parts:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._out.close()
+        self._text.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self._out.close()
+        target = self._scratch / f"{len(self._parts):05d}.parquet"
+        to_parquet(self._text, target)
+        self._parts.append(target)
+        self._out = self._text.open("wb")
+        self._pending = 0
+
+
+def _attributes(found: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    for name, value in found.items():
+        attribute = _ATTRIBUTES.get(name)
+        if attribute is not None:
+            yield attribute, _list(value) if name in _LISTS else value
+
+
+def _list(value: str) -> Any:
+    """Loki keeps a list as JSON text."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    return found if isinstance(found, list) else value

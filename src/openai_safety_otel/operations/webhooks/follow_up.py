@@ -1,0 +1,265 @@
+"""What happens to a notice after the 2xx: look up, emit, suspend, tell; each step retried, all resumable.
+
+The state of every step lies in the journal, so another process goes on after a crash. A process takes a
+notice by moving its due time into the future (`Journal.claim`): if it dies, the notice becomes due again.
+A crash between sending the event and noting that it was sent repeats the event, with the same notice id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from openai_safety_otel.contract.conventions import NoticeType
+from openai_safety_otel.instrumentation.signals.sink import Sink
+from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
+from openai_safety_otel.operations.webhooks import steps
+from openai_safety_otel.operations.webhooks.cases import CaseReader, StepFailedError
+from openai_safety_otel.operations.webhooks.events import notice_event
+from openai_safety_otel.operations.webhooks.measures import Measures
+from openai_safety_otel.operations.webhooks.notice import Show, read_case
+from openai_safety_otel.operations.webhooks.notify import Notifier
+
+_log = logging.getLogger(__name__)
+AUTOMATIC = "openai-safety webhooks"
+FLUSH_SECONDS = 5.0
+SEND_SECONDS = 30.0
+
+
+class Suspender(Protocol):
+    """Whoever can refuse an identifier's next calls."""
+
+    def suspend(self, identifier: str, *, by: str, why: str) -> object:
+        """Suspend; raises if it could not be made durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How patient the follow-up is. All in seconds but ``tries`` (per step).
+
+    ``patience`` bounds how long the event waits for its case; ``first`` doubles at each retry up to ``most``;
+    ``lease`` is how long a notice taken by a process that died stays taken; ``poll`` is how often work left
+    by other processes is looked for. The defaults retry for about five hours.
+    """
+
+    patience: float = 30.0
+    first: float = 1.0
+    most: float = 900.0
+    tries: int = 30
+    lease: float = 60.0
+    poll: float = 5.0
+    at_once: int = 8
+
+    def delay(self, failures: int, *, lasting: bool) -> float:
+        """Seconds until the next try after this many failures."""
+        return self.most if lasting else min(self.first * 2.0 ** (failures - 1), self.most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the follow-up works with; a None means that there is no such step."""
+
+    sink: Sink
+    show: Show
+    cases: CaseReader | None = None
+    suspender: Suspender | None = None
+    suspend_on: frozenset[NoticeType] = frozenset({"identifier_blocked"})
+    notifier: Notifier | None = None
+    flush: Callable[[], object] | None = None
+
+
+def prepared(notice: Notice, means: Means, pace: Pace, now: float) -> Notice:
+    """The notice with the steps it needs here."""
+    return steps.received(
+        notice,
+        now,
+        patience=pace.patience,
+        suspends=means.suspender is not None and notice.type in means.suspend_on,
+        outgoing=means.notifier is not None,
+    )
+
+
+class FollowUp:
+    """The worker: one task that finds due notices and works on several at once."""
+
+    def __init__(self, journal: Journal, means: Means, measures: Measures, pace: Pace | None = None) -> None:
+        self._journal = journal
+        self._means = means
+        self._measures = measures
+        self._pace = pace or Pace()
+        self._wake = asyncio.Event()
+        self._rounds: set[asyncio.Task[None]] = set()
+        # In this order: what a step needs is known when its turn comes.
+        self._steps: dict[str, Callable[[Notice], Awaitable[dict[str, Any]]]] = {
+            "look_up": self._look_up,
+            "count": self._count,
+            "emit": self._emit,
+            "suspension": self._suspend,
+            "outgoing": self._tell,
+        }
+
+    def wake(self) -> None:
+        """There is something new: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._guarded(self._rearm)
+        while True:
+            self._wake.clear()
+            await self._guarded(self._start_due)
+            seconds = await self._pause()
+            try:
+                await asyncio.wait_for(self._wake.wait(), seconds)
+            except asyncio.TimeoutError:
+                continue
+
+    async def finish(self, seconds: float) -> None:
+        """Give running rounds this long to end, then leave them to the next process."""
+        rounds = list(self._rounds)
+        if rounds:
+            await asyncio.wait(rounds, timeout=seconds)
+        for task in rounds:
+            task.cancel()
+        await asyncio.gather(*rounds, return_exceptions=True)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except JournalError as error:
+            _log.warning("notices wait: %s", error)
+
+    async def _rearm(self) -> None:
+        """After a start (a key may be right by now) cases that could not be read get another chance."""
+        for notice in await asyncio.to_thread(self._journal.notices, open_only=True):
+            if notice.look_up == "failed":
+                await self._update(notice, self._again(notice))
+
+    def _again(self, notice: Notice) -> dict[str, Any]:
+        fresh = prepared(notice, self._means, self._pace, time.time())
+        wanted = {"look_up"} if notice.suspension == "done" else {"look_up", "suspension"}
+        pending = notice.pending | {name: fresh.pending[name] for name in wanted & set(fresh.pending)}
+        suspension = "pending" if "suspension" in pending else notice.suspension
+        return {
+            "look_up": "pending",
+            "suspension": suspension,
+            "pending": pending,
+            "next_at": fresh.next_at,
+        }
+
+    async def _start_due(self) -> None:
+        now = time.time()
+        for notice in await asyncio.to_thread(self._journal.due, now):
+            if len(self._rounds) >= self._pace.at_once:
+                return  # a finished round wakes us
+            until = now + self._pace.lease
+            if await asyncio.to_thread(self._journal.claim, notice.key, now=now, until=until):
+                task = asyncio.create_task(self._guarded(lambda n=notice: self._round(n)))  # type: ignore[misc]
+                self._rounds.add(task)
+                task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._rounds.discard(task)
+        self._wake.set()
+
+    async def _pause(self) -> float:
+        """Seconds until the next step is due, at most ``poll``."""
+        now = time.time()
+        try:
+            soon = await asyncio.to_thread(self._journal.due, now + self._pace.poll)
+        except JournalError:
+            return self._pace.poll  # already said by the round before
+        times = [notice.next_at for notice in soon if notice.next_at is not None]
+        return max(min(times, default=now + self._pace.poll) - now, 0.01)
+
+    async def _round(self, notice: Notice) -> None:
+        """Every step that is ready, in order; then the time of the next one."""
+        for name in self._steps:
+            if steps.is_ready(notice, name, time.time()):
+                notice = await self._tried(notice, name)
+        times = [at for name, (_, at) in notice.pending.items() if not steps.waits(notice, name)]
+        await self._update(notice, {"next_at": min(times) if times else None})
+
+    async def _tried(self, notice: Notice, name: str) -> Notice:
+        tries, _ = notice.pending[name]
+        rest = {step: state for step, state in notice.pending.items() if step != name}
+        try:
+            changes = await self._steps[name](notice)
+        except StepFailedError as error:
+            return await self._failed(notice, name, int(tries) + 1, error)
+        except JournalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a sink's or suspender's own mistake is a failed try
+            failure = StepFailedError(type(error).__name__)
+            return await self._failed(notice, name, int(tries) + 1, failure)
+        return await self._update(notice, {"pending": rest, **changes})
+
+    async def _failed(self, notice: Notice, name: str, tries: int, error: StepFailedError) -> Notice:
+        now = time.time()
+        pending = dict(notice.pending)
+        pending[name] = [tries, now + self._pace.delay(tries, lasting=error.lasting)]
+        changes: dict[str, Any] = {"pending": pending}
+        if name == "look_up":
+            changes["look_up_error"] = error.reason
+        if tries >= self._pace.tries:
+            del pending[name]
+            changes.update({name: "failed"} if name in {"look_up", "suspension", "outgoing"} else {})
+            self._measures.dropped(name, error.reason)
+        if name == "look_up" and (error.lasting or "look_up" not in pending):
+            pending = steps.emit_at_once(notice, pending, now)  # what will not come soon is not waited for
+            changes["pending"] = pending
+        _log.warning("notice %s: %s failed (%s), try %d", notice.id, name, error.reason, tries)
+        return await self._update(notice, changes)
+
+    async def _update(self, notice: Notice, changes: Mapping[str, Any]) -> Notice:
+        found = await asyncio.to_thread(lambda: self._journal.update_notice(notice.key, **changes))
+        return found or notice
+
+    # --- the steps: each returns the fields that change, or raises StepFailedError
+
+    async def _count(self, notice: Notice) -> dict[str, Any]:
+        """Counted once, when it is told; one entered by hand too, as a command's own counter ends with it."""
+        self._measures.notice(notice)
+        return {}
+
+    async def _look_up(self, notice: Notice) -> dict[str, Any]:
+        if self._means.cases is None:
+            raise StepFailedError("no_key", lasting=True)
+        details = read_case(notice, await self._means.cases.read(notice), self._means.show)
+        rest = {name: state for name, state in notice.pending.items() if name != "look_up"}
+        changes = {"look_up": "done", "look_up_error": None}
+        stored = await asyncio.to_thread(self._journal.notice, notice.key)
+        if stored is not None and stored.emitted and details.get("subject", notice.subject) != notice.subject:
+            return {**details, **changes, **steps.emit_again(rest, time.time())}
+        return {**details, **changes, "pending": steps.emit_at_once(notice, rest, time.time())}
+
+    async def _emit(self, notice: Notice) -> dict[str, Any]:
+        now = await asyncio.to_thread(self._journal.notice, notice.key)
+        if now is not None and now.emitted:
+            return {}  # the command that entered it has sent it meanwhile
+        self._means.sink.emit(notice_event(notice))
+        if self._means.flush is not None:
+            with contextlib.suppress(
+                asyncio.TimeoutError
+            ):  # handed over already: sending it again is no help
+                await asyncio.wait_for(asyncio.to_thread(self._means.flush), FLUSH_SECONDS)
+        return {"emitted": True}
+
+    async def _suspend(self, notice: Notice) -> dict[str, Any]:
+        suspender = self._means.suspender
+        if suspender is None or notice.identifier is None:
+            return {"suspension": "off"}
+        why = f"notice {notice.type} {notice.id}"
+        await asyncio.to_thread(suspender.suspend, notice.identifier, by=AUTOMATIC, why=why)
+        return {"suspension": "done"}
+
+    async def _tell(self, notice: Notice) -> dict[str, Any]:
+        if self._means.notifier is None:
+            return {"outgoing": "off"}
+        await asyncio.wait_for(asyncio.to_thread(self._means.notifier.send, notice), SEND_SECONDS)
+        return {"outgoing": "done"}

@@ -1,0 +1,70 @@
+"""Which steps a notice still has to take, and when. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from openai_safety_otel.ledger.journal import Notice
+from openai_safety_otel.operations.webhooks.notice import KINDS
+
+HAND_OVER_SECONDS = 30.0
+Pending = dict[str, list[float]]
+
+
+def received(notice: Notice, now: float, *, patience: float, suspends: bool, outgoing: bool) -> Notice:
+    """A notice from a webhook with its steps; a drill reads no case and suspends nobody."""
+    real = notice.traffic == "production"
+    look_up = real and KINDS[notice.type].path is not None
+    told = now + patience if look_up else now  # by then it is known whose it is, or that this is not known
+    pending: Pending = {"count": [0, told], "emit": [0, told]}
+    pending.update({"look_up": [0, now]} if look_up else {})
+    pending.update({"suspension": [0, now]} if real and suspends else {})
+    return _with(notice, pending, now, outgoing=outgoing)
+
+
+def entered(notice: Notice, now: float, *, outgoing: bool) -> Notice:
+    """A notice entered by hand: whoever entered it emits it, a receiver on the same store does the rest.
+
+    If it is not noted as emitted within `HAND_OVER_SECONDS`, a receiver emits it.
+    """
+    pending: Pending = {"count": [0, now], "emit": [0, now + HAND_OVER_SECONDS]}
+    pending.update({"look_up": [0, now]} if KINDS[notice.type].path is not None else {})
+    return _with(notice, pending, now, outgoing=outgoing)
+
+
+def _with(notice: Notice, pending: Pending, now: float, *, outgoing: bool) -> Notice:
+    pending.update({"outgoing": [0, now]} if outgoing else {})
+    return replace(
+        notice,
+        look_up="pending" if "look_up" in pending else "none",
+        suspension="pending" if "suspension" in pending else "off",
+        outgoing="pending" if outgoing else "off",
+        pending=pending,
+        next_at=now,
+    )
+
+
+def emit_at_once(notice: Notice, pending: Pending, now: float) -> Pending:
+    """The steps, with the event and its count no longer waiting for the case."""
+    if notice.origin == "manual":  # the command that entered it is about to emit
+        return pending
+    return pending | {name: [0, now] for name in ("count", "emit") if name in pending}
+
+
+def emit_again(pending: Pending, now: float) -> dict[str, Any]:
+    """The changes that tell a notice once more: what it said of its subject is no longer true."""
+    return {"pending": pending | {"emit": [0, now]}, "emitted": False}
+
+
+def waits(notice: Notice, name: str) -> bool:
+    """Whether a step waits for another step instead of a time."""
+    if name == "suspension":
+        return notice.identifier is None and "look_up" in notice.pending
+    return name == "outgoing" and "emit" in notice.pending
+
+
+def is_ready(notice: Notice, name: str, now: float) -> bool:
+    """Whether a step is to be taken now."""
+    state = notice.pending.get(name)
+    return state is not None and state[1] <= now and not waits(notice, name)

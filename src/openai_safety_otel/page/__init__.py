@@ -1,5 +1,0 @@
-"""A report as one HTML file that needs no network: readable, filterable, printable."""
-
-from openai_safety_otel.page.render import render_page
-
-__all__ = ["render_page"]
