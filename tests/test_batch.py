@@ -19,6 +19,7 @@ from openai_safety_otel.ledger.suspensions import Entry, open_source
 from openai_safety_otel.operations.batch import BatchError, Identified, identify_lines, read_users
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
+from support.event_files import records
 from support.lists import new_list
 from support.telemetry import KEY
 
@@ -245,17 +246,12 @@ def test_more_results_than_any_queue_holds_are_all_recorded(
 
 def emitted(folder: Path) -> list[dict[str, Any]]:
     """What the event files say of each call."""
-    found = []
-    for path in sorted((folder / "events").rglob("*.jsonl")):
-        for text in path.read_text().splitlines():
-            for record in json.loads(text)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]:
-                pairs = {pair["key"]: next(iter(pair["value"].values())) for pair in record["attributes"]}
-                found.append(
-                    {
-                        "api": pairs["openai_safety.api"],
-                        "user": pairs.get("user.hash"),
-                        "outcome": pairs["openai_safety.outcome"],
-                        "block": pairs.get("openai_safety.block.type"),
-                    }
-                )
-    return found
+    return [
+        {
+            "api": facts["openai_safety.api"],
+            "user": facts.get("user.hash"),
+            "outcome": facts["openai_safety.outcome"],
+            "block": facts.get("openai_safety.block.type"),
+        }
+        for facts in records(folder / "events")
+    ]

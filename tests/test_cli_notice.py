@@ -14,6 +14,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.ledger.journal import Decision, Journal, open_journal
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
+from support.event_files import records
 
 KEY = "k" * 32
 DAY = 86_400
@@ -40,19 +41,8 @@ def run(store: str, *arguments: str, **environ: str) -> Result:
 def events(folder: Path) -> list[dict[str, Any]]:
     """Severity and attributes of the events in the OTLP files of a folder, once the first is written."""
     end = time.monotonic() + 10
-    while not (found := _read(folder)) and time.monotonic() < end:
+    while not (found := records(folder)) and time.monotonic() < end:
         time.sleep(0.01)
-    return found
-
-
-def _read(folder: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in "".join(path.read_text() for path in sorted(folder.rglob("*.jsonl"))).splitlines():
-        for resource in json.loads(line)["resourceLogs"]:
-            for scope in resource["scopeLogs"]:
-                for record in scope["logRecords"]:
-                    values = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
-                    found.append({"severity": record["severityText"], **values})
     return found
 
 

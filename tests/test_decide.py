@@ -23,6 +23,7 @@ from openai_safety_otel.ledger.decisions import DecisionError, apply, in_force, 
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
 from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
 from openai_safety_otel.operations.cli.group import app
+from support.event_files import records
 from support.lists import new_list
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
@@ -65,16 +66,8 @@ def signed(*words: str) -> tuple[str, ...]:
 
 def emitted(place: Path, name: str) -> list[dict[str, Any]]:
     """Attributes of the events of a name in the event files."""
-    found = []
-    for path in sorted((place / "events").rglob("*.jsonl*")):
-        for line in path.read_text().splitlines():
-            for resource in json.loads(line).get("resourceLogs", []):
-                for scope in resource["scopeLogs"]:
-                    for record in scope["logRecords"]:
-                        pairs = {p["key"]: next(iter(p["value"].values())) for p in record["attributes"]}
-                        if record.get("eventName") == name:
-                            found.append(pairs)
-    return found
+    told = [one for one in records(place / "events") if one[c.EVENT_NAME] == name]
+    return [{key: value for key, value in one.items() if key != "severity"} for one in told]
 
 
 @pytest.mark.parametrize("action", ["watch", "filter", "suspend", "revoke"])

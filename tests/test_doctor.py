@@ -15,6 +15,7 @@ from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.ledger.journal import Notice, open_journal
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
+from support.lists import new_list
 from support.telemetry import KEY
 
 Findings = list[dict[str, Any]]
@@ -171,6 +172,7 @@ def test_the_apps_resolver_names_the_sample_user(key_file: Path, tmp_path: Path)
 def test_what_can_be_used_is_said(key_file: Path, tmp_path: Path, redis_url: str) -> None:
     """A list that is read, a folder that is written to and then left as it was, pass."""
     folder = tmp_path / "new" / "events"
+    new_list(redis_url).close()
     changes = {"OPENAI_SAFETY_SUSPENSIONS": redis_url, "OPENAI_SAFETY_FILE_DIR": str(folder)}
     with Provider() as provider:
         code, findings, _ = doctor({**healthy(key_file, provider), **changes})

@@ -12,6 +12,7 @@ from openai_safety_otel.ledger.suspensions import open_source
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.investigation.meant import NobodyMeantError, among, who_is_meant
 from support import events
+from support.lists import new_list
 
 ANN = "78b742913a16" + "0c" * 26
 BEN = "78b742913a17" + "0d" * 26
@@ -73,7 +74,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(tmp_path / value))
     (tmp_path / "events").mkdir()
     events.write(tmp_path / "events", [events.call(who, events.NOON) for who in (ANN, BEN)])
-    open_source(str(tmp_path / "list.json")).write({})
+    new_list(str(tmp_path / "list.json"))
     return tmp_path
 
 

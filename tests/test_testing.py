@@ -122,7 +122,7 @@ def test_harmless_where_openai_is_not_installed(tmp_path: Path) -> None:
 
 
 def test_cheap_for_those_who_do_not_use_it(tmp_path: Path) -> None:
-    """Loading the plugin imports five small modules of ours, and neither openai, OpenTelemetry nor asyncio."""
+    """Loading the plugin imports small modules of ours, and neither openai, OpenTelemetry nor asyncio."""
     suite = """
 import sys
 
@@ -134,9 +134,8 @@ def test_loaded():
     said = run(tmp_path, suite, "-s")
     assert "1 passed" in said, said
     (line,) = [line for line in said.splitlines() if "LOADED" in line]
-    package = "openai_safety_otel"
-    names = ("conventions", "identifier", "place", "record", "testing")
-    assert [package, *(f"{package}.{name}" for name in names)] == line.split("LOADED ")[1].split()
+    rooms = {name.split(".")[1] for name in line.split("LOADED ")[1].split() if "." in name}
+    assert {"contract", "who", "testing"} == rooms
 
 
 def test_under_the_agent(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
+from support.event_files import records
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 
@@ -115,7 +116,9 @@ def _call(client: openai.OpenAI, **extra: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("files", [False, True])
 def test_nothing_planted_comes_out(
+    files: bool,
     telemetry: Telemetry,
     instrument: Instrument,
     tmp_path: Path,
@@ -123,7 +126,12 @@ def test_nothing_planted_comes_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Spans, events, metrics, event files, logs and standard streams hold no content, person or key."""
-    instrument(file_dir=str(tmp_path), stdout_events=True, moderation="score", inject_hosts="+api.openai.com")
+    instrument(
+        file_dir=str(tmp_path) if files else None,
+        stdout_events=True,
+        moderation="score",
+        inject_hosts="+api.openai.com",
+    )
     http = http_library.Client(transport=http_library.MockTransport(_answer))
     buffer = io.StringIO()
     ours = logging.getLogger("openai_safety_otel")
@@ -140,7 +148,8 @@ def test_nothing_planted_comes_out(
     finally:
         ours.removeHandler(handler)
 
-    assert 7 * 4 == len(telemetry.events) == len(telemetry.spans)
+    told = records(tmp_path) if files else telemetry.events
+    assert 7 * 4 == len(told) == len(telemetry.spans)
     out, err = capfd.readouterr()
     emitted = {
         "spans": "".join(span.to_json() for span in telemetry.spans),
@@ -152,4 +161,4 @@ def test_nothing_planted_comes_out(
         "streams": out + err,
     }
     assert dict.fromkeys(emitted, False) == {name: CANARY in text.lower() for name, text in emitted.items()}
-    assert emitted["events"].count("user.hash") >= 7 * 3
+    assert str(told).count("user.hash") >= 7 * 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import trio
 
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.testing.provider import Provider
+from support.event_files import records
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
 
@@ -118,13 +118,7 @@ def environment(tmp_path: Path, provider: Provider) -> dict[str, str]:
 
 
 def told(tmp_path: Path) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for path in (tmp_path / "events").iterdir():
-        for line in path.read_text().splitlines():
-            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-            facts = {pair["key"]: pair["value"].get("stringValue") for pair in record["attributes"]}
-            found[str(facts["openai_safety.outcome"])] += 1
-    return found
+    return Counter(str(one["openai_safety.outcome"]) for one in records(tmp_path / "events"))
 
 
 WORKERS = f"""

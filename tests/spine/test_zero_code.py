@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
+from support.event_files import records
 from support.telemetry import KEY
 
 APP = """
@@ -164,7 +164,4 @@ def test_events_in_files_without_a_collector(tmp_path: Path, provider: Provider)
         **none,
     )
     assert "" == done.stderr
-    (file,) = folder.iterdir()
-    (line,) = file.read_text().splitlines()
-    record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-    assert "openai_safety.call" == record["eventName"]
+    assert ["openai_safety.call"] == [one["event.name"] for one in records(folder)]

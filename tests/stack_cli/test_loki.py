@@ -25,6 +25,8 @@ TENANTS = {c.EVIDENCE_EVENT: "safety-evidence"}
 def send(loki: Running, path: Path) -> None:
     """Send a file's lines to Loki's own OTLP door, as the collector would."""
     for line in path.read_bytes().splitlines():
+        if b'"logRecords"' not in line:
+            continue
         tenant = next((tenant for name, tenant in TENANTS.items() if name.encode() in line), "safety")
         headers = {"Content-Type": "application/json", "X-Scope-OrgID": tenant}
         request = urllib.request.Request(f"{loki.url}/otlp/v1/logs", data=line, headers=headers)

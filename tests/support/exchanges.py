@@ -78,7 +78,8 @@ def said(exchange: Exchange) -> Facts:
     facts["reasons"] = tuple(reasons[index] for index in sorted(reasons))
     blocked = blocked or "content_filter" in facts["reasons"]
     facts["outcome"] = "blocked" if blocked else "failed" if failed else "refused" if refused else "completed"
-    if exchange["method"] == "GET":  # a fetched answer reports no tokens
+    # A fetched answer reports no tokens, but for a run: nobody else is told how many it took.
+    if exchange["method"] == "GET" and "/runs/" not in exchange["path"]:
         facts.update(dict.fromkeys(("input", "output", "cached", "reasoning")))
     return facts
 

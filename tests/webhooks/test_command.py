@@ -110,11 +110,15 @@ def test_a_webhook_through_the_command(
 
 
 def test_metrics_and_events_go_to_the_collector(start: Start, api: CaseApi) -> None:
-    """With an OTLP endpoint in the environment, counters, deadline and the notice's event arrive there."""
+    """With an OTLP endpoint in the environment, counters, open notices and the notice's event arrive there."""
     api.case((200, CASE))
     for path in ("/v1/metrics", "/v1/logs"):
         api.answers[path] = [(200, b"")]
-    served = start(OTEL_EXPORTER_OTLP_ENDPOINT=api.url, OPENAI_SAFETY_FILE_DIR="")
+    served = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=api.url,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OPENAI_SAFETY_FILE_DIR="",
+    )
     sender = Bench.__new__(Bench)
     sender.port = int(served.url.rstrip("/").rpartition(":")[2])
     sender.post(warning())
@@ -123,7 +127,7 @@ def test_metrics_and_events_go_to_the_collector(start: Start, api: CaseApi) -> N
     logs = "".join(body for path, body in api.posted if path == "/v1/logs")
     metrics = "".join(body for path, body in api.posted if path == "/v1/metrics")
     assert ("openai_safety.notice" in logs, CASE["entity_identifier"] in logs) == (True, True)
-    names = ("openai_safety.webhooks", "openai_safety.notices", "openai_safety.notice.deadline")
+    names = ("openai_safety.webhooks", "openai_safety.notices", "openai_safety.notices.open")
     assert [name in metrics for name in names] == [True, True, True]
     assert CASE["entity_identifier"] not in metrics
 
@@ -156,13 +160,14 @@ def test_a_notice_entered_by_hand_is_counted_and_read_by_the_receiver(
 ) -> None:
     """The receiver on the same store reads the case of a notice from a mail; its webhook is a duplicate."""
     api.case((200, CASE))
-    entered = command(environ, "notice", "C-1")
+    entered = command(environ, "notice", "open", "C-1")
     assert entered.exit_code == 0, entered.output
     served = start()
     until(lambda: [one.look_up for one in journal.notices()] == ["done"])
     sender = Bench.__new__(Bench)
     sender.port = int(served.url.rstrip("/").rpartition(":")[2])
     assert sender.post(warning()).body["status"] == "duplicate"
+    until(lambda: [one.emitted for one in journal.notices()] == [True])
     (notice,) = journal.notices()
     assert (notice.identifier, notice.origin, notice.emitted) == (CASE["entity_identifier"], "manual", True)
     assert "count" not in notice.pending
