@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs generate generated clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,8 +60,17 @@ stack-up: $(READY) ## the stack on loopback with the demo's traffic
 bench: $(READY) ## all benchmarks, results into benchmarks/results
 	$(BIN)/python benchmarks/run.py
 
-docs: $(READY) ## write the generated parts of the README and docs
-	$(BIN)/python docs/generate.py
+docs: generate
+
+generate: $(READY) ## write everything generated: docs, collector files, dashboards, rules
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/python stack/generate.py
+	@$(BIN)/python -m grafana.build
+
+generated: $(READY) ## compare what is generated with what is committed
+	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python stack/generate.py --check
+	@$(BIN)/python -m grafana.build --check
 
 # A stamp that is older than pyproject.toml means: install again.
 $(READY): pyproject.toml

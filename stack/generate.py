@@ -397,13 +397,18 @@ FILES = {
 }
 
 
-def main() -> int:
-    """Write every file."""
+def main(arguments: list[str]) -> int:
+    """Write every file; with ``--check`` only say which ones differ, and exit 1 if any does."""
     FOLDER.mkdir(exist_ok=True)
-    for name, text in FILES.items():
-        (FOLDER / name).write_text(text())
+    made = {FOLDER / name: text() for name, text in FILES.items()}
+    differ = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
+    if "--check" in arguments:
+        print(*(f"{path.name} differs: run `make generate`" for path in differ), sep="\n", end="")
+        return 1 if differ else 0
+    for path in differ:
+        path.write_text(made[path])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

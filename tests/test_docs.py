@@ -19,7 +19,7 @@ from support.telemetry import Instrument
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_generated_pages_are_up_to_date() -> None:
@@ -39,6 +39,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file, and its anchor a heading of that file."""
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [] == [one for one in targets if "://" not in one and not (page.parent / one).exists()]
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_and_targets_named_exist(page: str) -> None:
+    """The pages for whoever carries on name files and targets that are there."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    inside = ROOT / "src" / "openai_safety_otel"
+    paths = re.findall(r"`((?:[\w.*-]+/)+[\w.*-]*|[\w-]+\.py)", text)
+    rooms = (ROOT, inside, inside / "instrumentation", inside / "instrumentation" / "extract")
+    assert [] == [one for one in paths if not any(list(room.glob(one.rstrip("/"))) for room in rooms)]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set() == set(re.findall(r"`make ([a-z-]+)`", text)) - set(targets)
 
 
 def test_make_targets_and_verbs_exist() -> None:
