@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 from rich.progress import Progress
 
+from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import call_event
 from openai_safety_otel.instrumentation.signals.standalone import Telling, telling
@@ -31,7 +32,6 @@ from openai_safety_otel.operations.batch import (
     read_results,
     read_users,
 )
-from openai_safety_otel.operations.store.replacing import replacing
 from openai_safety_otel.who.keys import KeyProblemError, load_hasher, require_hasher
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -13,11 +13,11 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.page import assets
 from openai_safety_otel.operations.report.formats import activity_fields, iso, notice_fields
 from openai_safety_otel.operations.store.blocked import is_certain
-from openai_safety_otel.operations.store.replacing import replacing
 
 KIND: Final = "openai-safety case file"
 MOST_IDS: Final = 1000  # request ids in the document, the newest; the timeline has all of them
