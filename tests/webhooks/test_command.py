@@ -126,6 +126,7 @@ def test_metrics_and_events_go_to_the_collector(start: Start, api: CaseApi) -> N
     assert served.stop() == (0, "")
     logs = "".join(body for path, body in api.posted if path == "/v1/logs")
     metrics = "".join(body for path, body in api.posted if path == "/v1/metrics")
+    assert ("openai-safety-webhooks" in logs, "openai-safety-webhooks" in metrics) == (True, True)
     assert ("openai_safety.notice" in logs, CASE["entity_identifier"] in logs) == (True, True)
     names = ("openai_safety.webhooks", "openai_safety.notices", "openai_safety.notices.open")
     assert [name in metrics for name in names] == [True, True, True]

@@ -13,13 +13,13 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry._logs import Logger
 from opentelemetry.context import Context
 
-from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals.background import QUEUE_LIMIT, ends_with_worker_process
 from openai_safety_otel.instrumentation.signals.event import log_record
 from openai_safety_otel.instrumentation.signals.exporters import exporter_class, within
@@ -42,6 +42,7 @@ class OwnLogs:
         on_drop: called with reason and count of what was lost (``queue_full``, ``export_failed``, ``exit``).
         limit: events that may wait.
         retry: seconds between the tries of one batch.
+        resource: what the process is; by default what the SDK or the standard variables say.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class OwnLogs:
         on_drop: Dropped | None = None,
         limit: int = QUEUE_LIMIT,
         retry: Sequence[float] = RETRY_SECONDS,
+        resource: Mapping[str, AttributeValue] | None = None,
     ) -> None:
+        self._resource = resource
         self._on_drop = on_drop
         self._limit = limit
         self._exporter = _Exporter(make, self._lost, retry)
@@ -63,10 +66,12 @@ class OwnLogs:
         atexit.register(_leave_if_alive, weakref.ref(self))
 
     @classmethod
-    def from_environment(cls, *, on_drop: Dropped | None = None) -> OwnLogs | None:
+    def from_environment(
+        cls, *, on_drop: Dropped | None = None, resource: Mapping[str, AttributeValue] | None = None
+    ) -> OwnLogs | None:
         """The pipeline that the standard variables ask for; None where no OTLP exporter can be had."""
         make = exporter_class("logs")
-        return cls(make, on_drop=on_drop) if make is not None else None
+        return cls(make, on_drop=on_drop, resource=resource) if make is not None else None
 
     def emit(self, event: SafetyEvent, context: Context | None = None) -> None:
         """Take one event; never waits for the network."""
@@ -112,7 +117,7 @@ class OwnLogs:
         export = importlib.import_module("opentelemetry.sdk._logs.export")
         resources = importlib.import_module("opentelemetry.sdk.resources")
         provider = logs.LoggerProvider(
-            resource=resources.Resource(resource_attributes()), shutdown_on_exit=False
+            resource=resources.Resource(dict(self._resource or resource_attributes())), shutdown_on_exit=False
         )
         provider.add_log_record_processor(
             export.BatchLogRecordProcessor(

@@ -13,11 +13,18 @@ from openai_safety_otel.contract.record import AttributeValue
 from openai_safety_otel.contract.settings import environment
 
 
-def resource_attributes() -> dict[str, AttributeValue]:
-    """The running SDK's resource; without an SDK, what the standard variables say."""
+def resource_attributes(service: str = "unknown_service", instance: str = "") -> dict[str, AttributeValue]:
+    """The running SDK's resource; without an SDK, what the standard variables say.
+
+    Args:
+        service: the service's name where nobody says it.
+        instance: which of several, over restarts, where nobody says it; empty says nothing.
+    """
     given = getattr(getattr(get_tracer_provider(), "resource", None), "attributes", None)
     found = dict(given) if isinstance(given, Mapping) else _from_environment()
-    found.setdefault("service.name", "unknown_service")
+    found.setdefault("service.name", service)
+    if instance:
+        found.setdefault("service.instance.id", instance)
     found.setdefault("host.name", socket.gethostname())
     found["process.pid"] = os.getpid()
     return {

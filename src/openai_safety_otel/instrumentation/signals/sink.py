@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 from opentelemetry._logs import Logger, get_logger
@@ -10,7 +11,7 @@ from opentelemetry._logs import LoggerProvider as LoggerProviderApi
 from opentelemetry.context import Context
 
 from openai_safety_otel.contract.harmless import harmless
-from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import log_record
 
@@ -85,6 +86,7 @@ class EventSink:
         *,
         on_drop: Dropped | None = None,
         own_pipeline: bool | None = None,
+        resource: Mapping[str, AttributeValue] | None = None,
     ) -> EventSink:
         """The sink these settings ask for.
 
@@ -95,12 +97,13 @@ class EventSink:
             provider: the LoggerProvider to share; None is the global one.
             on_drop: hears the reason of each event not written.
             own_pipeline: whether OTLP goes through a pipeline of our own; by default what ``PIPELINE`` says.
+            resource: what the process is; by default what the SDK or the standard variables say.
         """
         own = settings.pipeline == "dedicated" if own_pipeline is None else own_pipeline
         found: list[Destination] = (
-            _files(settings, on_drop)
+            _files(settings, on_drop, resource)
             if settings.file_dir
-            else [(_own_logs(on_drop) if own else None) or SharedLogs(provider)]
+            else [(_own_logs(on_drop, resource) if own else None) or SharedLogs(provider)]
         )
         if settings.stdout_events:
             from openai_safety_otel.instrumentation.signals.stdout import StdoutEvents  # noqa: PLC0415 - only where it is used
@@ -132,17 +135,21 @@ class EventSink:
                 destination.close()
 
 
-def _files(settings: Settings, on_drop: Dropped | None) -> list[Destination]:
+def _files(
+    settings: Settings, on_drop: Dropped | None, resource: Mapping[str, AttributeValue] | None
+) -> list[Destination]:
     from openai_safety_otel.instrumentation.signals.files import EventFile  # noqa: PLC0415 - only where it is used
 
     place, size, keep = str(settings.file_dir), settings.file_max_mb, settings.file_keep
-    return [EventFile(place, size, keep, private=private, on_drop=on_drop) for private in (False, True)]
+    return [
+        EventFile(place, size, keep, resource, private=private, on_drop=on_drop) for private in (False, True)
+    ]
 
 
-def _own_logs(on_drop: Dropped | None) -> Destination | None:
+def _own_logs(on_drop: Dropped | None, resource: Mapping[str, AttributeValue] | None) -> Destination | None:
     from openai_safety_otel.instrumentation.signals.own_logs import OwnLogs  # noqa: PLC0415 - only where it is used
 
-    found = OwnLogs.from_environment(on_drop=on_drop)
+    found = OwnLogs.from_environment(on_drop=on_drop, resource=resource)
     if found is None:
         _log.warning("no OTLP exporter for logs (pip install 'openai-safety-otel[otlp]'); events stay shared")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 
+from openai_safety_otel.contract.record import AttributeValue
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.exporters import endpoint_named, exporter_class, within
 from openai_safety_otel.instrumentation.signals.resource import resource_attributes
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 
 EXIT_SECONDS = 5.0
+SERVICE = "openai-safety"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,22 @@ class Telling:
 
 
 @contextmanager
-def telling(settings: Settings) -> Iterator[Telling]:
+def telling(settings: Settings, service: str = SERVICE, instance: str = "") -> Iterator[Telling]:
     """A sink for one command: the running SDK's, else one for the OTLP endpoint that the environment names.
 
     What is still on its way when the command ends is waited for, `EXIT_SECONDS` at most.
+
+    Args:
+        settings: where events go.
+        service: the service's name where the environment says none.
+        instance: which of several, over restarts.
     """
     running = hasattr(get_logger_provider(), "force_flush")
-    sink = EventSink.from_settings(settings, own_pipeline=not running and endpoint_named("logs"))
+    sink = EventSink.from_settings(
+        settings,
+        own_pipeline=not running and endpoint_named("logs"),
+        resource=resource_attributes(service, instance),
+    )
     told = Telling(sink, running or sink.elsewhere)
     try:
         yield told
@@ -55,7 +66,7 @@ def telling(settings: Settings) -> Iterator[Telling]:
 
 
 @contextmanager
-def measuring() -> Iterator[MeterProvider | None]:
+def measuring(service: str = SERVICE, instance: str = "") -> Iterator[MeterProvider | None]:
     """The running SDK's meter provider, else one for the OTLP endpoint the environment names, else None.
 
     The last measurements are sent at the end; `EXIT_SECONDS` is the longest that is waited for it.
@@ -64,7 +75,7 @@ def measuring() -> Iterator[MeterProvider | None]:
     if hasattr(running, "force_flush"):
         yield running
         return
-    own = _own_meters()
+    own = _own_meters(resource_attributes(service, instance))
     try:
         yield own
     finally:
@@ -72,7 +83,7 @@ def measuring() -> Iterator[MeterProvider | None]:
             within(EXIT_SECONDS, own.shutdown)
 
 
-def _own_meters() -> Any | None:
+def _own_meters(resource: Mapping[str, AttributeValue]) -> Any | None:
     make = exporter_class("metrics") if endpoint_named("metrics") else None
     if make is None:
         return None
@@ -81,6 +92,6 @@ def _own_meters() -> Any | None:
     resources = importlib.import_module("opentelemetry.sdk.resources")
     return metrics.MeterProvider(
         metric_readers=[export.PeriodicExportingMetricReader(make())],
-        resource=resources.Resource(resource_attributes()),
+        resource=resources.Resource(dict(resource)),
         shutdown_on_exit=False,
     )

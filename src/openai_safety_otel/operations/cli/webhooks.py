@@ -79,7 +79,12 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
     from openai_safety_otel.operations.webhooks import create_app  # noqa: PLC0415
     from openai_safety_otel.operations.webhooks.door import guarded  # noqa: PLC0415
 
-    with closing(open_journal(settings.store)) as journal, telling(settings) as told, measuring() as meters:
+    who = ("openai-safety-webhooks", f"{socket.gethostname()}:{port}")  # the same after a restart
+    with (
+        closing(open_journal(settings.store)) as journal,
+        telling(settings, *who) as told,
+        measuring(*who) as meters,
+    ):
         app = create_app(
             settings,
             journal=journal,
