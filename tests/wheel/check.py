@@ -33,8 +33,9 @@ with end_user("u42"):
     assert client.responses.create(model="gpt-5", input="hello").id == "resp_1"
 SafetyInstrumentor().uninstrument()
 (file,) = pathlib.Path("events").iterdir()
-record = json.loads(file.read_text())["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-print(record["eventName"])
+header, event = map(json.loads, file.read_text().splitlines())
+assert header["resourceLogs"] == [], header
+print(event["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["eventName"])
 """
 
 

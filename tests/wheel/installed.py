@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 NAME = "openai-safety-otel"
-EXTRAS = ("", "otlp", "cli", "redis", "webhooks", "report")
+EXTRAS = ("", "otlp", "cli", "redis", "webhooks", "report", "demo")
 
 
 def pinned() -> list[str]:

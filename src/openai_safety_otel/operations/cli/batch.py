@@ -32,6 +32,7 @@ from openai_safety_otel.operations.batch import (
     read_results,
     read_users,
 )
+from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.who.keys import KeyProblemError, load_hasher, require_hasher
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -70,9 +71,9 @@ def identify(source: Path, target: Path, users: Path, skip_suspended: bool, as_j
     except (BatchError, KeyProblemError, Unreadable, OSError) as error:
         raise click.ClickException(f"{error}; nothing was written") from None
     if as_json:
-        click.echo(json.dumps(asdict(counts)))
+        say(json.dumps(asdict(counts)))
         return
-    click.echo(
+    say(
         f"{counts.added} lines got an identifier, {counts.kept} had one, {counts.no_place} take none, "
         f"{counts.no_user} have no user in the map, {len(counts.refused)} left out"
     )
@@ -101,15 +102,15 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
             read = read_results(lines, settings, hasher, counts, asked=asked, users=known)
             for line in _emitted(read, told):
                 if as_json:
-                    click.echo(json.dumps(_plain(line)))
+                    say(json.dumps(_plain(line)))
         journal.set_fact(name, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
     except (BatchError, JournalError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if not as_json:
         for outcome, count in counts.outcomes.most_common():
-            click.echo(f"{outcome}: {count}")
+            say(f"{outcome}: {count}")
         for block, count in counts.blocks.most_common():
-            click.echo(f"  {block}: {count}")
+            say(f"  {block}: {count}")
     _say(counts, arrives=told.arrives)
 
 
@@ -137,11 +138,11 @@ def _emitted(lines: Iterator[Line], told: Telling) -> Iterator[Line]:
 
 def _say(counts: Results, *, arrives: bool) -> None:
     if counts.nobody:
-        click.echo(f"note: {counts.nobody} lines name no end user; --input or --users may tell", err=True)
+        say(f"note: {counts.nobody} lines name no end user; --input or --users may tell", err=True)
     if counts.broken:
-        click.echo(f"note: {counts.broken} lines could not be read", err=True)
+        say(f"note: {counts.broken} lines could not be read", err=True)
     if not arrives:
-        click.echo(
+        say(
             "note: the events go nowhere: set OPENAI_SAFETY_FILE_DIR or OTEL_EXPORTER_OTLP_ENDPOINT", err=True
         )
 

@@ -27,7 +27,7 @@ from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, o
 from openai_safety_otel.ledger.suspensions import Entry, Holders, Source, Unreadable, open_source
 from openai_safety_otel.ledger.suspensions.refresher import POLL_SECONDS
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.output import show
+from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.cli.verify import verify
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.store.schema import column_name as _column
@@ -170,14 +170,14 @@ def _seen_blocked(identifier: str, settings: Settings) -> bool:
         with open_place(place, settings) as events:
             return bool(events.rows(_BLOCKED, who=identifier))
     except (ModuleNotFoundError, click.ClickException) as error:
-        click.echo(f"note: events could not be read: {error}", err=True)
+        say(f"note: events could not be read: {error}", err=True)
         return False
 
 
 def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
     decision, holders = applied.decision, applied.holders
     if as_json:
-        click.echo(
+        say(
             json.dumps(
                 {
                     **_plain(decision),
@@ -190,11 +190,11 @@ def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
         )
         return
     end = f" until {_when(decision.until)}" if decision.until is not None else ""
-    click.echo(f"{decision.identifier} {_DONE[decision.action]}{end}")
+    say(f"{decision.identifier} {_DONE[decision.action]}{end}")
     if applied.version is not None:
-        click.echo(_seen_by(holders))
+        say(_seen_by(holders))
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
 
 
 def _seen_by(holders: Holders) -> str:
@@ -285,13 +285,13 @@ def _restore(counting: dict[str, Decision], source: Source | None) -> None:
     missing = {name: listed(one) for name, one in counting.items() if name not in held}
     if missing:
         source.write(missing)
-    click.echo(f"{len(missing)} put back on the list, {len(counting) - len(missing)} were there", err=True)
+    say(f"{len(missing)} put back on the list, {len(counting) - len(missing)} were there", err=True)
 
 
 def _print_all(found: list[Decision], *, as_json: bool) -> None:
     if as_json:
         for one in found:
-            click.echo(json.dumps(_plain(one)))
+            say(json.dumps(_plain(one)))
         return
     show(
         ("when", "identifier", "action", "until", "by", "why"),
@@ -307,7 +307,7 @@ def _print_all(found: list[Decision], *, as_json: bool) -> None:
             for one in found
         ),
     )
-    click.echo(f"{len(found)} decisions", err=True)
+    say(f"{len(found)} decisions", err=True)
 
 
 def _plain(decision: Decision) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal.failure import JournalError
+from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.doctor import examine
 from openai_safety_otel.operations.doctor.kept import accept_key as accept
 from openai_safety_otel.who.keys import KeyProblemError
@@ -41,10 +42,10 @@ def doctor(as_json: bool, accept_key: bool) -> None:
             raise click.ClickException(str(error)) from None
     findings = examine(settings)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        say(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
             mark, colour = _MARKS[finding.state]
             mend = f" → {finding.mend}" if finding.mend and finding.state != "ok" else ""
-            click.echo(f"{click.style(mark, fg=colour)} {finding.topic:<10} {finding.text}{mend}")
+            say(f" {finding.topic:<10} {finding.text}{mend}", mark=click.style(mark, fg=colour))
     sys.exit(any(finding.state == "fail" for finding in findings))

@@ -15,7 +15,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.sources import warn
+from openai_safety_otel.operations.cli.output import clean, say, warn
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown, usable_hasher
 from openai_safety_otel.operations.investigation.erase_cases import erase_case_files
 from openai_safety_otel.operations.investigation.erase_events import Erased, erase_files
@@ -163,7 +163,7 @@ def _anything(result: Result) -> bool:
 
 def _say_nothing_found(result: Result, *, as_json: bool) -> NoReturn:
     if as_json:
-        click.echo(json.dumps({name: getattr(result, name) for name in result.__slots__}))
+        say(json.dumps({name: getattr(result, name) for name in result.__slots__}))
     names = ", ".join(result.identifiers)
     raise click.ClickException(f"nothing is stored about {names} where this command looked; nothing was done")
 
@@ -207,7 +207,9 @@ def _confirm(forms: list[str]) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("this cannot be undone: add --yes (or look first with --dry-run)")
     names = ", ".join(forms)
-    click.confirm(f"Erase everything stored about {names}? This cannot be undone.", abort=True, err=True)
+    click.confirm(
+        clean(f"Erase everything stored about {names}? This cannot be undone."), abort=True, err=True
+    )
 
 
 def _erase_files(result: Result, paths: tuple[Path, ...], *, dry: bool) -> None:
@@ -254,7 +256,7 @@ def _erase_lists(result: Result, settings: Settings) -> None:
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
         fields = {name: getattr(result, name) for name in result.__slots__}
-        click.echo(json.dumps({**fields, "elsewhere": _ELSEWHERE}))
+        say(json.dumps({**fields, "elsewhere": _ELSEWHERE}))
         return
     _print_result(result)
     for place in result.unreached:
@@ -267,14 +269,14 @@ def _print(result: Result, *, as_json: bool) -> None:
 
 def _print_result(result: Result) -> None:
     verb = "would be erased" if result.dry else "erased"
-    click.echo(f"{result.records:,} records in {result.files:,} files {verb}")
+    say(f"{result.records:,} records in {result.files:,} files {verb}")
     for kind, count in sorted(result.kinds.items()):
-        click.echo(f"  {count:,} {kind}")
+        say(f"  {count:,} {kind}")
     for path in result.case_files:
-        click.echo(f"case file {path} {verb}")
+        say(f"case file {path} {verb}")
     if not result.dry:
-        click.echo(f"{result.journal:,} entries of the journal changed")
+        say(f"{result.journal:,} entries of the journal changed")
         if result.loki_requests:
-            click.echo(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+            say(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
     for kept in result.kept:
-        click.echo(f"kept: {kept}")
+        say(f"kept: {kept}")

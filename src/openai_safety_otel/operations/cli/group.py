@@ -9,6 +9,7 @@ import click
 
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.operations.cli import VERBS
+from openai_safety_otel.operations.cli.output import clean
 
 # Which extra brings a package that a verb imports.
 EXTRAS = {
@@ -46,11 +47,11 @@ class Verbs(click.Group):
             raise click.ClickException(needed) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; an error names no password of an address."""
+        """Run the verb; an error names no password of an address, and moves no cursor."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.__dict__["message"] = without_password(error.message)
+            error.__dict__["message"] = clean(without_password(error.message))
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
 
@@ -35,4 +36,4 @@ def identifier(user: str, session: bool, as_json: bool) -> None:
             continue
         found = make(value)
         line = {"identifier": found, "domain": "session" if session else "user", "key_id": hasher.key_id}
-        click.echo(json.dumps(line) if as_json else found)
+        say(json.dumps(line) if as_json else found)

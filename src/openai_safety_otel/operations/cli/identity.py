@@ -12,6 +12,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
+from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
     NobodyMeantError,
     Place,
@@ -52,7 +53,7 @@ def meant(
     except NobodyMeantError as error:
         raise click.ClickException(str(error)) from None
     if name != typed:
-        _note(f"meant: {name}")
+        warn(f"meant: {name}")
     return name
 
 
@@ -82,7 +83,7 @@ def _in_journal(settings: Settings) -> set[str]:
         finally:
             journal.close()
     except JournalError as error:
-        _note(f"note: the journal cannot be read: {error}")
+        warn(f"note: the journal cannot be read: {error}")
         return set()
     return {name for name in names if name}
 
@@ -93,7 +94,7 @@ def _on_list(settings: Settings) -> set[str]:
     try:
         return set(open_source(settings.suspensions).entries())
     except Unreadable as error:
-        _note(f"note: the suspension list cannot be read: {error}")
+        warn(f"note: the suspension list cannot be read: {error}")
         return set()
 
 
@@ -101,13 +102,13 @@ def _in_files(folders: tuple[Path, ...], beginning: str) -> set[str]:
     try:
         from openai_safety_otel.operations.store.files import NoEventFilesError, open_files  # noqa: PLC0415 - optional package
     except ModuleNotFoundError:
-        _note("note: events are not looked at: pip install 'openai-safety-otel[report]'")
+        warn("note: events are not looked at: pip install 'openai-safety-otel[report]'")
         return set()
     try:
         with open_files(folders) as events:
             return set(in_events(events)(beginning))
     except NoEventFilesError as error:
-        _note(f"note: {error}")
+        warn(f"note: {error}")
         return set()
 
 
@@ -115,9 +116,5 @@ def _in_loki(url: str, beginning: str) -> set[str]:
     try:
         return set(in_loki(url)(beginning))
     except (ConnectionError, ModuleNotFoundError) as error:  # a LokiError is the first
-        _note(f"note: events are not looked at: {error}")
+        warn(f"note: events are not looked at: {error}")
         return set()
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)

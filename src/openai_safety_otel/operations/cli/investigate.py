@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.cli.sources import (
     Place,
     known_besides,
@@ -23,7 +23,6 @@ from openai_safety_otel.operations.cli.sources import (
     parse_past,
     progress_bar,
     source_options,
-    warn,
 )
 from openai_safety_otel.operations.investigation import applogs, evidence, stored
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown, usable_hasher
@@ -143,7 +142,8 @@ def investigate(
             if out:
                 write_case(case, out)
             if as_json:
-                sys.stdout.writelines(document_parts(case))
+                for part in document_parts(case):
+                    put(part)
             else:
                 _print(case, last)
     except (

@@ -28,7 +28,7 @@ from openai_safety_otel.ledger.journal import (
 )
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.moments import Moment, Until
-from openai_safety_otel.operations.cli.output import show
+from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.webhooks.events import notice_event
 from openai_safety_otel.operations.webhooks.notice import deadline_of, identity, subject_of
@@ -92,13 +92,11 @@ def open_(
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
-        click.echo(json.dumps({**_plain(found), "new": new}))
+        say(json.dumps({**_plain(found), "new": new}))
     else:
-        click.echo(
-            f"{found.id}: {found.type}, {found.status}{_until(found)}{'' if new else ', known already'}"
-        )
+        say(f"{found.id}: {found.type}, {found.status}{_until(found)}{'' if new else ', known already'}")
     if new and not arrives:
-        click.echo(f"note: {NOWHERE}; a receiver on this store will send it", err=True)
+        say(f"note: {NOWHERE}; a receiver on this store will send it", err=True)
 
 
 def _entry(
@@ -177,10 +175,10 @@ def list_(every: bool, store: str | None, as_json: bool) -> None:
         raise click.ClickException(str(error)) from None
     if as_json:
         for one in found:
-            click.echo(json.dumps(_plain(one)))
+            say(json.dumps(_plain(one)))
         return
     _print(found)
-    click.echo(f"{len(found)} {'notices' if every else 'open notices'}", err=True)
+    say(f"{len(found)} {'notices' if every else 'open notices'}", err=True)
 
 
 def _print(found: Iterable[Notice]) -> None:
@@ -225,11 +223,11 @@ def close(
         raise click.ClickException(str(error)) from None
     with telling(settings) as told:
         told.sink.emit(_about(decision, chain, closed))
-    click.echo(
+    say(
         json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
     )
     if not told.arrives:
-        click.echo(f"note: {NOWHERE}", err=True)
+        say(f"note: {NOWHERE}", err=True)
 
 
 def _open_one(journal: Journal, notice_id: str, kind: NoticeType | None) -> Notice:
@@ -316,9 +314,9 @@ def subject(
     with telling(settings) as told:
         told.sink.emit(_about(decision, chain, found))
         told.sink.emit(notice_event(found))
-    click.echo(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
+    say(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
     if not told.arrives:
-        click.echo(f"note: {NOWHERE}", err=True)
+        say(f"note: {NOWHERE}", err=True)
 
 
 def _whose(notice: Notice, identifier: str | None, by: str) -> dict[str, Any]:

@@ -1,20 +1,42 @@
-"""A plain table on standard output, as commands print their lists."""
+"""What commands print: lines, messages and plain tables, without what somebody's text could do to a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
 
+import click
 from rich.console import Console
 from rich.table import Table
 
+from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.operations.report.table import printable
 
 _WIDE = 240  # into a file or a pipe, lines are not folded
 
 
+def clean(text: str) -> str:
+    """The text with its lines, and with a mark for every other character that moves a cursor or hides text."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def say(text: str, *, err: bool = False, mark: str = "") -> None:
+    """Print text that may hold what somebody entered; ``mark`` is ours, may be coloured, and stands before it."""
+    click.echo(f"{mark}{clean(text)}", err=err)
+
+
+def put(data: str) -> None:
+    """Write data to standard output: as it is into a file or a pipe, cleaned on a terminal."""
+    sys.stdout.write(clean(data) if sys.stdout.isatty() else data)
+
+
+def warn(text: str) -> None:
+    """One line for the person at the terminal; never mixed with the data, and without passwords of addresses."""
+    say(without_password(text), err=True)
+
+
 def show(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under these names, without what somebody's text could do to a terminal."""
+    """Print rows under these names."""
     table = Table(box=None)
     for name in names:
         table.add_column(name, no_wrap=name in ("id", "identifier"))

@@ -16,8 +16,8 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
-from openai_safety_otel.operations.cli.output import show
-from openai_safety_otel.operations.cli.sources import Place, open_place, parse_past, source_options, warn
+from openai_safety_otel.operations.cli.output import say, show, warn
+from openai_safety_otel.operations.cli.sources import Place, open_place, parse_past, source_options
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.store.blocked import BLOCKED
 from openai_safety_otel.operations.store.loki import NOTABLE
@@ -137,7 +137,7 @@ def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
     warn(f"{len(waiting)} waiting for a decision")
     if as_json:
         for row in waiting:
-            click.echo(json.dumps(row))
+            say(json.dumps(row))
         return
     names = ("identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", "decided")
     show(names, map(_cells, waiting))

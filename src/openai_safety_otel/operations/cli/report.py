@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.cli.sources import (
     Place,
     known_besides,
     open_place,
     parse_past,
     source_options,
-    warn,
     write_out,
 )
 from openai_safety_otel.operations.page import render_page

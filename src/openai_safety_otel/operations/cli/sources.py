@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.report.build import Known, from_journal
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import NoEventFilesError, open_files
@@ -183,11 +182,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
-def warn(text: str) -> None:
-    """One line for the person at the terminal; never mixed with the data."""
-    click.echo(without_password(text), err=True)
-
-
 def write_out(text: str, out: Path | None) -> None:
     """Data to a file, or to standard output; a reader that closed the pipe is not an error."""
     if out:
@@ -197,4 +191,4 @@ def write_out(text: str, out: Path | None) -> None:
             raise click.ClickException(f"{out}: {error.strerror}") from None
         warn(f"wrote {out}")
         return
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    put(text if text.endswith("\n") else f"{text}\n")

@@ -11,6 +11,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import in_force, listed
 from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.operations.cli.output import say
 
 
 @click.group()
@@ -41,10 +42,10 @@ def init(from_decisions: bool) -> None:
         raise click.ClickException(f"{error}; nothing was done") from None
     except Unreadable as error:
         raise click.ClickException(f"the suspension list was not created: {error}") from None
-    click.echo(f"{place} {'is there already' if version is None else 'created'}, with {len(held)} entries")
+    say(f"{place} {'is there already' if version is None else 'created'}, with {len(held)} entries")
     if missing := len(entries.keys() - held.keys()):
         text = f"note: {missing} decisions in force are NOT on this list; to put them on it:"
-        click.echo(f"{text} openai-safety decisions --restore", err=True)
+        say(f"{text} openai-safety decisions --restore", err=True)
 
 
 def _in_force(settings: Settings, *, needed: bool) -> dict[str, Entry]:

@@ -11,7 +11,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Link, open_journal
 from openai_safety_otel.ledger.journal.chain import first_broken
-from openai_safety_otel.operations.report.table import printable
+from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.store.schema import column_name
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def verify(settings: Settings, place: Place | None) -> None:
     if problem := first_broken(links, notices):
         raise click.ClickException(f"the journal was tampered with: {problem}")
     head = f", head {links[-1].digest}" if links else ""
-    click.echo(f"the journal is whole: {len(links)} entries{head}")
+    say(f"the journal is whole: {len(links)} entries{head}")
     if place is not None:
-        click.echo(f"{_known_to_events(links, settings, place)} decision events know it as it is")
+        say(f"{_known_to_events(links, settings, place)} decision events know it as it is")
 
 
 def _known_to_events(links: list[Link], settings: Settings, place: Place) -> int:
@@ -56,7 +56,7 @@ def _known_to_events(links: list[Link], settings: Settings, place: Place) -> int
             at = datetime.fromtimestamp(row["time_ns"] / 1e9, tz=timezone.utc).strftime(
                 "%Y-%m-%d %H:%M:%S UTC"
             )
-            said = printable(f"{row['action']} by {row['by']} on {at}")
+            said = f"{row['action']} by {row['by']} on {at}"
             raise click.ClickException(
                 f"the journal was tampered with: the event of {said} names the entry {row['head'][:12]}…, "
                 "and the journal does not have it"

@@ -14,6 +14,7 @@ import click
 from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Journal, JournalError, open_journal
+from openai_safety_otel.operations.cli.output import say
 
 _EPILOG = """\b
 Examples:
@@ -94,9 +95,9 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
             flush=told.flush,
         )
         listener = _listen(host, port)
-        click.echo(f"receiving on http://{host}:{listener.getsockname()[1]}/", err=True)
+        say(f"receiving on http://{host}:{listener.getsockname()[1]}/", err=True)
         for note in _notes(journal, arrives=told.arrives):
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}", err=True)
         # The server passes the signal on when it has stopped: its default would lose what waits to be sent.
         signal.signal(signal.SIGTERM, _leave)
         signal.signal(signal.SIGINT, _leave)
@@ -146,11 +147,11 @@ def _drill(settings: Settings, kind: NoticeType, url: str, *, as_json: bool) -> 
     notice = str(answer["notice"])
     emitted = _emitted(settings, notice)
     if as_json:
-        click.echo(json.dumps({"notice": notice, "type": kind, "traffic": "drill", "emitted": emitted}))
+        say(json.dumps({"notice": notice, "type": kind, "traffic": "drill", "emitted": emitted}))
     else:
-        click.echo(f"{notice}: {kind} accepted by {url}" + (", its event was sent" if emitted else ""))
+        say(f"{notice}: {kind} accepted by {url}" + (", its event was sent" if emitted else ""))
     if emitted is None:
-        click.echo("the receiver keeps its notices in another store: its event was not checked", err=True)
+        say("the receiver keeps its notices in another store: its event was not checked", err=True)
     if emitted is False:
         raise click.ClickException("the receiver accepted the drill but did not send its event")
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.operations.cli.sources import progress_bar, warn
+from openai_safety_otel.operations.cli.output import put, say, warn
+from openai_safety_otel.operations.cli.sources import progress_bar
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown
 from openai_safety_otel.operations.investigation.candidates import (
     Blocks,
@@ -133,9 +134,9 @@ def _print(identifier: str, tried: int, match: Match | None, seconds: float, *, 
         "tried": tried,
     }
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        say(json.dumps(found))
     elif match:
-        click.echo(match.candidate)
+        put(f"{match.candidate}\n")
     rate = f"{tried:,} candidates in {seconds:.1f} s ({tried / max(seconds, 1e-6):,.0f}/s)"
     if match is None:
         warn(f"No candidate matches. {rate}. Other keys (HMAC_RETIRED_KEY_FILES) or a --scheme may.")
