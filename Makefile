@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-frameworks test-load stack-build test-stack stack-up bench audit docs generate generated clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack stack-up bench audit docs generate generated clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ test-matrix: $(READY) ## the hook on each supported openai, with each OpenTeleme
 
 test-peers: $(READY) ## beside other GenAI instrumentations, loaded before and after
 	$(BIN)/python tests/peers/run.py
+
+test-sdk-suite: $(READY) ## the SDK's own tests, bare and hooked (SDK_SUITE names a checkout; not part of CI)
+	$(BIN)/python tests/sdk_suite/run.py
 
 test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frameworks
 	$(BIN)/python tests/frameworks/run.py

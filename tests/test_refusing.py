@@ -10,14 +10,14 @@ import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
 from openai_safety_otel.instrumentation.extract.endpoints import find
-from openai_safety_otel.instrumentation.suspended import _http_library
+from openai_safety_otel.instrumentation.suspended import http_library
 from openai_safety_otel.ledger.suspensions import Entry
 from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from test_endpoints import ARGUMENTS, NO_REQUEST, Sent, _call, _methods, _operations, _resources, _takes_admin
 
-http = _http_library()
+http = http_library()
 KINDS = [openai.OpenAI, openai.AsyncOpenAI]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -193,6 +194,21 @@ def test_hosts_off_the_list(instrument: Instrument, provider: Provider, telemetr
     (event,) = telemetry.events
     assert [None] == [entry.identifier for entry in provider.ledger]
     assert (ANN, "not_accepted") == (event["user.hash"], event["openai_safety.identifier.delivery"])
+
+
+def test_doctor_beside_the_http_library_of_a_newer_sdk(provider: Provider) -> None:
+    """httpx2 comes with other packages too: the sample call uses the one that this SDK is built on."""
+    env = {**os.environ, "OPENAI_SAFETY_HMAC_KEY": KEY.decode(), "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1"}
+    command = "from openai_safety_otel.operations.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=env,
+    )
+    assert "would carry safety_identifier" in done.stdout, done.stdout + done.stderr
 
 
 # --- the app's own logs -------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ PINS = (
     "litellm>=1.80",
     "openai-agents>=0.6",
     "openai>=2",
+    "openai-guardrails==0.3.6; python_version >= '3.11'",
     "opentelemetry-sdk>=1.37",
     "pytest>=8.3",
     "pytest-asyncio>=0.25",

@@ -1,9 +1,9 @@
-"""The HTTP library under the installed SDK: httpx2 from 3.0 on, httpx before."""
+"""The HTTP library under the installed SDK."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from typing import Any
 
-http_library: Any = importlib.import_module("httpx2" if importlib.util.find_spec("httpx2") else "httpx")
+from openai_safety_otel.instrumentation import suspended
+
+http_library: Any = suspended.http_library()

@@ -37,7 +37,7 @@ class EndUserSuspended(openai.PermissionDeniedError):
         method: str = "POST",
         url: str = "https://api.openai.com/v1",
     ) -> None:
-        http = _http_library()
+        http = http_library()
         body = {"message": MESSAGES[code], "type": "permission_denied", "param": None, "code": code}
         request = http.Request(method, url)
         super().__init__(
@@ -54,8 +54,8 @@ def _rebuild(code: Code, until: float | None, method: str, url: str) -> EndUserS
     return EndUserSuspended(code, until=until, method=method, url=url)
 
 
-def _http_library() -> Any:
-    """The HTTP library this SDK was built on: httpx, or httpx2 since 3.0."""
+def http_library() -> Any:
+    """The HTTP library under the installed SDK: httpx, or httpx2 from 3.0 on, whatever else is installed."""
     base: type = openai.DefaultHttpxClient
     while base.__module__.partition(".")[0] == "openai":
         base = base.__bases__[0]

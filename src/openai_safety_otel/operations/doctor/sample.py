@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.deliver import HEADER
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.instrumentation.suspended import http_library
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.resources import resolved
 from openai_safety_otel.who.identifier import EndUser, end_user
@@ -75,7 +74,7 @@ def _sample(openai: Any, settings: Settings) -> Iterator[Finding]:
         sent.append(request)
         return http.Response(200, json=_ANSWER)
 
-    http = _http_library()
+    http = http_library()
     # The app's own resolver speaks first, inside the hook; where it names nobody here, somebody else is asked for.
     person = None if resolved(settings) else EndUser(id="doctor-sample-user")
     with openai.OpenAI(
@@ -101,8 +100,3 @@ def _sample(openai: Any, settings: Settings) -> Iterator[Finding]:
         yield Finding("sample", "fail", f"{where} would carry no identifier", "see key and inject above")
     if "moderation" in body:
         yield Finding("sample", "ok", f"and ask for inline moderation by {body['moderation']['model']}")
-
-
-def _http_library() -> Any:
-    # httpx2 is under openai from 3.0 on, httpx before.
-    return importlib.import_module("httpx2" if importlib.util.find_spec("httpx2") else "httpx")
