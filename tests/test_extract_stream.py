@@ -155,6 +155,22 @@ def test_an_event_is_output_an_end_or_nothing(api: str, events: list[Json], seen
     assert _seen(api, *events) == seen
 
 
+def test_events_that_an_older_sdk_wraps_are_read_inside() -> None:
+    """In openai 1.66 a stream hands over an event whose name it does not know as a thread's: a name and its data."""
+    events: list[Json] = [
+        {"type": "image_generation.completed", "usage": {"input_tokens": 3, "output_tokens": 5}},
+        {"type": "agent.session.budget_reached", "session": {"id": "sess_1"}},
+    ]
+    plain, wrapped = (CallRecord("images", "x", "y", streaming=True) for _ in range(2))
+    seen = [fold(plain, event) for event in events]
+    assert (
+        [OUTPUT | TERMINAL, TERMINAL]
+        == seen
+        == [fold(wrapped, {"event": one["type"], "data": one}) for one in events]
+    )
+    assert plain == wrapped
+
+
 def test_events_of_the_sdk_are_read_like_dictionaries() -> None:
     """The typed events of a stream give what their dictionaries give."""
     events = [event for name, _, events, _ in EVENTS[:1] for event in events if name]

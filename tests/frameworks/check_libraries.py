@@ -196,7 +196,7 @@ def test_hosts_off_the_list(instrument: Instrument, provider: Provider, telemetr
     assert (ANN, "not_accepted") == (event["user.hash"], event["openai_safety.identifier.delivery"])
 
 
-def test_doctor_beside_the_http_library_of_a_newer_sdk(provider: Provider) -> None:
+def test_doctor_beside_the_http_library_of_a_newer_sdk(tmp_path: Path) -> None:
     """httpx2 comes with other packages too: the sample call uses the one that this SDK is built on."""
     env = {**os.environ, "OPENAI_SAFETY_HMAC_KEY": KEY.decode(), "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1"}
     command = "from openai_safety_otel.operations.cli import main; main()"
@@ -206,6 +206,7 @@ def test_doctor_beside_the_http_library_of_a_newer_sdk(provider: Provider) -> No
         text=True,
         timeout=100,
         check=False,
+        cwd=tmp_path,
         env=env,
     )
     assert "would carry safety_identifier" in done.stdout, done.stdout + done.stderr

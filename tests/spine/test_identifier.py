@@ -433,7 +433,7 @@ def test_what_cannot_be_seen_is_nobody(
     instrument()
     with end_user(blank, session=blank):
         client.responses.create(**ASK)
-    client.responses.create(**ASK, safety_identifier=blank)
+    client.responses.create(**ASK, extra_body={"safety_identifier": blank})
     client.chat.completions.create(**CHAT, user=blank)
     assert [(None, "absent", "none"), (None, "caller", "none"), (None, "absent", "none")] == who(telemetry)
 

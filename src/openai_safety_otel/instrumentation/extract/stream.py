@@ -316,7 +316,9 @@ def _fold_event(record: CallRecord, chunk: object, kind: str) -> Seen:
         known = _EVENTS.get(kind)
         return _NOTHING if known is None else known(record, chunk)
     if name := text(chunk, "event"):
-        return _fold_thread(record, chunk, name)
+        data = get(chunk, "data")
+        # An older SDK wraps each event whose name it does not know as it wraps those of threads.
+        return fold(record, data) if text(data, "type") == name else _fold_thread(record, chunk, name)
     if get(chunk, "error") is not None:
         return _error(record, chunk)
     return _NOTHING
