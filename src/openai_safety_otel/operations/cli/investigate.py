@@ -38,7 +38,7 @@ from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.table import printable
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import NoEventFilesError
-from openai_safety_otel.operations.store.loki import Loki, LokiError, about, linked_in_loki
+from openai_safety_otel.operations.store.loki import Loki, LokiError, about, apis_in_loki, linked_in_loki
 
 _TONES = {
     "blocked": "bold red",
@@ -133,11 +133,11 @@ def investigate(
         name = shown(identifier, usable_hasher(settings))
         if asked.content and out is None and not as_json:
             raise click.UsageError("content goes into a case file: add --out FILE.zip")
-        with _open(name, place, settings) as (name, events):
+        with _open(name, place, settings) as (name, events, apis):
             if asked.content:
                 what = {"evidence": asked.evidence, "stored": asked.stored is not None}
                 audit(settings, name, "read", by=by, why=why, details=what)
-            case = open_case(events, name, window, known_besides(settings), only=only)
+            case = open_case(events, name, window, known_besides(settings), only=only, apis=apis)
             case.sources = _context(case, asked, place, settings)
             if out:
                 write_case(case, out)
@@ -163,17 +163,17 @@ def _kinds(value: str | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _open(name: str, place: Place, settings: Settings) -> Iterator[tuple[str, Events]]:
-    """Who is meant, and the events: of files all of them, of Loki only what this identifier is part of."""
+def _open(name: str, place: Place, settings: Settings) -> Iterator[tuple[str, Events, list[str]]]:
+    """Who is meant, and the events: of files all, of Loki those that this identifier is part of, and others' APIs."""
     if place.source == "files":
         with open_place(place, settings) as events:
-            yield meant(name, settings, events=events, force=True), events
+            yield meant(name, settings, events=events, force=True), events, []
         return
     name = meant(name, replace(settings, file_dir=None), loki_url=place.loki_url, force=True)
     with Loki(place.loki_url or "") as loki:
-        forms = {name, *linked_in_loki(loki, name)}
+        forms, apis = {name, *linked_in_loki(loki, name)}, apis_in_loki(loki)
     with open_place(place, settings, query=about(forms)) as events:
-        yield name, events
+        yield name, events, apis
 
 
 def _context(case: Case, asked: Asked, place: Place, settings: Settings) -> list[Source]:

@@ -57,7 +57,8 @@ WITH mine AS (SELECT openai_safety_api AS api,
       AND coalesce(gen_ai_operation_name, '') NOT IN ('fetch_response', 'cancel_response')) AS answered_ns
   FROM events WHERE event = 'openai_safety.call' AND list_contains($forms, user_hash) GROUP BY 1)
 SELECT api, blocked_ns, answered_ns, mine.api IS NOT NULL AS used
-FROM (SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL) AS every
+FROM (SELECT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL
+  UNION SELECT unnest($apis::VARCHAR[])) AS every
 LEFT JOIN mine USING (api) ORDER BY api
 """  # noqa: S608 - the condition is our own
 _SUMS: Final = f"""
@@ -178,6 +179,7 @@ def open_case(
     known: Known | None = None,
     *,
     only: tuple[str, ...] = (),
+    apis: Iterable[str] = (),
 ) -> Case:
     """Put one identifier's case together.
 
@@ -187,6 +189,7 @@ def open_case(
         window: the time the timeline covers.
         known: notices, decisions and suspensions from elsewhere.
         only: kinds of events (``KINDS``) that the timeline is about; all of them where it is empty.
+        apis: what others use, where ``events`` are one person's alone.
 
     Raises:
         UnknownIdentifierError: nothing is known of it.
@@ -219,7 +222,7 @@ def open_case(
         raise UnknownIdentifierError(
             f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
         )
-    case.reach = _reach(events.rows(_REACH, **bound), case, known, window.until)
+    case.reach = _reach(events.rows(_REACH, **bound, apis=list(apis)), case, known, window.until)
     return case
 
 

@@ -86,15 +86,19 @@ class Loki:
         for first in range(start_ns, end_ns, _RANGE_NS):
             yield from self._range(query, first, min(first + _RANGE_NS, end_ns))
 
-    def seen(self, names: Iterable[str], query: str) -> Iterator[list[str]]:
+    def seen(
+        self, names: Iterable[str], query: str, *, look_back: int = LOOK_BACK_DAYS
+    ) -> Iterator[list[str]]:
         """The values that these labels have together in a log query; Loki counts, and sends no entries.
+
+        ``look_back`` is how many days are looked at.
 
         Raises:
             LokiError: Loki cannot be reached or refuses the query.
         """
-        days = _RANGE_NS // 86_400 // _NS
+        days = min(_RANGE_NS // 86_400 // _NS, look_back)
         counted, now = f"sum by ({', '.join(names)}) (count_over_time({query} [{days}d]))", int(time.time())
-        for back in range(0, LOOK_BACK_DAYS, days):
+        for back in range(0, look_back, days):
             answer = self._http.get("/loki/api/v1/query", query=counted, time=str(now - back * 86_400))
             for series in answer["data"]["result"]:
                 yield list(series["metric"].values())
@@ -154,6 +158,12 @@ def linked_in_loki(loki: Loki, identifier: str) -> set[str]:
     linked = column_name(c.IDENTIFIER_LINKED)
     names = (column_name(c.USER_HASH), linked)
     return {value for found in loki.seen(names, f'{about([identifier])} | {linked}!=""') for value in found}
+
+
+def apis_in_loki(loki: Loki) -> list[str]:
+    """The APIs that anybody called within a week: what one person may reach is more than what they used."""
+    calls = f'{{service_name=~".+"}} | event_name="{c.CALL_EVENT}"'
+    return [api for found in loki.seen((column_name(c.API),), calls, look_back=7) for api in found]
 
 
 class _Parts:
