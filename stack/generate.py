@@ -279,9 +279,10 @@ def _bodies() -> list[str]:
 def _streams() -> list[str]:
     stream, event = _attribute(STREAM), _attribute(c.EVENT_NAME)
     flagged = " or ".join(f"{_attribute(name)} == true" for name in c.FLAGGED.values())
-    quiet = f'{event} == "{c.CALL_EVENT}" and {_attribute(c.OUTCOME)} == "completed" and not ({flagged})'
+    changed = f"{_attribute(c.INPUT_TRANSFORMATIONS)} != nil"
+    quiet = f'{event} == "{c.CALL_EVENT}" and {_attribute(c.OUTCOME)} == "completed"'
     return [
-        f'set({stream}, "notable") where not ({quiet})',
+        f'set({stream}, "notable") where not ({quiet}) or {flagged} or {changed}',
         f'set({stream}, "decision") where {event} == "{c.DECISION_EVENT}"',
     ]
 
