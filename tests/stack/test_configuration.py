@@ -151,6 +151,23 @@ def test_compose_uses_the_tested_files() -> None:
     assert pinned == built
 
 
+def test_compose_lets_nobody_into_grafana_without_a_password_of_their_own() -> None:
+    """Evidence is read by who has signed in; no account has a password that anybody could know."""
+    services = yaml.safe_load((COLLECTOR_CONFIG.parent / "compose.yaml").read_text())["services"]
+    settings = services["grafana"]["environment"]
+    closed = ("GF_AUTH_ANONYMOUS_ENABLED", "GF_USERS_ALLOW_SIGN_UP")
+    assert {name: settings[name] for name in closed} == dict.fromkeys(closed, "false")
+    given = re.compile(r"\$\{[A-Z_]+:\?[^}]+\}")  # Compose stops where it is not set
+    secrets = {
+        name: value
+        for service in services.values()
+        for name, value in service.get("environment", {}).items()
+        if re.search(r"PASSWORD|SECRET|TOKEN", name)
+    }
+    assert list(secrets) == ["GF_SECURITY_ADMIN_PASSWORD"]
+    assert [name for name, value in secrets.items() if not given.fullmatch(value)] == []
+
+
 def test_settings_are_documented() -> None:
     """Each variable a configuration file reads is in the README's table, and the table names no other."""
     read = {name for path in FILES for name in re.findall(r"\$\{env:([A-Z_]+)", path.read_text())} - {
