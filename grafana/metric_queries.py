@@ -204,9 +204,11 @@ def _deadlines(at: Scope) -> str:
 
 
 def open_notices(at: Scope) -> str:
-    """Kinds of notice now open; nothing at all where no webhook receiver reports."""
+    """How many notices are open; nothing at all where no webhook receiver reports."""
+    by = f"{BY}, {names.field(c.NOTICE_TYPE)}, {names.field(c.NOTICE_SUBJECT)}"
     reporting = f"0 * count({at.select(c.WEBHOOKS)})"
-    return f"count({_deadlines(at)} > 0) or {reporting}"
+    # Receivers of one service read the same journal: each of them counts every notice.
+    return f"sum(max by ({by}) ({at.select(c.NOTICES_OPEN)})) or {reporting}"
 
 
 def deadline_left(at: Scope) -> str:

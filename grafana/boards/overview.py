@@ -34,7 +34,7 @@ def _ladder() -> frame.Row:
             (
                 p.number(
                     "Open notices",
-                    "Kinds of warning or deactivation now open. Without a webhook receiver nothing is known.",
+                    "Notices of any kind that nobody has closed. Without a webhook receiver nothing is known.",
                     metric(m.open_notices(HERE), instant=True),
                     steps=p.BAD_FROM_ONE,
                     no_value="no receiver reports",

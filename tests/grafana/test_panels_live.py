@@ -45,6 +45,10 @@ def _fired(fed: Fed, name: str) -> list[dict[str, str]]:
     return [labels for labels in every if labels["deployment_environment_name"] == "test"]
 
 
+def _unfired(fed: Fed, expected: set[str]) -> set[str]:
+    return expected - {one["labels"]["alertname"] for one in fed.alerts}
+
+
 def test_every_target_is_accepted(fed: Fed) -> None:
     """No query of any panel is refused by the store it is for."""
     refused = {str(query): reason for query in queries() if (reason := _refusal(fed, query))}
@@ -121,17 +125,23 @@ def test_collector_metrics_carry_the_names_we_use(fed: Fed) -> None:
 def test_log_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
     """Loki's own ruler loads the shipped rules; each alert reaches the Alertmanager, for nobody else."""
     expected = {alert.name for alert in LOG_ALERTS}
-    assert eventually(lambda: expected <= {one["labels"]["alertname"] for one in fed.alerts})
+    assert eventually(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
     about = {
         "IdentifierBlockedEvent": ("user_hash", {hashed("gone")}),
         "SafetyNoticeEvent": ("openai_safety_notice_id", {"case_1", "evt_2"}),
         "MisalignmentAlertEvent": ("openai_safety_notice_id", {"alert_3"}),
+        "IdentifierBlockedByWording": ("user_hash", {hashed("worded")}),
         "SafetyDrillEvent": ("openai_safety_notice_id", {"case_drill"}),
+        "SafetyNoticeDueSoonEvent": ("openai_safety_notice_id", {"case_1"}),
+        "EndUserMismatch": ("user_hash", {hashed("changed")}),
+        "StreamsTruncated": ("service_name", {"chat"}),
+        "IdentifierDominates": ("user_hash", {hashed("constant")}),
         "PolicyBlockRetried": ("user_hash", {hashed("retrier")}),
         "PossibleHold": ("user_hash", {hashed("held")}),
         "ApiKeyBlockShareUnusual": ("openai_safety_api_key_id", {"key-b"}),
         "SessionIdentifiersSeenOnce": ("service_name", {"chat"}),
     }
+    assert set(about) == expected
     named = {name: {labels[label] for labels in _fired(fed, name)} for name, (label, _) in about.items()}
     assert named == {name: who for name, (_, who) in about.items()}
 
@@ -150,6 +160,6 @@ def test_metric_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
         "WebhookSignatureFailures",
         "SafetyDrillReceived",
     }
-    assert eventually(lambda: expected <= {one["labels"]["alertname"] for one in fed.alerts})
+    assert eventually(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
     testers = [hashed(f"tester-{n}") for n in range(3)]
     assert [one for one in fed.alerts if any(tester in str(one) for tester in testers)] == []

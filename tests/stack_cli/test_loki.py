@@ -106,7 +106,7 @@ def test_investigate_reads_loki_and_logql(loki: Running, stored: Path) -> None:
 def test_erase_deletes_from_loki_with_evidence(
     loki: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person's events and evidence go from both tenants, with a session of his own; everybody else's stay."""
+    """A person's events and evidence go from both tenants, with a session of their own; everybody else's stay."""
     monkeypatch.chdir(tmp_path)
     gone, stays, session, shared = "9" * 64, "8" * 64, "7" * 64, "6" * 64
     evidence = [

@@ -20,6 +20,16 @@ ENFORCED: tuple[c.BlockType, ...] = ("cyber_policy", "usage_policy")
 SINGLE_SESSIONS = 12
 SESSIONS = 24
 KEYS = ("key-a", "key-b")
+TRUNCATED = 6
+CONSTANT = 210
+LEFT = 20 * 3600  # seconds to the warning's deadline
+# Case, and its type, whom it is about, and its traffic.
+NOTICES = (
+    ("case_1", ("warning", "organization", "production")),
+    ("evt_2", ("identifier_blocked", "identifier", "production")),
+    ("alert_3", ("alert", "identifier", "production")),
+    ("case_drill", ("warning", "organization", "drill")),
+)
 
 
 def hashed(name: str) -> str:
@@ -51,6 +61,7 @@ class Scenario:
 
     def __init__(self, agent: str, ordinary: int = 600) -> None:
         self._now = time.time_ns()
+        self._deadline = self._now // 10**9 + LEFT
         self._dice = random.Random(20261121)
         self._ordinary = ordinary
         self._number = 0
@@ -59,7 +70,9 @@ class Scenario:
         self.search = Process(agent, "search", "search-1")
         self.receiver = Process(agent, "safety-webhooks", "receiver-1")
         self.redteam = Process(agent, "chat", "redteam-1", "redteam")
-        self.processes = (self.chat, self.search, self.receiver, self.redteam)
+        self.bulk = Process(agent, "bulk", "bulk-1")
+        self.processes = (self.chat, self.search, self.receiver, self.redteam, self.bulk)
+        self._open: Counter[tuple[str, str, str]] = Counter({told: 0 for _, told in NOTICES})
 
     def play(self, between: Callable[[], object] = lambda: None) -> Ledger:
         """Zeros first, then the calls in two parts: a counter needs two samples to have grown.
@@ -156,39 +169,43 @@ class Scenario:
             self._call(self.chat, who, Outcome("refused"))
             flagged = scored(0.8, flagged=("harassment",) if n % 2 else ("hate", "violence"))
             self._call(self.chat, who, Outcome("completed"), moderation=flagged, api="chat")
-            self._call(
-                self.search,
-                who,
-                Outcome("blocked", "content_filter", "output", "content_filter", "content_filter"),
-            )
+            self._call(self.search, who, _stopped("content_filter", "output"))
             failed = Moderation("omni-moderation-latest", "score", {"input": Leg(error="server_error")})
             self._call(self.chat, who, Outcome("completed"), moderation=failed)
         for n in range(30):
             who = Identity(hashed(f"rogue-{n % 6}"), "end_user", "k1")
             kind = ENFORCED[n % 2]
-            self._call(self.chat, who, Outcome("blocked", kind, "request", kind, kind), api_key_id=KEYS[1])
+            self._call(self.chat, who, _stopped(kind), api_key_id=KEYS[1])
         for _ in range(6):
             held = {"streaming": True, "time_to_first_output": 9.0}
             self._call(self.chat, Identity(hashed("held"), "end_user", "k1"), Outcome("completed"), **held)
         self._unidentified(Identity(hashed("user-1"), "end_user", "k1"))
         retried = Identity(hashed("retrier"), "end_user", "k1")
         for seconds in (5, 15, 25):
-            bio = Outcome("blocked", "bio_policy", "request", "bio_policy", "bio_policy")
-            self._call(self.chat, retried, bio, minutes_ago=seconds / 60)
+            self._call(self.chat, retried, _stopped("bio_policy"), minutes_ago=seconds / 60)
         self._history_of("gone")
-        gone = Outcome("blocked", "identifier_blocked", "request", "identifier_blocked", "identifier_blocked")
+        gone = _stopped("identifier_blocked")
         for minutes in (1.0, 2.0):
             self._call(self.chat, Identity(hashed("gone"), "end_user", "k1"), gone, minutes_ago=minutes)
         for n in range(25):
             tester = Identity(hashed(f"tester-{n % 3}"), "end_user", "k1")
-            self._call(
-                self.redteam,
-                tester,
-                Outcome("blocked", "cyber_policy", "request", "cyber_policy", "cyber_policy"),
-            )
+            self._call(self.redteam, tester, _stopped("cyber_policy"))
+        self._odd()
+
+    def _odd(self) -> None:
+        """A block known by its words, an identifier that changed, streams cut off, a constant for everybody."""
+        worded = Identity(hashed("worded"), "end_user", "k1")
+        self._call(self.chat, worded, _stopped("identifier_blocked", certainty="text"))
+        changed = Identity(hashed("changed"), "end_user", "k1")
+        self._call(self.chat, changed, Outcome("completed"), input_transformations=("end_user_mismatch",))
+        cut = Outcome("failed", error_type=c.STREAM_TRUNCATED)
+        for n in range(TRUNCATED):
+            self._call(self.chat, Identity(hashed(f"user-{n}"), "end_user", "k1"), cut, streaming=True)
+        for _ in range(CONSTANT):
+            self._call(self.bulk, Identity(hashed("constant"), "end_user", "k1"), Outcome("completed"))
 
     def _history_of(self, name: str) -> None:
-        """What a person did before he was blocked: a little of everything, first as a guest."""
+        """What a person did before they were blocked: a little of everything, first as a guest."""
         who = Identity(hashed(name), "end_user", "k1", linked=hashed(f"{name}-guest"))
         self._call(self.chat, Identity(hashed(f"{name}-guest"), "session", "k1"), Outcome("completed"))
         slow = {"streaming": True, "time_to_first_output": 2.0, "request_model": MODELS[2]}
@@ -198,8 +215,7 @@ class Scenario:
         both.legs["output"] = Leg(flagged=True, categories=("illicit",), scores={**SCORES, "illicit": 0.7})
         self._call(self.chat, who, Outcome("completed"), moderation=both, api="chat")
         for _ in range(3):
-            kind = "usage_policy"
-            self._call(self.chat, who, Outcome("blocked", "usage_policy", "request", kind, kind))
+            self._call(self.chat, who, _stopped("usage_policy"))
 
     # --- notices, decisions, gauges ---
 
@@ -207,11 +223,10 @@ class Scenario:
         """OpenAI's notices, a decision, a user's report, counters of what went wrong."""
         gone, ago = hashed("gone"), self._now - MINUTE
         receiver = self.receiver
-        for kind, case in (("warning", "case_1"), ("identifier_blocked", "evt_2"), ("alert", "alert_3")):
-            self._notice(kind, case, "production", gone)
-            receiver.metrics.counter(c.NOTICES).add(1, {c.NOTICE_TYPE: kind, c.TRAFFIC: "production"})
-        self._notice("warning", "case_drill", "drill", gone)
-        receiver.metrics.counter(c.NOTICES).add(1, {c.NOTICE_TYPE: "warning", c.TRAFFIC: "drill"})
+        for case, told in NOTICES:
+            self._notice(case, told, gone)
+            receiver.metrics.counter(c.NOTICES).add(1, _told(told))
+            self._open[told] += 1
         for result in ("accepted", "bad_signature"):
             receiver.metrics.counter(c.WEBHOOKS).add(2, {c.RESULT: result})
         decided: dict[str, str | bool | int | float | tuple[str, ...]] = {
@@ -233,17 +248,18 @@ class Scenario:
         self.chat.metrics.client_secret()
         self.chat.metrics.session("realtime")
 
-    def _notice(self, kind: str, case: str, traffic: str, who: str) -> None:
+    def _notice(self, case: str, told: tuple[str, str, str], who: str) -> None:
         about: dict[str, str | bool | int | float | tuple[str, ...]] = {
-            c.NOTICE_TYPE: kind,
+            **_told(told),
             c.NOTICE_ID: case,
             c.NOTICE_STATUS: "open",
-            c.USER_HASH: who,
-            c.TRAFFIC: traffic,
         }
-        self.receiver.event(
-            SafetyEvent(c.NOTICE_EVENT, self._now - MINUTE, about, f"{kind}: {case}", "ERROR")
-        )
+        if told[1] == "identifier":
+            about[c.USER_HASH] = who
+        else:
+            about[c.NOTICE_DEADLINE] = self._deadline
+        body = f"{told[0]}: {case}"
+        self.receiver.event(SafetyEvent(c.NOTICE_EVENT, self._now - MINUTE, about, body, "ERROR"))
 
     def _gauges(self) -> None:
         for process in (self.chat, self.search):
@@ -261,11 +277,22 @@ class Scenario:
             process.metrics.dropped("event", "queue_full", 0)
             for reason in ("raw_suspected", "no_key"):
                 process.metrics.counter(c.PROBLEMS).add(0, {c.REASON: reason})
-        deadline = self._now / 1e9 + 20 * 3600
-        at = [(deadline, {c.NOTICE_TYPE: "warning", c.TRAFFIC: "production"})]
+        at = [(float(self._deadline), _told(NOTICES[0][1]))]
         self.receiver.metrics.gauge(c.DEADLINE, lambda: at)
+        opened = self._open.items
+        self.receiver.metrics.gauge(c.NOTICES_OPEN, lambda: [(n, _told(told)) for told, n in opened()])
         for result in ("accepted", "bad_signature"):
             self.receiver.metrics.counter(c.WEBHOOKS).add(0, {c.RESULT: result})
+
+
+def _told(notice: tuple[str, str, str]) -> dict[str, str]:
+    return dict(zip((c.NOTICE_TYPE, c.NOTICE_SUBJECT, c.TRAFFIC), notice, strict=True))
+
+
+def _stopped(
+    kind: c.BlockType, source: c.BlockSource = "request", certainty: c.BlockCertainty = "code"
+) -> Outcome:
+    return Outcome("blocked", kind, source, kind, kind, certainty)
 
 
 def scored(highest: float, flagged: tuple[str, ...] = ()) -> Moderation:
