@@ -16,6 +16,7 @@ from openai_safety_otel import end_user
 from support.event_files import records
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
+from support.waiting import until
 
 CANARY = "kanarie"
 PROSE = "the person jo kanarie-prose said something"
@@ -148,6 +149,8 @@ def test_nothing_planted_comes_out(
     finally:
         ours.removeHandler(handler)
 
+    if files:
+        until(lambda: len(records(tmp_path)) == 7 * 4)
     told = records(tmp_path) if files else telemetry.events
     assert 7 * 4 == len(told) == len(telemetry.spans)
     out, err = capfd.readouterr()
