@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from openai_safety_otel.ledger.journal import (
     Notice,
     notice_key,
     open_journal,
+    sqlite_journal,
 )
 from openai_safety_otel.ledger.journal.sqlite_journal import SqliteJournal
 
@@ -138,11 +141,29 @@ def test_a_due_notice_is_taken_by_one_process(place: str, journal: Journal) -> N
 
 _ADD_MANY = """
 import sys
+import threading
 sys.path.insert(0, {tests!r})
 from test_journal import _notice, open_journal
 journal = open_journal({place!r})
 print(sum(journal.add_notice(_notice(n), delivery=f"wh_{{n}}-{part}") for n in range(100)))
 """
+
+
+def test_opening_waits_for_others_that_open() -> None:
+    """SQLite answers "locked" at once where two switch a new file's log together: the switch is tried again."""
+
+    class Busy:
+        asked = 0
+
+        def execute(self, text: str) -> None:
+            assert "PRAGMA journal_mode=WAL" == text
+            self.asked += 1
+            if self.asked < 3:
+                raise sqlite3.OperationalError("database is locked")
+
+    busy: Any = Busy()
+    sqlite_journal._write_ahead(busy)
+    assert 3 == busy.asked
 
 
 def test_processes_share_one_journal(place: str) -> None:
@@ -203,6 +224,7 @@ def test_erasing_a_cleared_person_keeps_nothing(journal: Journal) -> None:
 
 _WRITE_AND_DIE = """
 import os, signal, sys
+from contextlib import closing
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
 from test_journal import NOTICE, open_journal

@@ -20,6 +20,7 @@ from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, kept_decisi
 from openai_safety_otel.ledger.journal.failure import JournalError
 
 BUSY_SECONDS = 10.0
+_AGAIN_SECONDS = 0.02
 DELIVERY_DAYS = 30  # ten times as long as the provider retries
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS notices (key TEXT PRIMARY KEY, received_at INTEGER NOT NULL,
@@ -206,13 +207,32 @@ def _connect(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous=FULL")  # a commit is on the disk before it returns
         db.executescript(_SCHEMA)
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; SQLite does not wait here for others that open the file at the same time."""
+    until = time.monotonic() + BUSY_SECONDS
+    while (error := _switched(db)) is not None:
+        if time.monotonic() > until:
+            raise error
+        time.sleep(_AGAIN_SECONDS)
+
+
+def _switched(db: sqlite3.Connection) -> sqlite3.OperationalError | None:
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        return error
+    return None
 
 
 def _first_delivery(db: sqlite3.Connection, delivery: str) -> bool:
