@@ -173,7 +173,7 @@ def test_only_what_is_surely_about_the_person_suspends(
     place = str(tmp_path / "list.json")
     new_list(place)
     who, last = (Hasher(KEY).end_user(name) for name in ("u1", "last"))
-    instrument(suspensions=place, auto_suspend="provider,1/60")
+    instrument(suspensions=place, store=str(tmp_path / "store.db"), auto_suspend="provider,1/60")
     with asking("http", answers.url) as ask:
         answers.error(400, {"error": error})
         with end_user("u1"):
