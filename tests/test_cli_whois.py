@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.investigation import candidates
 from openai_safety_otel.operations.investigation.whois import Match, Recipe, recipe_for, search
 from openai_safety_otel.who.identifier import Hasher
+from support.events import call, write
 
 KEY = "k" * 40
 OLD = "o" * 40
@@ -62,6 +64,28 @@ def test_finds_the_user_in_every_form(here: Path, identifier: str, expected: tup
         "tried": 500,
     }
     assert "store the identifier beside the user" in found.stderr
+
+
+@pytest.mark.parametrize("cut", ["{}…", "{}...", "{}"])
+def test_the_beginning_of_an_identifier_is_enough(
+    here: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    """As tables print it; the audit trail names the person in full, so that the beginning stays one person's."""
+    who = HASHER.end_user("user-77")
+    write(here / "events", [call(who, time.time())])
+    monkeypatch.setenv("OPENAI_SAFETY_FILE_DIR", "events")
+    monkeypatch.setenv("OPENAI_SAFETY_STORE", "journal.db")
+    for _ in range(2):
+        found = run(cut.format(who[:12]), "--candidates", "users.txt", *AUDIT)
+        assert (found.exit_code, found.stdout) == (0, "user-77\n"), found.output
+    assert {one.identifier for one in open_journal("journal.db").decisions()} == {who}
+
+
+def test_a_beginning_of_nobody_is_refused(here: Path) -> None:
+    """Not looked for, and not written down as if it were somebody."""
+    found = run("f00f00f00f00…", "--candidates", "users.txt", *AUDIT)
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "no stored event, notice or decision has the identifier f00f00f00f00…" in found.stderr
 
 
 def test_prints_the_user_alone(here: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -176,7 +178,10 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_whole_demo(tmp_path: Path) -> None:
-    """Thirty users, equal accounts, the runbook to the refused call, a page; then no process and no key."""
+    """Thirty users, equal accounts, the runbook to the refused call, a page; then no process.
+
+    What it printed can be pasted, into a shell that knows nothing of this installation.
+    """
     demo = start(tmp_path)
     said, _ = demo.communicate(timeout=110)
     steps = [
@@ -189,3 +194,24 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     assert (tmp_path / "demo-out" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert processes(tmp_path) == []
     assert list((tmp_path / "tmp").iterdir()) == []
+    kept = tmp_path / "demo-out" / "hmac.key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    shown = [line.strip().removeprefix("$ ") for line in said.splitlines()]
+    printed = [line for line in shown if line.startswith((". ", "openai-safety "))]
+    # The key, the list and the notices have their own lines; the last two are the advice at the end.
+    assert [line.split()[:2][-1] for line in printed] == [
+        "suspensions",
+        f"{tmp_path}/demo-out/env.sh",
+        *steps,
+        f"{tmp_path}/demo-out/env.sh",
+        "report",
+        "queue",
+    ]
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    script = "\n".join(["set -e", printed[1], *printed])
+    again = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=bare, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"^user-\d+$", again.stdout, re.MULTILINE)
+    assert again.stdout.count(" suspended: their calls are refused") == 1

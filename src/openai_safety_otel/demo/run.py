@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 import signal
-import tempfile
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ _AT_ONCE = 6
 _ARRIVE_SECONDS = 20.0
 _SHOWN = 16
 _OWN_APP = (
-    "pip install 'openai-safety-otel[otlp]'",
+    "pip install 'openai-safety-otel[otlp,cli]'",
     "head -c 32 /dev/urandom | base64 > hmac.key && chmod 600 hmac.key",
     "export OPENAI_SAFETY_HMAC_KEY_FILE=$PWD/hmac.key",
     "export OPENAI_SAFETY_USER_RESOLVER=module:function   # yours: says who is logged in",
@@ -44,13 +45,14 @@ _OWN_APP = (
 
 
 class Stage:
-    """Where the demo keeps things: a folder it made itself, and a key that goes when it ends."""
+    """Where the demo keeps things: all in one folder that it made itself, the key and the settings too."""
 
-    def __init__(self, out: Path, secret: Path) -> None:
+    def __init__(self, out: Path) -> None:
         self.out = out
         self.telemetry = out / "telemetry"
         self.log = out / "app.log"
-        self.key_file = secret / "hmac.key"
+        self.key_file = out / "hmac.key"
+        self.exports = out / "env.sh"
         self.suspensions = out / "suspensions.json"
         self.store = out / "openai-safety.db"
         self.users = out / "users.txt"
@@ -67,8 +69,17 @@ class Stage:
 
     def operator(self) -> dict[str, str]:
         """The environment of the operator's commands: they read, and add to, the same files."""
+        return environment_of_child(("OTEL_", "OPENAI_"), **self._operators())
+
+    def export(self) -> None:
+        """Write what a shell needs so that every printed command works in it as it was printed."""
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in self._operators().items()]
+        lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
+        self.exports.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _operators(self) -> dict[str, str]:
         mine = {"OPENAI_SAFETY_FILE_DIR": str(self.telemetry), "OTEL_SERVICE_NAME": "operator"}
-        return environment_of_child(("OTEL_", "OPENAI_"), **self._shared(), **mine)
+        return {**self._shared(), **mine}
 
     def _shared(self) -> dict[str, str]:
         return {
@@ -89,21 +100,19 @@ def staged(out: Path) -> Iterator[Stage]:
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
         raise ProductError(f"{out} exists and was not made by the demo; give another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
-    secret = Path(tempfile.mkdtemp(prefix="openai-safety-demo-"))
-    stage = Stage(out, secret)
+    stage = Stage(out)
     try:
         stage.telemetry.mkdir(parents=True)
         (out / _MARK).touch()
         stage.key_file.touch(mode=0o600)
         stage.key_file.write_text(secrets.token_hex(32))
+        stage.export()
         open_source(str(stage.suspensions)).create({})
         yield stage
     except BaseException as error:
         if not isinstance(error, ProductError):  # that one points at the log
             shutil.rmtree(out, ignore_errors=True)
         raise
-    finally:
-        shutil.rmtree(secret, ignore_errors=True)
 
 
 def run(out: Path, console: Console | None = None, collector: str | None = None) -> int:
@@ -134,7 +143,7 @@ def _play(stage: Stage, provider: Provider, console: Console, collector: str | N
         console.print(identifier_table(report))
         _say_verdict(verdict, console)
         stage.users.write_text("".join(f"{person.name}\n" for person in crowd), encoding="utf-8")
-        walk = Walk(stage.operator(), str(stage.users), product, provider, console)
+        walk = Walk(stage.operator(), str(stage.exports), str(stage.users), product, provider, console)
         worst = report.activities[0].identifier
         problems = walk.go(worst)
     problems += _refusal_untold(stage, worst)
@@ -215,7 +224,10 @@ def _say_verdict(verdict: Verdict, console: Console) -> None:
 def _say_next(stage: Stage, console: Console) -> None:
     _say(console, "\n[bold]Next[/]")
     _say(console, f"  look at {stage.page}")
-    _say(console, f"  openai-safety report --files {stage.telemetry}")
+    _say(console, "  in this shell, so that every command above works as printed; then, for example:")
+    _say(console, f"    . {shlex.quote(str(stage.exports))}")
+    _say(console, "    openai-safety report")
+    _say(console, "    openai-safety queue")
     _say(console, "  and for your own app:")
     for command in _OWN_APP:
         _say(console, f"    {escape(command)}")

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 
 from openai_safety_otel.demo.product import Product, ProductError, program
 from openai_safety_otel.demo.table import shortened
@@ -18,8 +19,8 @@ _REFUSED = "end_user_suspended"
 _COMMAND_SECONDS = 60.0
 _TAKES_EFFECT_SECONDS = 15.0
 _SIGNED = ("--by", "demo", "--why", "three blocks in the demo")
-_SHOWN_LINES = 18
-_TABLE = frozenset("│┃┏┡└├╇━─")
+_SHOWN_LINES = 32
+_INDENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Walk:
     """The way from an identifier to a refused call: the operator's environment, the app and the provider."""
 
     environment: dict[str, str]
+    exports: str
     users_file: str
     product: Product
     provider: Provider
@@ -35,6 +37,7 @@ class Walk:
     def go(self, identifier: str) -> list[str]:
         """Find the user, look at the history, suspend, and ask once more; what went wrong, in words."""
         self.console.print(f"\n[bold]The runbook[/], for {shortened(identifier)}")
+        self._show(f". {shlex.quote(self.exports)}")
         user = self._whois(identifier)
         self._command("investigate", identifier)
         self._command("decide", identifier, "--action", "suspend", *_SIGNED)
@@ -70,10 +73,10 @@ class Walk:
     def _command(self, *words: str) -> str:
         """Run one ``openai-safety`` command as an operator does, show it, and give back what it printed."""
         shown = shlex.join(shortened(word) if len(word) == 64 else word for word in words)  # noqa: PLR2004 - hex
-        self.console.print(f"  [bold]$[/] openai-safety {shown}", highlight=False, soft_wrap=True)
+        self._show(f"openai-safety {shown}")
         done = subprocess.run(
             [program("openai-safety"), *words],
-            env=self.environment,
+            env={**self.environment, "COLUMNS": str(self.console.width - _INDENT)},
             capture_output=True,
             text=True,
             timeout=_COMMAND_SECONDS,
@@ -81,18 +84,21 @@ class Walk:
         )
         lines = (done.stdout + done.stderr).rstrip().splitlines()
         for line in lines[:_SHOWN_LINES]:
-            self._echo(line)
+            self._echo(line.rstrip())
         if len(lines) > _SHOWN_LINES:
             self.console.print(f"    … {len(lines) - _SHOWN_LINES} more lines", style="dim")
         if done.returncode:
             raise ProductError(f"openai-safety {words[0]} ended with {done.returncode}")
         return done.stdout
 
+    def _show(self, command: str) -> None:
+        self.console.print(f"  [bold]$[/] {escape(command)}", highlight=False, soft_wrap=True)
+
     def _echo(self, line: str) -> None:
-        """A line of a command's output; a table's line is cut rather than broken."""
-        table = bool(_TABLE & set(line))
-        cut = {"no_wrap": True, "overflow": "ellipsis"} if table else {"soft_wrap": True}
-        self.console.print(f"    {line}", style="dim", highlight=False, markup=False, **cut)
+        """A line of a command's output, whole."""
+        self.console.print(
+            f"{' ' * _INDENT}{line}", style="dim", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _detail(text: str) -> str | None:

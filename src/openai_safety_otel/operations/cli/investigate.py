@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,16 @@ _TONES = {
     "quiet": "",
 }
 _WIDTH = 200
+_ROOM_FOR_IDS = 120
+_COLUMNS = (
+    ("time", "time (UTC)"),
+    ("event", "event"),
+    ("what", "what"),
+    ("outcome", "outcome"),
+    ("risk", "risk"),
+    ("key", "API key"),
+    ("ids", "request, response, trace"),
+)
 _MOST_SUMS = 40
 
 
@@ -215,16 +226,18 @@ def _evidence(case: Case, asked: Asked, place: Place, settings: Settings) -> Sou
 def _print(case: Case, last: int) -> None:
     console = Console()
     if not console.is_terminal:
-        console = Console(width=_WIDTH, color_system=None)
+        console = Console(width=shutil.get_terminal_size((_WIDTH, 0)).columns, color_system=None)
     console.print(Text("\n".join(map(printable, _head(case)))))
-    table = Table(header_style="bold", title="What happened", title_justify="left")
-    for name in ("time (UTC)", "event", "what", "outcome", "risk", "API key", "request, response, trace"):
+    wide = console.width >= _ROOM_FOR_IDS
+    title = "What happened" if wide else "What happened (keys and ids: --json, --out, or a wider terminal)"
+    table = Table(header_style="bold", title=title, title_justify="left")
+    columns = _COLUMNS if wide else _COLUMNS[:-2]
+    for _, name in columns:
         table.add_column(name, overflow="fold")
     happened, count = case.happened(last)
     for row in happened:
         line = timeline_line(row)
-        cells = [line[name] for name in ("time", "event", "what", "outcome", "risk", "key", "ids")]
-        table.add_row(*(Text(printable(cell)) for cell in cells), style=_TONES[line["tone"]])
+        table.add_row(*(Text(printable(line[name])) for name, _ in columns), style=_TONES[line["tone"]])
     console.print(table if count else Text("Nothing happened: no block, flag, notice or decision."))
     if count > len(happened):
         warn(f"{count - len(happened):,} earlier ones: --last, --json or --out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from contextlib import closing
@@ -11,9 +12,10 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import put, say, warn
 from openai_safety_otel.operations.cli.sources import progress_bar
-from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown
+from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown
 from openai_safety_otel.operations.investigation.candidates import (
     Blocks,
     CandidatesError,
@@ -26,6 +28,8 @@ from openai_safety_otel.operations.investigation.whois import whois as search
 from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
+# As tables print it, or the same without its last character; a raw value of the product stays as it is.
+_BEGINNING = re.compile(r".*(…|\.\.\.)|[0-9a-fA-F]{8,63}")
 _HINT = (
     "To never search again: store the identifier beside the user when the account is made "
     "(openai_safety_otel.safety_identifier(id), or: openai-safety identifier USER)."
@@ -68,8 +72,8 @@ def whois(
 ) -> None:
     """Find the user behind IDENTIFIER among candidates, hashed with the current and the retired keys.
 
-    IDENTIFIER is the 64 hex characters, an identifier of the product's own scheme, or the raw value as the
-    provider returned it. The search is audited. Exit code 1: no candidate matches.
+    IDENTIFIER is the 64 hex characters, the beginning of them as tables print it, an identifier of the product's
+    own scheme, or the raw value as the provider returned it. The search is audited. Exit code 1: no candidate matches.
     """
     settings = Settings.resolve()
     hasher = _hasher(settings, scheme)
@@ -77,7 +81,11 @@ def whois(
         if scheme:
             load_scheme(scheme)
         total, source = _source(candidates, csv_column, sql, query)
-        audit(settings, shown(identifier, hasher), "whois", by=by, why=why)
+        check(by, why)
+        name = shown(identifier, hasher)
+        if _BEGINNING.fullmatch(identifier.strip()):
+            name = identifier = meant(name, settings, force=True)
+        audit(settings, name, "whois", by=by, why=why)
         domains = DOMAINS if domain == "any" else (domain,)
         recipe = recipe_for(identifier, hasher, domains=domains, scheme=scheme)
         began = time.perf_counter()
