@@ -28,6 +28,7 @@ def say(text: str, *, err: bool = False, mark: str = "") -> None:
 def put(data: str) -> None:
     """Write data to standard output: as it is into a file or a pipe, cleaned on a terminal."""
     sys.stdout.write(clean(data) if sys.stdout.isatty() else data)
+    sys.stdout.flush()  # before what is said beside it
 
 
 def warn(text: str) -> None:
