@@ -246,10 +246,9 @@ def input_changed(at: Scope, window: str, reason: str) -> str:
 def dominant_identifiers(at: Scope, window: str, share: float, at_least: int) -> str:
     """Identifiers that carry more than this share of a service's calls with an identifier."""
     lines = _calls(at, IDENTIFIED, none_of(c.IDENTIFIER_SOURCE, "system"))
-    every = f"({count(lines, window, BY)} >= {at_least})"
-    each = count(lines, window, f"{BY}, {USER}")
+    each, every = count(lines, window, f"{BY}, {USER}"), count(lines, window, BY)
     # No parenthesis may follow group_left, as above.
-    return f"({each} / on ({BY}) group_left () {every}) > {share}"
+    return f"(({each} / on ({BY}) group_left () {every}) > {share})\nand on ({BY}) ({every} >= {at_least})"
 
 
 def truncated_streams(at: Scope, at_least: int) -> str:
