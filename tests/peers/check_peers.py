@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -54,7 +55,15 @@ def scenario(peer: str, order: str, mode: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found["lines"] = {*map(tuple, found["lines"]), *(("stderr", line) for line in done.stderr.splitlines())}
     return found
+
+
+@functools.cache
+def lines_alone(peer: str) -> set[tuple[str, ...]]:
+    """What the peer itself makes appear in logs and on standard error."""
+    lines: set[tuple[str, ...]] = scenario(peer, "alone", "auto")["lines"]
+    return lines
 
 
 def carried(span: list[Any]) -> str:
@@ -74,6 +83,20 @@ def test_one_span_of_theirs_and_one_event_of_ours(peer: str, order: str) -> None
         assert [outcome] == [one for one, _, _ in events], call
         assert [True] == [identity for _, identity, _ in events], call
     assert len(OUTCOMES) == found["calls"]
+    assert set() == found["lines"] - lines_alone(peer)
+
+
+def test_a_client_that_logfire_instrumented_before_us() -> None:
+    """Its calls are recorded from their answers on, once each, in logfire's spans; one line says so."""
+    found = scenario("logfire", "client first", "auto")
+    for call, outcome in OUTCOMES.items():
+        spans, events = found[call]["spans"], found[call]["events"]
+        assert LIMITS.get(("logfire", call), [ENRICHED]) == [carried(span) for span in spans], call
+        assert [(outcome, True)] == [(one, identity) for one, identity, _ in events], call
+    assert len(OUTCOMES) == found["calls"]
+    (line,) = found["lines"] - lines_alone("logfire")
+    assert ("openai_safety_otel.instrumentation.observer", "WARNING") == line[:2]
+    assert "instrumented before openai-safety-otel" in line[2]
 
 
 @pytest.mark.parametrize(
@@ -86,3 +109,4 @@ def test_the_setting_decides_otherwise(mode: str, ours: int, theirs: str) -> Non
     assert ours == sum(scope == "openai_safety_otel" for scope, _, _ in spans)
     assert [theirs] == [carried(span) for span in spans if span[0] == SCOPES["official"]]
     assert [1] == [len(found["chat"]["events"])]
+    assert set() == found["lines"] - lines_alone("official")

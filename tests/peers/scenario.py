@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 import sys
 import warnings
@@ -16,7 +17,6 @@ from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.testing.provider import Provider
 from support.telemetry import KEY, Telemetry
 
-warnings.simplefilter("ignore")
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
 BAD = {**ASK, "input": "[[cyber]]"}
@@ -50,7 +50,7 @@ def traceloop(telemetry: Telemetry) -> None:
     )
 
 
-def logfire(telemetry: Telemetry) -> None:
+def logfire(telemetry: Telemetry, *clients: Any) -> None:
     import logfire as package
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
@@ -59,7 +59,26 @@ def logfire(telemetry: Telemetry) -> None:
         console=False,
         additional_span_processors=[SimpleSpanProcessor(telemetry.span_exporter)],
     )
-    package.instrument_openai()
+    package.instrument_openai(*clients)
+
+
+class Lines(logging.Handler):
+    """Every line of INFO or worse, as logger, level and message before its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.seen: set[tuple[str, str, str]] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.add((record.name, record.levelname, str(record.msg)))
+
+
+def listening() -> Lines:
+    lines = Lines()
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
+    warnings.simplefilter("always")
+    logging.captureWarnings(True)
+    return lines
 
 
 PEERS: dict[str, Callable[[Telemetry], None]] = {
@@ -87,21 +106,34 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 def run(peer: str, order: str, mode: str) -> dict[str, Any]:
-    """Each call's spans (scope, our outcome, our identifier) and events."""
+    """Each call's spans (scope, our outcome, our identifier) and events; every line that was logged.
+
+    ``order`` is ``alone`` for the peer without us, and ``client first`` where it instruments one client before us.
+    """
     harmless.strict = True
     telemetry = Telemetry()
+    lines = listening()
 
     def ours(telemetry: Telemetry) -> None:
         SafetyInstrumentor().instrument(
             **telemetry.providers, hmac_key=KEY, inject_hosts="+127.0.0.1", span=mode
         )
 
-    for load in (ours, PEERS[peer]) if order == "ours first" else (PEERS[peer], ours):
+    loads = {
+        "alone": (PEERS[peer],),
+        "ours first": (ours, PEERS[peer]),
+        "peer first": (PEERS[peer], ours),
+        "client first": (),
+    }
+    for load in loads[order]:
         load(telemetry)
     import openai
 
     found: dict[str, Any] = {}
     with Provider() as provider, openai.OpenAI(api_key="k", base_url=provider.url) as client:
+        if order == "client first":
+            logfire(telemetry, client)
+            ours(telemetry)
         for name, call in CALLS.items():
             telemetry.clear()
             with end_user("u42"), contextlib.suppress(openai.OpenAIError):
@@ -125,6 +157,7 @@ def run(peer: str, order: str, mode: str) -> dict[str, Any]:
             }
     points = telemetry.points("openai_safety.calls")
     found["calls"] = sum(points.values())
+    found["lines"] = sorted(lines.seen)
     return found
 
 
