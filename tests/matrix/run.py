@@ -33,7 +33,14 @@ CELLS = {
     "3.52.0": NEWEST,
     "3.54.0": NEWEST,
 }
-TESTS = ("tests/spine", "tests/sockets", "tests/test_endpoints.py", "tests/test_outcome*.py")
+TESTS = (
+    "tests/spine",
+    "tests/sockets",
+    "tests/test_endpoints.py",
+    "tests/test_outcome*.py",
+    "tests/test_block_rules.py",
+    "tests/test_refusing.py",
+)
 
 
 def main() -> int:

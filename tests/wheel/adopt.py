@@ -1,4 +1,4 @@
-"""The README's lines of adoption, run as they are printed in a fresh environment; only the wheel is ours."""
+"""The README's lines of adoption, run exactly as they are printed, in a fresh environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.testing.provider import Provider
 from support.collector import Collector
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 APP = """
 import openai
 print(openai.OpenAI(max_retries=0).responses.create(model="gpt-5", input="hello").id)
@@ -21,18 +21,17 @@ print(openai.OpenAI(max_retries=0).responses.create(model="gpt-5", input="hello"
 RESOLVER = "def current_user_id():\n    return 'u42'\n"
 
 
-def lines(wheel: Path) -> str:
-    """The block as printed, with the wheel in place of the published package."""
-    (block,) = re.findall(r"## Adopt it\n+```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    changed, count = re.subn(r"'openai-safety-otel(\[[a-z,]+\])'", rf"'{wheel}\1'", block)
-    if count != 1:
-        sys.exit("the README's install line is not where it was")
-    return str(changed)
+def lines() -> str:
+    """The block as printed."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## Adopt it\n.*?```sh\n(.*?)```", page, re.DOTALL)
+    return str(block)
 
 
-def adopt(wheel: Path, place: Path) -> None:
+def adopt(place: Path) -> None:
     """Run them; the provider must see one hashed identifier, and the collector one event that carries it."""
     app = place / "app"
+    (place / "openai-safety-otel").symlink_to(ROOT)
     (app / "myapp").mkdir(parents=True)
     (app / "app.py").write_text(APP)
     (app / "myapp" / "auth.py").write_text(RESOLVER)
@@ -49,7 +48,7 @@ def adopt(wheel: Path, place: Path) -> None:
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
             OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
         )
-        script = f"pip install -q openai\n{lines(wheel)}"
+        script = f"pip install -q openai\n{lines()}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=app,

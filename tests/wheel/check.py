@@ -93,7 +93,7 @@ def main() -> None:
         if said != ["openai_safety.call"] or "demo" not in helped:
             sys.exit(f"the installed wheel does not work: {said}")
         print("installed in a fresh environment without the checkout: a call is recorded, the command starts")
-        adopt(wheels[0], Path(place))
+        adopt(Path(place))
 
 
 if __name__ == "__main__":
