@@ -102,8 +102,11 @@ def test_the_story_on_a_terminal(here: Path) -> None:
     assert "1 earlier ones" in found.stderr
 
 
-def test_what_happened_comes_first_and_the_rest_is_summed(here: Path) -> None:
+def test_what_happened_comes_first_and_the_rest_is_summed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A busy person: two blocks among thousands of calls are the two lines shown; calls are sums by day."""
+    monkeypatch.setenv("COLUMNS", "160")  # a narrow terminal folds names
     at = (NOW // DAY) * DAY - DAY + 3600
     busy = [call(ANN, at + number / 100) for number in range(3000)]
     write(
