@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ from stack.launches import BIN, LAUNCHES, Launch
 
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 20.0  # Loki and Prometheus write their heads to disk on the way out
+_PORTS = (15_000, 32_000)
 
 
 class NotReady(Exception):
@@ -38,12 +40,19 @@ class NotReady(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that nobody listens on now."""
+    """Distinct loopback ports that nobody listens on now.
+
+    From below the range that systems take for outgoing connections: none of those gets in between.
+    """
+    found: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        while len(found) < count:
+            one = held.enter_context(socket.socket())
+            port = random.SystemRandom().randrange(*_PORTS)
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+    return found
 
 
 def binary(name: str) -> Path:
