@@ -6,7 +6,6 @@ import ast
 import functools
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,21 +52,11 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def nodes(path: Path) -> Iterator[ast.AST]:
-    """Everything in a file but what only type checkers read."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        waiting += node.orelse if isinstance(node, ast.If) and typing_only else ast.iter_child_nodes(node)
-
-
 @functools.cache
 def imports_of(module: str) -> frozenset[str]:
-    """The modules that a module imports, at its top or inside functions; ours by their whole name."""
+    """The modules that a module imports: at its top, in functions, for type checkers; ours by their whole name."""
     found = set()
-    for node in nodes(modules()[module]):
+    for node in ast.walk(ast.parse(modules()[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

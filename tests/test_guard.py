@@ -27,7 +27,8 @@ from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
 from openai_safety_otel.ledger.suspensions.automatic import AutoRule
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
-from openai_safety_otel.who.identifier import EndUser, Hasher, identify
+from openai_safety_otel.who.identifier import Hasher, identify
+from openai_safety_otel.who.user import EndUser
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until

@@ -19,8 +19,8 @@ import pytest
 from openai_safety_otel import end_user
 from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.instrumentation.call import Call
+from openai_safety_otel.who.current import Holder
 from openai_safety_otel.who.identifier import Hasher
-from openai_safety_otel.who.place import Holder
 from support.telemetry import KEY, Instrument, Telemetry
 
 # A call costs the SDK alone 3 ms of processor time, so `make test` makes a tenth; `make test-load` (CI) all.

@@ -20,7 +20,8 @@ from websockets.sync.client import connect
 from openai_safety_otel import EndUser, end_user, set_end_user
 from openai_safety_otel.middleware import SafetyMiddleware, SafetyWsgiMiddleware
 from openai_safety_otel.testing.provider import Provider
-from openai_safety_otel.who.identifier import Hasher, current_end_user
+from openai_safety_otel.who.current import current_end_user
+from openai_safety_otel.who.identifier import Hasher
 from support.serving import serving
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from openai_safety_otel import EndUser, carry, end_user, set_end_user
-from openai_safety_otel.who.identifier import current_end_user
-from openai_safety_otel.who.place import begin_request, end_request
+from openai_safety_otel.who.current import begin_request, current_end_user, end_request
 
 
 def name() -> str | None:
@@ -218,6 +217,6 @@ async def test_blocks_that_start_each_other_do_not_pile_up() -> None:
     while chain:
         await chain.pop()
     gc.collect()
-    from openai_safety_otel.who.place import Holder
+    from openai_safety_otel.who.current import Holder
 
     assert 5 > sum(isinstance(one, Holder) for one in gc.get_objects())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from openai_safety_otel.who.identifier import EndUser, carry, end_user, set_end_user
+from openai_safety_otel.who.current import carry, end_user, set_end_user
+from openai_safety_otel.who.user import EndUser
 
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.guard import EndUserSuspended

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.instrumentation.call import forget_last_response
-from openai_safety_otel.who.identifier import EndUser, as_end_user
-from openai_safety_otel.who.place import Holder, begin_request, end_request
+from openai_safety_otel.who.current import Holder, begin_request, end_request
+from openai_safety_otel.who.user import EndUser, as_end_user
 
 _log = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]

@@ -175,7 +175,8 @@ def follow(instrument: Instrument, tmp_path: Path) -> Any:
 def await_decision(observer: Any, hasher: Hasher, user: str) -> None:
     """Wait until the list that was written has been read."""
     with end_user(user):
-        from openai_safety_otel.who.identifier import current_end_user, identify
+        from openai_safety_otel.who.current import current_end_user
+        from openai_safety_otel.who.identifier import identify
 
         identity = identify(current_end_user(), hasher)
     assert until(lambda: observer.guard.check(identity))

@@ -343,7 +343,7 @@ async def test_tasks_threads_and_executors(
 
 def test_decorator_and_nesting() -> None:
     """The decorator and nested blocks set and restore; another context is not touched."""
-    from openai_safety_otel.who.identifier import current_end_user
+    from openai_safety_otel.who.current import current_end_user
 
     @end_user("inner")
     def inside() -> str | None:

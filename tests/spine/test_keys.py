@@ -16,8 +16,9 @@ from openai_safety_otel import end_user, safety_identifier
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.testing.provider import Provider
-from openai_safety_otel.who.identifier import EndUser, Hasher, blank
+from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import key_bytes, require_hasher
+from openai_safety_otel.who.user import EndUser, blank
 from support.telemetry import Instrument, Telemetry
 
 TEXT = b"0123456789abcdef0123456789abcdef"

@@ -12,8 +12,8 @@ import pytest
 from openai_safety_otel import report_issue
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.logs import SafetyFilter, add_safety_context, context_fields
+from openai_safety_otel.who.current import begin_request, end_request
 from openai_safety_otel.who.identifier import Hasher
-from openai_safety_otel.who.place import begin_request, end_request
 from support.telemetry import KEY, Instrument, Telemetry
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}

@@ -15,15 +15,9 @@ from openai_safety_otel.contract.record import CallRecord, Identity
 from openai_safety_otel.contract.settings import CallerIdentifier, Settings
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.who.detectors import looks_raw
-from openai_safety_otel.who.identifier import (
-    EndUser,
-    Hasher,
-    blank,
-    identify,
-    shown_identity,
-    unkeyed_short,
-)
+from openai_safety_otel.who.identifier import Hasher, identify, shown_identity, unkeyed_short
 from openai_safety_otel.who.resolver import Resolver
+from openai_safety_otel.who.user import EndUser, blank
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.masking import mask
-from openai_safety_otel.who.identifier import EndUser, Hasher, identify
+from openai_safety_otel.who.identifier import Hasher, identify
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
+from openai_safety_otel.who.user import EndUser
 
 MAX_TEXT = 2000
 _MAX_READ = 20_000

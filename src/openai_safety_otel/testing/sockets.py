@@ -13,17 +13,15 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from openai_safety_otel.testing.ledger import Entry
 from openai_safety_otel.testing.scenarios import Act, settle
 from openai_safety_otel.testing.shapes import responses
 from openai_safety_otel.testing.shapes.common import Scene
+from openai_safety_otel.testing.state import State
 from openai_safety_otel.testing.wire import Call
-
-if TYPE_CHECKING:
-    from openai_safety_otel.testing.provider import Provider
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,6 +31,20 @@ _SPOKEN = frozenset(
 )
 _REALTIME_WAYS = frozenset({"failed", "frame", "filter", "length"})
 _STATUS = {"filter": ("incomplete", "content_filter"), "length": ("incomplete", "max_output_tokens")}
+
+
+class Provider(Protocol):
+    """What a socket asks of the provider it belongs to."""
+
+    state: State
+
+    def open_entry(self, call: Call, transport: str) -> Entry:
+        """A new entry of the ledger."""
+        ...
+
+    def act_of(self, call: Call, entry: Entry) -> Act:
+        """What the provider does with this request."""
+        ...
 
 
 @dataclass(slots=True)
@@ -281,7 +293,7 @@ def _words(content: Any) -> str:
 
 # --- the handshake ---------------------------------------------------------------------------------------
 
-_DOORS: tuple[tuple[re.Pattern[str], str, str, Callable[[Connection], Awaitable[None]]], ...] = (
+_ROUTES: tuple[tuple[re.Pattern[str], str, str, Callable[[Connection], Awaitable[None]]], ...] = (
     (re.compile(r"/v1/responses"), "responses.connect", "responses", serve_responses),
     (re.compile(r"/v1/realtime(/translations)?"), "realtime.connect", "realtime", serve_realtime),
     (re.compile(r"/openai/(v1/)?realtime"), "realtime.connect", "realtime", serve_realtime),
@@ -294,11 +306,11 @@ async def serve_socket(
 ) -> None:
     """Accept or refuse the handshake, then serve the connection until it ends."""
     await receive()  # the connect event
-    door = next((found for found in _DOORS if found[0].fullmatch(scope["path"])), None)
-    if door is None:
+    route = next((found for found in _ROUTES if found[0].fullmatch(scope["path"])), None)
+    if route is None:
         await _refuse(scope, send, Act(status=404))
         return
-    _, name, api, serve = door
+    _, name, api, serve = route
     call = _handshake(scope, name, api)
     entry = provider.open_entry(call, transport="socket")
     act = settle(provider.act_of(call, entry), frozenset({"http"}), stream=False)

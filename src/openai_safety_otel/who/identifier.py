@@ -1,59 +1,18 @@
-"""Who: explicit, from the context or from a resolver; a raw user id never leaves this file."""
+"""From the end user to what the provider sees: keyed hashes, and what telemetry may show of them."""
 
 from __future__ import annotations
 
-import contextvars
-import functools
 import hashlib
 import hmac
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, TypeVar, cast
 
 from openai_safety_otel.contract.conventions import IdentifierSource
 from openai_safety_otel.contract.record import Identity
-from openai_safety_otel.who.detectors import LONGEST_IDENTIFIER, looks_raw
-from openai_safety_otel.who.place import Holder, current_place
+from openai_safety_otel.who.detectors import looks_raw
+from openai_safety_otel.who.user import EndUser, blank
 
 MIN_KEY_BYTES = 32
-MAX_ID_CHARS = LONGEST_IDENTIFIER
 MAX_SHOWN_CHARS = 128
 _CONTEXT = b"openai-safety-otel\x00v1\x00"
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def blank(value: object) -> bool:
-    """Whether a text names nobody: nothing in it can be seen."""
-    return isinstance(value, str) and not any(char.isprintable() and not char.isspace() for char in value)
-
-
-@dataclass(frozen=True, slots=True)
-class EndUser:
-    """The person (or anonymous session, or system job) a call is made for. ``repr`` shows no value."""
-
-    id: str | None = field(default=None, repr=False)
-    session: str | None = field(default=None, repr=False)
-    identifier: str | None = field(default=None, repr=False)
-    system: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot name anybody, at the line that wrote it."""
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if value is None or blank(value):
-                object.__setattr__(self, name, None)
-            elif isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, name, str(value))
-            elif not isinstance(value, str):
-                raise TypeError(f"end user {name}: expected str, got {type(value).__name__}")
-            elif len(value) > MAX_ID_CHARS:
-                raise ValueError(f"end user {name}: longer than {MAX_ID_CHARS} characters")
-
-    def __bool__(self) -> bool:
-        """False for nobody: every part empty or absent."""
-        return bool(self.id or self.session or self.identifier or self.system)
 
 
 class Hasher:
@@ -101,160 +60,6 @@ class Hasher:
 def unkeyed_short(value: str) -> str:
     """A 12-character hash of a high-entropy secret where no key is set."""
     return hashlib.sha256(_CONTEXT + value.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-# --- the current end user ----------------------------------------------------------------------------------
-
-
-def current_end_user() -> EndUser | None:
-    """The end user of the running context, or None."""
-    found = current_place.get()
-    return found.user if isinstance(found, Holder) else found
-
-
-def set_end_user(
-    user: str | EndUser | None = None,
-    *,
-    session: str | None = None,
-    identifier: str | None = None,
-    system: str | None = None,
-) -> None:
-    """Set the end user for the rest of this context (a request, a task, a thread).
-
-    Args:
-        user: the product's own id of the user, or an `EndUser`; None with nothing else clears it.
-        session: an anonymous session's id, or the session that the user had before logging in.
-        identifier: an identifier the product already sends; passed on unchanged.
-        system: the name of a job that no person caused.
-    """
-    person = as_end_user(user, session=session, identifier=identifier, system=system)
-    place = current_place.get()
-    if not isinstance(place, Holder):
-        current_place.set(person)
-        return
-    # Both: the request hears of it, and this context (one of several tasks, perhaps) keeps its own.
-    if place.vacant or (place.request and place.foreign):
-        place.user = person
-    current_place.set(place.again(person))
-
-
-def as_end_user(
-    user: str | EndUser | None,
-    *,
-    session: str | None = None,
-    identifier: str | None = None,
-    system: str | None = None,
-) -> EndUser | None:
-    """One `EndUser` from the forms that people write; None for nobody."""
-    if isinstance(user, EndUser):
-        return user or None
-    return EndUser(id=user, session=session, identifier=identifier, system=system) or None
-
-
-class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
-    """Set the end user inside a `with`, an `async with`, or a decorated function.
-
-    The previous value is put back by value, not by a context token, so leaving from another task or thread
-    (a generator closed by the event loop) raises nothing.
-    """
-
-    def __init__(
-        self,
-        user: str | EndUser | None = None,
-        *,
-        session: str | None = None,
-        identifier: str | None = None,
-        system: str | None = None,
-    ) -> None:
-        self._person = as_end_user(user, session=session, identifier=identifier, system=system)
-
-    def __enter__(self) -> EndUser | None:
-        before = current_place.get()
-        block = Holder(self._person, before, self)
-        if isinstance(before, Holder) and before.foreign and before.vacant and self._person:
-            # A sync dependency that yields in a worker thread: the request's own context gets to know.
-            block.filled = (before, before.user)
-            before.user = self._person
-        current_place.set(block)
-        return self._person
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        place = current_place.get()
-        if not isinstance(place, Holder):
-            return
-        if place.opener is not self:
-            place.leave(self)
-            return
-        if place.filled:
-            place.filled[0].user = place.filled[1]
-        current_place.set(place.outside())
-
-    async def __aenter__(self) -> EndUser | None:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-    def __call__(self, function: _F) -> _F:
-        """Decorate a function, coroutine function or (async) generator function."""
-        return cast("_F", _decorated(self._person, function))
-
-
-def _decorated(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def plain(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            return function(*args, **kwargs)
-
-    @functools.wraps(function)
-    async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            return await function(*args, **kwargs)
-
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            return (yield from function(*args, **kwargs))
-
-    @functools.wraps(function)
-    async def async_generator(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            async for item in function(*args, **kwargs):
-                yield item
-
-    if inspect.iscoroutinefunction(function):
-        return coroutine
-    if inspect.isasyncgenfunction(function):
-        return async_generator
-    return generator if inspect.isgeneratorfunction(function) else plain
-
-
-def carry(function: _F) -> _F:
-    """Bind the running context to a function handed to an executor: ``pool.submit(carry(work), item)``.
-
-    `asyncio.to_thread` and tasks carry the context by themselves; executors do not.
-    """
-    context = contextvars.copy_context()
-
-    @functools.wraps(function)
-    def carried(*args: Any, **kwargs: Any) -> Any:
-        # A copy for each run: one context cannot be entered by two threads at once.
-        return context.copy().run(function, *args, **kwargs)
-
-    return cast("_F", carried)
-
-
-# --- from the end user to what the provider sees -----------------------------------------------------------
 
 
 def identify(person: EndUser | None, hasher: Hasher | None) -> Identity:

@@ -13,8 +13,8 @@ from opentelemetry.trace import get_current_span
 
 from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.conventions import ProblemReason
-from openai_safety_otel.who.identifier import EndUser, as_end_user, current_end_user
-from openai_safety_otel.who.place import Holder, current_place
+from openai_safety_otel.who.current import Holder, current_end_user, current_place
+from openai_safety_otel.who.user import EndUser, as_end_user
 
 SLOW_SECONDS = 0.01
 _log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@ import openai
 from celery import Celery, signals
 
 from openai_safety_otel import set_end_user
-from openai_safety_otel.who.identifier import current_end_user
+from openai_safety_otel.who.current import current_end_user
 
 app = Celery("product")
 client = openai.OpenAI()

@@ -16,8 +16,8 @@ from openai_safety_otel.contract.settings import PREFIX, Settings
 from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_source
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.reach import listens
-from openai_safety_otel.who.identifier import EndUser, as_end_user
 from openai_safety_otel.who.resolver import SLOW_SECONDS
+from openai_safety_otel.who.user import EndUser, as_end_user
 
 # What frameworks raise where there is no request: a context variable that is not set, Flask's proxies.
 _OUTSIDE: Final = ("outside of", "no request")

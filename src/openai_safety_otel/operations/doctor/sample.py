@@ -12,7 +12,8 @@ from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.suspended import http_library
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.resources import resolved
-from openai_safety_otel.who.identifier import EndUser, end_user
+from openai_safety_otel.who.current import end_user
+from openai_safety_otel.who.user import EndUser
 
 _ANSWER: dict[str, Any] = {
     "id": "resp_doctor",
