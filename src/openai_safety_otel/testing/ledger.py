@@ -17,7 +17,7 @@ class Entry:
     ``outcome`` and the ``block_*`` fields use the contract's words but come from the scenario that was
     played, never from the rules under test. ``attempt`` is 0 for a first try; ``retried`` says that a later
     attempt of the same request followed. ``finished`` is False while an answer is being sent and stays so
-    when the client left or the provider cut the connection.
+    when the client left or the provider cut the connection. ``key`` is the API key's id, never the key.
     """
 
     number: int
@@ -50,6 +50,8 @@ class Entry:
     retried: bool = False
     finished: bool = False
     digest: str = ""
+    at: float = 0.0
+    key: str | None = None
 
     def adopt(self, act: Act) -> None:
         """Take over what an act says of outcome and block."""

@@ -50,6 +50,7 @@ class Provider:
         self.ledger = Ledger()
         self.state = State(block_after=block_after)
         self.state.inner = self._inner
+        self.state.accounts.entries = self.ledger
         self._recordings = Recordings(replay) if replay else None
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -174,6 +175,8 @@ class Provider:
             attempt=call.attempt,
             digest=call.digest,
             request_id=self.state.new_id("req"),
+            at=self.state.accounts.clock(),
+            key=self.state.accounts.key_of(call),
         )
 
     def answer(self, call: Call, endpoint: Endpoint | None, entry: Entry) -> Answer:
@@ -200,11 +203,13 @@ class Provider:
             return Act(name="identifier", way="http", error=IDENTIFIER, block_source="request", **facts)
         return act_for(call) if asks else Act()
 
-    def _inner(self, method: str, path: str, body: dict[str, Any]) -> tuple[Answer, str]:
+    def _inner(
+        self, method: str, path: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> tuple[Answer, str]:
         """Play one line of a batch."""
         endpoint, params = find(method, path)
         raw = json.dumps(body).encode()
-        call = _call(endpoint, method, path, params, {}, {}, raw, body)
+        call = _call(endpoint, method, path, params, {}, headers, raw, body)
         entry = self.open_entry(call, transport="batch")
         answer = self.answer(call, endpoint, entry)
         entry.status, entry.finished = answer.status, True
@@ -215,7 +220,9 @@ def _parse(scope: MutableMapping[str, Any], raw: bytes) -> tuple[Call, Endpoint 
     method, path = scope["method"], scope["path"]
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     endpoint, params = find(method, path)
-    query = dict(parse_qsl(scope["query_string"].decode()))
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(scope["query_string"].decode()):
+        query[name] = f"{query[name]},{value}" if name in query else value
     body = parse_body(raw, headers.get("content-type", ""))
     return _call(endpoint, method, path, params, query, headers, raw, body), endpoint
 

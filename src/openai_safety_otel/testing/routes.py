@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from openai_safety_otel.testing.shapes import agents, chat, files, media, responses, small
 from openai_safety_otel.testing.shapes.common import Scene
+from openai_safety_otel.testing.usage import Accounts
 from openai_safety_otel.testing.wire import Answer
 
 HTTP = frozenset({"http"})
@@ -96,6 +97,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _read("/safety/cases/{id}", "safety.cases", small.kept_object),
     _read("/safety/alerts/{id}", "safety.alerts", small.kept_object),
     _read("/models", "models.list", small.models),
+    _read("/organization/usage/{ledger}", "organization.usage", small.administered(Accounts.usage)),
+    _read("/organization/projects", "organization.projects", small.administered(Accounts.projects)),
+    _read(
+        "/organization/projects/{project_id}/api_keys",
+        "organization.api_keys",
+        small.administered(Accounts.project_keys),
+    ),
 )
 
 _PATTERNS = tuple(

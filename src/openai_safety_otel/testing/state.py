@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openai_safety_otel.testing.scenarios import Act
+from openai_safety_otel.testing.usage import Accounts
 from openai_safety_otel.testing.wire import Answer, Call
 
 
@@ -42,7 +43,11 @@ class State:
     contents: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
     sequence: Counter[str] = field(default_factory=Counter)
-    inner: Callable[[str, str, dict[str, Any]], tuple[Answer, str]] = lambda *_: (Answer(501), "")
+    accounts: Accounts = field(default_factory=Accounts)
+    inner: Callable[[str, str, dict[str, Any], dict[str, str]], tuple[Answer, str]] = lambda *_: (
+        Answer(501),
+        "",
+    )
     tag: str = field(default_factory=lambda: f"{time.time_ns() & 0xFFFFFFFF:08x}")
 
     def new_id(self, prefix: str) -> str:

@@ -85,7 +85,8 @@ def _file(scene: Scene, results: list[dict[str, Any]]) -> str | None:
 
 
 def _play(scene: Scene, line: dict[str, Any]) -> dict[str, Any]:
-    answer, request_id = scene.state.inner(line["method"], line["url"], line["body"])
+    headers = {name: scene.call.headers.get(name, "") for name in ("authorization", "api-key")}
+    answer, request_id = scene.state.inner(line["method"], line["url"], line["body"], headers)
     response = {"status_code": answer.status, "request_id": request_id, "body": json.loads(answer.body)}
     custom = line.get("custom_id")
     return {"id": scene.state.new_id("batch_req"), "custom_id": custom, "response": response, "error": None}

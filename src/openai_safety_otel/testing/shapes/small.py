@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from openai_safety_otel.testing.shapes.common import Scene, moderation_result
-from openai_safety_otel.testing.wire import Answer, json_answer
+from openai_safety_otel.testing.usage import Accounts
+from openai_safety_otel.testing.wire import Answer, Call, json_answer
 
 
 def embeddings(scene: Scene) -> Answer:
@@ -94,6 +96,11 @@ def models(scene: Scene) -> Answer:
     """A list with one model."""
     model = {"id": "gpt-5", "object": "model", "created": 1, "owned_by": "stub"}
     return json_answer({"object": "list", "data": [model]})
+
+
+def administered(answer: Callable[[Accounts, Call], Answer]) -> Callable[[Scene], Answer]:
+    """An answer of the administration API, for the admin key alone."""
+    return lambda scene: scene.state.accounts.refuses(scene.call) or answer(scene.state.accounts, scene.call)
 
 
 def kept_object(scene: Scene) -> Answer:
