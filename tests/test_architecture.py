@@ -31,6 +31,8 @@ IN_THE_APP = ROOMS[: ROOMS.index("operations")]
 # What only some modules may use; a name ends with a dot where it stands for everything below it.
 ONLY_IN = {
     "os.environ": ("contract.settings",),
+    ".fromisoformat(": ("contract.moments",),
+    ".strftime(": ("contract.moments", "instrumentation.signals.", "operations.report.table"),
     "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
     "print(": ("operations.cli.", "testing.provider", "demo."),
     "sys.exit": ("operations.cli.", "demo."),
@@ -119,7 +121,7 @@ def allowed(module: str, places: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("needle", ONLY_IN)
 def test_some_things_are_only_in_some_files(needle: str) -> None:
-    """The environment, wrapt, print and exit stay in the modules named for them."""
+    """The environment, the reading and writing of times, wrapt, print and exit stay in the modules named for them."""
     where = {
         module
         for module, path in modules().items()

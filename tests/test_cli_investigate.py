@@ -140,7 +140,7 @@ def test_what_happened_comes_first_and_the_rest_is_summed(
         (["--only", "blocked,flagged"], ["completed", "blocked"]),
         (["--only", "blocked"], ["blocked"]),
         (["--only", "decision"], [None]),
-        (["--only", "completed", "--since", "420s"], None),
+        (["--only", "completed", "--since", "420 fortnights"], None),
         (
             ["--since", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - 420))],
             ["completed", "completed", "blocked", None],

@@ -1,4 +1,4 @@
-"""What an address may be shown as: without its password, wherever it is printed or logged."""
+"""Addresses of stores and servers: which are Redis, and what may be shown of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ _WORD: Final = re.compile(r"\S+")
 # A parameter of a query whose name speaks of a secret; "key" as in api_key, "sig" as in signature.
 _PARAMETER: Final = re.compile(r"(?<=[?&;])([^=&;?#]{1,60})=([^&;#\"']+)")
 _SECRET: Final = re.compile(r"pass|pwd|token|secret|key|auth|sig|credential", re.IGNORECASE)
+
+
+def is_redis(place: str) -> bool:
+    """Whether an address is a Redis server's; others are paths of files."""
+    return place.startswith(("redis://", "rediss://", "unix://"))
 
 
 def without_password(text: str) -> str:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Final, cast, get_args
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import DecisionAction
+from openai_safety_otel.contract.moments import DAY, HOUR
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Action, Entry, Holders, Source, Unreadable
 from openai_safety_otel.who.detectors import looks_raw
 
-HOUR: Final = 3600.0
-DAY: Final = 24 * HOUR
 # How long each action lasts unless told otherwise, and at most; None: no end.
 LASTS: Final[dict[DecisionAction, tuple[float | None, float | None]]] = {
     "watch": (7 * DAY, 30 * DAY),
@@ -35,8 +33,6 @@ WRITE_SECONDS: Final = 10.0  # how long to try where another writer holds the li
 MOST_WAITING: Final = 1000  # decisions of a process that wait for the journal
 _log = logging.getLogger(__name__)
 HELD_SECONDS: Final = 4.0  # how long to wait for running processes to hold the new list
-_DURATION: Final = re.compile(r"([1-9][0-9]*)\s*([smhdw])")
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
 class DecisionError(ValueError):
@@ -95,16 +91,12 @@ def parse_until(text: str, now: float) -> float:
     Raises:
         DecisionError: it is none of these.
     """
-    if found := _DURATION.fullmatch(text.strip().lower()):
-        return now + int(found[1]) * _UNITS[found[2]]
+    if (seconds := moments.span(text)) is not None:
+        return now + seconds
     try:
-        # Python 3.10 knows no "Z".
-        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
+        return moments.instant(text)
     except ValueError:
         raise DecisionError("--until takes 72h, 7d, 2027-01-31 or 2027-01-31T12:00+01:00") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp()
 
 
 def listed(decision: Decision) -> Entry | None:

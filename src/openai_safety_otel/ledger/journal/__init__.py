@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import (
     Action,
@@ -109,7 +110,7 @@ def open_journal(place: str) -> Journal:
     Raises:
         JournalError: the store cannot be opened, or the ``redis`` package is missing.
     """
-    if place.startswith(("redis://", "rediss://", "unix://")):
+    if is_redis(place):
         from openai_safety_otel.ledger.journal.redis_journal import RedisJournal  # noqa: PLC0415 - optional package
 
         return RedisJournal(place)

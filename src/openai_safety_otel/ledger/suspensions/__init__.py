@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.ledger.suspensions.entry import ACTIONS, Action, Entry
 from openai_safety_otel.ledger.suspensions.source import INIT, Holders, Source, Unreadable, Update
 
 __all__ = ["ACTIONS", "INIT", "Action", "Entry", "Holders", "Source", "Unreadable", "Update", "open_source"]
-
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def open_source(place: str) -> Source:
@@ -16,7 +15,7 @@ def open_source(place: str) -> Source:
     Raises:
         Unreadable: the URL is wrong, or the ``redis`` package is missing.
     """
-    if place.startswith(REDIS_SCHEMES):
+    if is_redis(place):
         from openai_safety_otel.ledger.suspensions.redis_source import RedisSource  # noqa: PLC0415 - optional package
 
         return RedisSource(place)

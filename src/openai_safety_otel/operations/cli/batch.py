@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from rich.progress import Progress
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import call_event
@@ -103,7 +104,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
             for line in _emitted(read, told):
                 if as_json:
                     say(json.dumps(_plain(line)))
-        journal.set_fact(name, datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"))
+        journal.set_fact(name, f"{moments.minute(time.time())} UTC")
     except (BatchError, JournalError, OSError) as error:
         raise click.ClickException(str(error)) from None
     if not as_json:

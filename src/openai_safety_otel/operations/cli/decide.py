@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import click
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import DecisionAction
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.standalone import telling
@@ -189,7 +189,7 @@ def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
             )
         )
         return
-    end = f" until {_when(decision.until)}" if decision.until is not None else ""
+    end = f" until {moments.minute(decision.until)} UTC" if decision.until is not None else ""
     say(f"{decision.identifier} {_DONE[decision.action]}{end}")
     if applied.version is not None:
         say(_seen_by(holders))
@@ -297,10 +297,10 @@ def _print_all(found: list[Decision], *, as_json: bool) -> None:
         ("when", "identifier", "action", "until", "by", "why"),
         (
             (
-                _when(one.at),
+                f"{moments.minute(one.at)} UTC",
                 short(one.identifier),
                 one.action,
-                "" if one.until is None else _when(one.until),
+                "" if one.until is None else f"{moments.minute(one.until)} UTC",
                 one.by,
                 one.why,
             )
@@ -319,7 +319,3 @@ def _plain(decision: Decision) -> dict[str, Any]:
         "at": decision.at,
         "until": decision.until,
     }
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -11,9 +11,10 @@ from typing import NoReturn
 
 import click
 
+from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_source
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown, usable_hasher
@@ -130,7 +131,7 @@ def _look(
     _erase_files(result, paths, dry=True)
     result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=True)]
     result.loki = any(_in_loki(url, form) for url in urls for form in forms)
-    if settings.store.startswith(REDIS_SCHEMES) or Path(settings.store).exists():
+    if is_redis(settings.store) or Path(settings.store).exists():
         journal = open_journal(settings.store)
         try:
             names = [one.identifier for one in journal.notices()]

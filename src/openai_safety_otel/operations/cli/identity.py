@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import REDIS_SCHEMES, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_source
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
     NobodyMeantError,
@@ -73,7 +74,7 @@ def _places(
 
 
 def _in_journal(settings: Settings) -> set[str]:
-    if not settings.store.startswith(REDIS_SCHEMES) and not Path(settings.store).exists():
+    if not is_redis(settings.store) and not Path(settings.store).exists():
         return set()
     try:
         journal = open_journal(settings.store)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
 from typing import Any
 
 import click
+
+from openai_safety_otel.contract import moments
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 
@@ -21,12 +22,9 @@ class Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer cli
         if isinstance(value, int):
             return value
         try:
-            moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value))  # Python 3.10 knows no "Z"
+            return int(moments.instant(value))
         except ValueError:
             self.fail(f"expected 2026-11-20 or 2026-11-20T09:30, got {value!r}", param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return int(moment.timestamp())
 
 
 class Until(Moment):

@@ -7,12 +7,12 @@ import getpass
 import json
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from typing import Any, get_args
 
 import click
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
@@ -190,10 +190,10 @@ def _cells(one: Notice) -> tuple[str, ...]:
     note: str = one.traffic if one.traffic != "production" else ""
     if one.look_up_error:
         note = f"{note} case not read: {one.look_up_error}".strip()
-    end = "" if one.deadline_at is None else _when(one.deadline_at)
+    end = "" if one.deadline_at is None else f"{moments.minute(one.deadline_at)} UTC"
     reason = one.reason or one.category or ""
     whose = short(one.identifier) if one.identifier else one.subject
-    return (one.id, one.type, one.status, _when(one.received_at), end, whose, reason, note)
+    return (one.id, one.type, one.status, f"{moments.minute(one.received_at)} UTC", end, whose, reason, note)
 
 
 @notice.command(epilog='\b\nExample:\n  openai-safety notice close C-17 --by ann --why "answered"\n')
@@ -340,8 +340,4 @@ def _plain(notice: Notice) -> dict[str, Any]:
 
 
 def _until(notice: Notice) -> str:
-    return "" if notice.deadline_at is None else f", answer by {_when(notice.deadline_at)}"
-
-
-def _when(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return "" if notice.deadline_at is None else f", answer by {moments.minute(notice.deadline_at)} UTC"

@@ -6,13 +6,13 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
@@ -151,7 +151,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["filter_blocks"]),
         str(row["flagged"]),
         f"{row['highest_score']:.2f}",
-        datetime.fromtimestamp(row["last_seen"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        moments.minute(row["last_seen"]),
         _decided(row["decision"]),
     )
 
@@ -159,5 +159,4 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _decided(decision: dict[str, Any] | None) -> str:
     if decision is None:
         return ""
-    day = datetime.fromtimestamp(decision["at"], tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
-    return f"{decision['action']} by {decision['by']} on {day}"
+    return f"{decision['action']} by {decision['by']} on {moments.minute(decision['at'])}"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_source
@@ -25,9 +25,6 @@ from openai_safety_otel.operations.store.files import NoEventFilesError, open_fi
 from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, LokiError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_SPAN = re.compile(r"(\d+)\s*([mhdw])")
-_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_SERVERS = ("redis://", "rediss://", "unix://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ def known_besides(settings: Settings) -> Known:
     """The journal's notices and decisions and the suspension list, where they exist."""
     notices: list[Any] = []
     decisions: list[Any] = []
-    if settings.store.startswith(_SERVERS) or Path(settings.store).exists():
+    if is_redis(settings.store) or Path(settings.store).exists():
         try:
             journal = open_journal(settings.store)
             try:
@@ -160,13 +157,12 @@ def parse_past(text: str, now: float) -> float:
     Raises:
         click.BadParameter: it is none of these.
     """
-    if match := _SPAN.fullmatch(text.strip()):
-        return now - int(match[1]) * _SECONDS[match[2]]
+    if (seconds := moments.span(text)) is not None:
+        return now - seconds
     try:
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        return moments.instant(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is neither a span (7d, 12h) nor an ISO date") from None
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Link, open_journal
 from openai_safety_otel.ledger.journal.chain import first_broken
@@ -53,10 +53,7 @@ def _known_to_events(links: list[Link], settings: Settings, place: Place) -> int
         rows = events.rows(_HEADS)
     for row in rows:
         if row["head"] not in known:
-            at = datetime.fromtimestamp(row["time_ns"] / 1e9, tz=timezone.utc).strftime(
-                "%Y-%m-%d %H:%M:%S UTC"
-            )
-            said = f"{row['action']} by {row['by']} on {at}"
+            said = f"{row['action']} by {row['by']} on {moments.second(row['time_ns'] / 1e9)} UTC"
             raise click.ClickException(
                 f"the journal was tampered with: the event of {said} names the entry {row['head'][:12]}…, "
                 "and the journal does not have it"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.investigation.context import Source
 from openai_safety_otel.operations.investigation.evidence import open_text
 from openai_safety_otel.operations.store.loki import Loki
@@ -68,7 +68,7 @@ def _first_moment(path: Path) -> float | None:
     if found is None:
         return None
     try:
-        return datetime.fromisoformat(found[0].decode()).replace(tzinfo=timezone.utc).timestamp()
+        return moments.instant(found[0].decode())
     except ValueError:
         return None
 

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import BLOCK_CLASSES
 from openai_safety_otel.operations.report.activity import Activity, Notice, Report, Rung, short
-from openai_safety_otel.operations.report.ladders import DAY, day_of, deadline_of, moment, reachable
+from openai_safety_otel.operations.report.ladders import DAY, deadline_of, reachable
 
 KINDS: Final = {
     "enforcement": "enforcement",
@@ -100,7 +101,7 @@ _WHOSE: Final = {
 def _deadline(notice: Notice) -> str | None:
     if notice.type != "warning" or (notice.subject == "identifier" and notice.deadline_at is None):
         return None
-    return day_of(deadline_of(notice))
+    return moments.day(deadline_of(notice))
 
 
 def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
@@ -108,7 +109,7 @@ def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
     ordered = sorted(notices, key=lambda one: (one.type not in _MOVING, -one.received_at))
     return [
         {
-            "received": moment(notice.received_at),
+            "received": moments.minute(notice.received_at),
             "type": notice.type,
             "id": notice.id,
             "status": notice.status,
@@ -149,8 +150,8 @@ def days(report: Report) -> list[str]:
     first, last = report.since, max(report.until - 1, report.since)
     known = [row.day for row in report.timeline] + [row.day for row in report.categories]
     if (last - first) / DAY > _LONGEST_AXIS:
-        begin = min(known, default=day_of(last))
-        first = max(first, datetime.fromisoformat(begin).replace(tzinfo=timezone.utc).timestamp())
+        begin = min(known, default=moments.day(last))
+        first = max(first, moments.instant(begin))
     start = datetime.fromtimestamp(first, timezone.utc).date()
     end = datetime.fromtimestamp(last, timezone.utc).date()
     return [(start + timedelta(days=at)).isoformat() for at in range((end - start).days + 1)]
@@ -235,7 +236,7 @@ def person(one: Activity, report: Report, *, with_days: bool) -> dict[str, Any]:
         "states": [f"{state.api}: {reachable(state)}" for state in one.api_states],
         "notices": [f"{notice.type} {notice.id} ({notice.status})" for notice in one.notices],
         "decision": decision
-        and f"{decision.action} by {decision.by} on {moment(decision.at)}: {decision.why}",
+        and f"{decision.action} by {decision.by} on {moments.minute(decision.at)}: {decision.why}",
         "days": [astuple(day) for day in report.daily.get(one.identifier, ())] if with_days else None,
     }
     keep = {"identifier", "calls", "flagged"}
@@ -251,7 +252,7 @@ def embedded(value: Any) -> str:
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else moment(seconds)
+    return None if seconds is None else moments.minute(seconds)
 
 
 def _round(score: float | None) -> float | None:

@@ -7,9 +7,9 @@ from functools import cache
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.page import assets, content
 from openai_safety_otel.operations.report.activity import Report, short
-from openai_safety_otel.operations.report.ladders import moment
 
 _PROBLEMS = {
     "broken_lines": "broken lines",
@@ -27,8 +27,8 @@ def render_page(report: Report) -> str:
     kinds = [kind for kind, name in content.KINDS.items() if name in columns]
     return _template().render(
         report=report,
-        since=moment(report.since),
-        until=moment(report.until),
+        since=moments.minute(report.since),
+        until=moments.minute(report.until),
         policy=Markup(assets.policy()),  # noqa: S704 - our own hashes
         css=assets.style(),
         scripts=assets.scripts(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
@@ -57,7 +57,7 @@ def organisation_ladder(
         lost: what the wire says of its access.
     """
     if lost is not None:
-        return OrganisationLadder("deactivated", f"access lost since {day_of(lost.at)} ({lost.type})")
+        return OrganisationLadder("deactivated", f"access lost since {moments.day(lost.at)} ({lost.type})")
     opened = [one for one in notices if one.open and one.subject != "identifier" and one.received_at <= now]
     certain = _step([one for one in opened if one.subject == "organization"], now)
     possible = _step([one for one in opened if one.subject == "unknown"], now)
@@ -73,7 +73,7 @@ def _step(opened: list[Notice], now: float) -> OrganisationLadder:
     deactivations = [notice for notice in opened if notice.type == "deactivation"]
     if deactivations:
         first = min(deactivations, key=lambda notice: notice.received_at)
-        text = f"deactivated since {day_of(first.received_at)}"
+        text = f"deactivated since {moments.day(first.received_at)}"
         return OrganisationLadder("deactivated", text, notices=_ids(deactivations))
     warnings = [notice for notice in opened if notice.type == "warning"]
     if not warnings:
@@ -91,12 +91,12 @@ def _warned(notice: Notice, ids: tuple[str, ...], now: float) -> OrganisationLad
     days = max(1, math.ceil((deadline - notice.received_at) / DAY))
     day = min(days, int((now - notice.received_at) // DAY) + 1)
     if now >= deadline:
-        text = f"warned, deadline passed on {day_of(deadline)}"
+        text = f"warned, deadline passed on {moments.day(deadline)}"
         return OrganisationLadder("overdue", text, days, days, deadline, ids)
     if day == 1:
-        text = f"warned, {days} days until {day_of(deadline)}"
+        text = f"warned, {days} days until {moments.day(deadline)}"
         return OrganisationLadder("warned", text, day, days, deadline, ids)
-    text = f"day {day} of {days}, until {day_of(deadline)}"
+    text = f"day {day} of {days}, until {moments.day(deadline)}"
     return OrganisationLadder("day", text, day, days, deadline, ids)
 
 
@@ -106,7 +106,7 @@ def identifier_ladder(activity: Activity, now: float) -> Ladder:
     decision = activity.decision
     if decision is None or not decision.in_force(now) or (activity.last_signal or 0.0) > decision.at:
         return below
-    ends = f" until {moment(decision.until)}" if decision.until else ""
+    ends = f" until {moments.minute(decision.until)}" if decision.until else ""
     before = "" if below.rung is Rung.QUIET else f"; {below.text}"
     return Ladder(Rung.DECIDED, f"decided: {decision.action}{ends}{before}")
 
@@ -119,14 +119,16 @@ def _standing(activity: Activity) -> Iterator[Ladder]:
     """Every rung they stand on, the highest first."""
     said = {notice.type: notice for notice in activity.notices if notice.open}
     if gone := said.get("deactivation"):
-        yield Ladder(Rung.DEACTIVATED, f"deactivated on {day_of(gone.received_at)}, by notice {gone.id}")
+        yield Ladder(Rung.DEACTIVATED, f"deactivated on {moments.day(gone.received_at)}, by notice {gone.id}")
     if blocked_in := [state.api for state in activity.api_states if state.blocked]:
         yield Ladder(Rung.BLOCKED, f"blocked in {', '.join(blocked_in)}")
     if "identifier_blocked" in said:
         yield Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)")
     if warned := said.get("warning"):
-        answer = f", answer by {day_of(warned.deadline_at)}" if warned.deadline_at else ""
-        yield Ladder(Rung.WARNED, f"warned on {day_of(warned.received_at)}, by notice {warned.id}{answer}")
+        answer = f", answer by {moments.day(warned.deadline_at)}" if warned.deadline_at else ""
+        yield Ladder(
+            Rung.WARNED, f"warned on {moments.day(warned.received_at)}, by notice {warned.id}{answer}"
+        )
     if activity.holds:
         worst = max(activity.holds, key=lambda hold: hold.median)
         text = f"possibly held: {worst.model} begins after {worst.median:.1f} s, usually {worst.usual:.1f} s"
@@ -141,20 +143,10 @@ def _standing(activity: Activity) -> Iterator[Ladder]:
 def reachable(state: ApiState) -> str:
     """What is known about one API in a few words."""
     if state.blocked and state.blocked_at is not None:
-        return f"blocked by the provider on {day_of(state.blocked_at)}"
+        return f"blocked by the provider on {moments.day(state.blocked_at)}"
     if state.blocked_at is not None:
-        return f"blocked on {day_of(state.blocked_at)}, answered again since"
+        return f"blocked on {moments.day(state.blocked_at)}, answered again since"
     return "reachable"
-
-
-def day_of(seconds: float) -> str:
-    """The UTC day of a time."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d")
-
-
-def moment(seconds: float) -> str:
-    """The UTC minute of a time."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M")
 
 
 def _ids(notices: Iterable[Notice]) -> tuple[str, ...]:

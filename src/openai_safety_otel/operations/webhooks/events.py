@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.ledger.journal import Notice
@@ -64,6 +65,6 @@ def summary(notice: Notice) -> str:
     if notice.identifier:
         parts.append(f"identifier {notice.identifier}")
     if notice.deadline_at is not None:
-        parts.append(f"answer by {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime(notice.deadline_at))}")
+        parts.append(f"answer by {moments.minute(notice.deadline_at)} UTC")
     mark = "" if notice.traffic == "production" else f"[{notice.traffic}] "
     return mark + ", ".join(parts)

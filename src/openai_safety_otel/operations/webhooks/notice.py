@@ -10,9 +10,9 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Final, cast, get_args
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import OTHER, NoticeSubject, NoticeType, Traffic
 from openai_safety_otel.contract.record import Severity
 from openai_safety_otel.ledger.journal import Notice, notice_key
@@ -188,13 +188,9 @@ def _moment(value: object) -> int | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return int(value) if 0 < value < 10**11 else None
     try:
-        # Python 3.10 knows no "Z".
-        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", value)) if isinstance(value, str) else None
+        return int(moments.instant(value)) if isinstance(value, str) else None
     except ValueError:
         return None
-    if moment is None:
-        return None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp())
 
 
 def _shown(identifier: object, show: Show) -> str | None:
