@@ -20,6 +20,7 @@ from support.socket_server import (
     born,
     created,
     delta,
+    done,
     error,
     realtime,
     response_event,
@@ -394,3 +395,25 @@ async def test_a_steered_response_has_a_successor(
         await talk.hear("response.completed")
     assert ["resp_1_1", "resp_successor"] == [event["gen_ai.response.id"] for event in telemetry.events]
     assert 1 == len({event["user.hash"] for event in telemetry.events})
+
+
+@pytest.mark.parametrize("frame", ["{", "", "not json", b"\x00\xff\x01", b"[", "7", "null"])
+async def test_a_frame_that_is_no_event_is_passed_on(
+    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, frame: str | bytes
+) -> None:
+    """What cannot be read reaches the caller as it was sent, tells nothing, and is no failure of ours."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("response.create")
+        await peer.say(created("resp_1"))
+        await peer.raw(frame)
+        await peer.say(done("resp_1"))
+        await peer.hear()
+
+    server.script = script
+    async with Talk(connect(caller, REALTIME)) as talk:
+        await of(talk.connection.response.create())
+        read = [await of(talk.connection.recv_bytes()) for _ in range(3)]
+    assert read[1] == (frame.encode() if isinstance(frame, str) else frame)
+    assert [("completed", None, "resp_1")] == seen(telemetry)

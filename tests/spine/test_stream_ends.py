@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -189,6 +190,25 @@ def test_compressed(telemetry: Telemetry) -> None:
     )
     list(client.chat.completions.create(**TALK, stream=True))
     assert told(telemetry) == WHOLE
+
+
+def test_deflated_without_a_header(telemetry: Telemetry) -> None:
+    """Servers call two formats deflate: the bare one is read as well."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(piece("hi") + DONE) + packer.flush()
+    client = scripted((packed,), content_type=EVENTS, base_url=OPENAI, **{"content-encoding": "deflate"})
+    list(client.chat.completions.create(**TALK, stream=True))
+    assert told(telemetry) == WHOLE
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_what_cannot_be_decompressed_is_passed_on(telemetry: Telemetry, encoding: str) -> None:
+    """Bytes that are not what their header says reach the caller as they came, and are no failure of ours."""
+    pieces = (b"not packed at all", b"and more")
+    client = scripted(pieces, content_type=EVENTS, base_url=OPENAI, **{"content-encoding": encoding})
+    raw = client.responses.with_raw_response.create(**ASK, stream=True)
+    assert list(raw.http_response.iter_raw()) == list(pieces)
+    assert told(telemetry)[0] == "completed"
 
 
 # --- a body that is no stream -------------------------------------------------------------------------

@@ -40,6 +40,10 @@ class Peer:
         for event in events:
             await self._socket.send(json.dumps(event))
 
+    async def raw(self, frame: str | bytes) -> None:
+        """Sends a frame as it is."""
+        await self._socket.send(frame)
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._socket.close(code, reason)
 

@@ -12,7 +12,7 @@ from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
 from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.contract.record import CallRecord, End
 from openai_safety_otel.instrumentation.evidence import Collector
-from openai_safety_otel.instrumentation.extract.encoding import decoder, opaque
+from openai_safety_otel.instrumentation.extract.encoding import Decoder, decoder
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.instrumentation.extract.error import attempt_of, read_error
 from openai_safety_otel.instrumentation.extract.plain import is_plain
@@ -86,7 +86,7 @@ class Call:
         self.listening = True
         self._body: BodyReader | None = None
         self._answer: Any = None
-        self._decode: Callable[[bytes], bytes] | None = None
+        self._decode: Decoder | None = None
         self._tapped = False
         self._dropped = False
         self._open = [True]
@@ -318,7 +318,11 @@ class Call:
     def _end_body(self, body: BodyReader) -> None:
         record = self.record
         seen = body.finish(record)
-        blind = self._decode is opaque and (not self.claimed or closes_with_a_line(record))
+        blind = (
+            self._decode is not None
+            and self._decode.blind
+            and (not self.claimed or closes_with_a_line(record))
+        )
         if body.is_json or (blind and not record.complete):
             record.terminal_seen = None  # no stream at all, or one whose last bytes cannot be read
         self._mark(seen, self._last)

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from typing import Final
 
-MAX_PIECE = 1 << 20  # one compressed piece can stand for gigabytes; facts are at its beginning
-_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-
-
-def opaque(_: bytes) -> bytes:
-    """Of a body in an encoding that the standard library does not know, nothing can be read."""
-    return b""
+MAX_PIECE: Final = 1 << 20  # one compressed piece can stand for gigabytes; facts are at its beginning
+# Two formats go by the name of deflate: with zlib's header and without; the one that fits is found by trying.
+_WINDOWS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 
 
-def decoder(encoding: str | None) -> Callable[[bytes], bytes] | None:
-    """What turns a body's pieces into text bytes; None where they are that already.
+class Decoder:
+    """Turns a body's pieces into text bytes.
 
-    A body in another encoding (br, zstd) is not looked into: its pieces become empty.
+    Of a body in another encoding (br, zstd), or that is not what its header says, nothing can be read: its pieces
+    become empty, and ``blind`` says so.
     """
+
+    def __init__(self, encoding: str) -> None:
+        self._left = [zlib.decompressobj(window) for window in _WINDOWS.get(encoding, ())]
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing of this body can be read, or nothing more."""
+        return not self._left
+
+    def __call__(self, data: bytes) -> bytes:
+        """Return the text bytes of the next piece."""
+        if not self._left:
+            return b""
+        try:
+            return self._left[0].decompress(data, MAX_PIECE)
+        except zlib.error:
+            self._left.pop(0)
+        return self(data)
+
+
+def decoder(encoding: str | None) -> Decoder | None:
+    """Return what decodes a body with this header; None where its bytes are text already."""
     name = (encoding or "identity").strip().lower()
-    if name == "identity":
-        return None
-    if name not in _WINDOW:
-        return opaque
-    inflate = zlib.decompressobj(_WINDOW[name])
-    return lambda data: inflate.decompress(data, MAX_PIECE)
+    return None if name == "identity" else Decoder(name)

@@ -140,7 +140,11 @@ class Session:
             # Deltas of responses that have begun say nothing new: they are large, and not parsed.
             if peek(raw) in PLAIN_DELTAS and all(call.record.output_begun for call in self.lanes.begun):
                 return
-            self._received(json.loads(raw))
+            try:
+                event = json.loads(raw)
+            except ValueError:  # what is no JSON tells nothing
+                return
+            self._received(event)
 
     def arrived(self, raw: bytes | str) -> None:
         """A frame was received."""
