@@ -318,12 +318,8 @@ class Call:
     def _end_body(self, body: BodyReader) -> None:
         record = self.record
         seen = body.finish(record)
-        blind = (
-            self._decode is not None
-            and self._decode.blind
-            and (not self.claimed or closes_with_a_line(record))
-        )
-        if body.is_json or (blind and not record.complete):
+        unread = self._decode is not None and self._decode.blind and not record.complete
+        if body.is_json or (unread and (not self.claimed or closes_with_a_line(record))):
             record.terminal_seen = None  # no stream at all, or one whose last bytes cannot be read
         self._mark(seen, self._last)
 
