@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,28 +15,10 @@ from click.testing import CliRunner, Result
 from openai_safety_otel.ledger.journal import Journal, open_journal
 from openai_safety_otel.operations.cli.group import app
 from support.lists import new_list
+from support.served import Served
 from webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
 
-Start = Callable[..., "Served"]
-
-
-class Served:
-    """The command in a process of its own."""
-
-    def __init__(self, environ: dict[str, str], *options: str) -> None:
-        command = [str(Path(sys.executable).with_name("openai-safety")), "webhooks", "--port", "0", *options]
-        self.process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr is not None
-        self.line = self.process.stderr.readline()
-        if not self.line.startswith("receiving on http://127.0.0.1:"):
-            self.process.kill()
-            pytest.fail(self.line + self.process.communicate()[1])
-        self.url = self.line.split()[-1]
-
-    def stop(self) -> tuple[int, str]:
-        self.process.send_signal(signal.SIGTERM)
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+Start = Callable[..., Served]
 
 
 @pytest.fixture
