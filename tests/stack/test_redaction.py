@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from openai_safety_otel.contract import conventions as c
 from stack import query, traffic
 from stack.launches import COLLECTOR_CONFIG
@@ -179,6 +181,63 @@ def test_canaries_in_spans_never_reach_the_trace_store(
     text = sink.read_text()
     assert [canary for canary in CANARIES if canary in text] == []
     assert text.count('"blocked"') == len(attributes)
+
+
+# Scope, and whether its span with a link leaves the agent.
+LINKING = {
+    "opentelemetry.instrumentation.celery": True,
+    "opentelemetry.instrumentation.confluent_kafka": True,
+    "opentelemetry.instrumentation.celery.more": False,
+    "opentelemetry.instrumentation.openai_v2": False,
+    "worker.batches": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "linking"),
+    [
+        ({}, LINKING),
+        ({"PLAIN_LINKS": "worker[.].*"}, {**dict.fromkeys(LINKING, False), "worker.batches": True}),
+    ],
+)
+def test_spans_with_links_pass_from_scopes_that_write_plain_ones(
+    collector: Callable[..., Running],
+    tmp_path: Path,
+    service: str,
+    settings: dict[str, str],
+    linking: dict[str, bool],
+) -> None:
+    """A batch consumer's span keeps its links where its instrumentation writes no attributes on them; others stay."""
+    sink, overlay = tmp_path / "traces.jsonl", COLLECTOR_CONFIG / "traces-to-file.yaml"
+    agent = collector(
+        "agent.yaml", overlay, env={"TRACES_FILE": str(sink), "TRACE_SHARE_PERCENT": "100", **settings}
+    )
+    link = {"traceId": "0" * 31 + "1", "spanId": "0" * 15 + "1"}
+    scopes = [
+        {"scope": {"name": scope}, "spans": [_span("chat", links=[link] * 2), _span("chat")]}
+        for scope in linking
+    ]
+    traffic.deliver(
+        agent.url,
+        "traces",
+        {"resourceSpans": [{"resource": traffic.resource(service), "scopeSpans": scopes}]},
+    )
+    passed = len(linking) + sum(linking.values())
+
+    def stored() -> list[dict[str, Any]]:
+        lines = sink.read_text().split("\n")[:-1] if sink.exists() else []  # whole ones
+        parts = [
+            scope
+            for line in lines
+            for one in json.loads(line)["resourceSpans"]
+            for scope in one["scopeSpans"]
+        ]
+        return [span for part in parts for span in part["spans"]]
+
+    assert query.until(lambda: len(stored()) == passed, timeout=20), (stored(), agent.log[-2000:])
+    links = [span["links"] for span in stored() if "links" in span]
+    assert links == [[link] * 2] * sum(linking.values())
 
 
 def test_canaries_in_metrics_never_reach_prometheus(
