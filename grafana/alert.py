@@ -28,6 +28,7 @@ class Alert:
 
     ``question`` is the condition in words, for the table; ``severity`` follows ``notify`` unless given.
     ``happening`` joins the alerts that see the same thing from different sides: they are one notification.
+    ``kept`` is how long it goes on after its end: what it mutes needs that long to end, too.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Alert:
     question: str
     severity: str = ""
     happening: str = ""
+    kept: str = ""
 
     @property
     def level(self) -> str:

@@ -15,6 +15,9 @@ from openai_safety_otel.contract import conventions as c
 _KIND = f"{{{{ $labels.{names.field(c.NOTICE_TYPE)} }}}}"
 _SINCE = f"in the last {m.RECENT.removesuffix('h')} hours"
 
+# Apps and receivers export once a minute, and repeat what failed within another.
+BACK: Final = "5m"
+
 PAGES: Final = (
     Alert(
         "IdentifierBlocked",
@@ -130,6 +133,7 @@ PAGES: Final = (
         "own metrics; what it carried waits in the queues of the hosts, or is lost when they fill.",
         "all collectors of a job were there in the last day and none is now, or there is none at all",
         happening="collector",
+        kept=BACK,
     ),
     Alert(
         "SafetyCollectorDown",
@@ -142,6 +146,7 @@ PAGES: Final = (
         "an instance was there in the last day and is not now, though Prometheus still looks for it",
         severity="warning",
         happening="collector",
+        kept=BACK,
     ),
     Alert(
         "SafetyLogStoreDown",

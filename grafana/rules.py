@@ -43,6 +43,8 @@ def _rule(alert: Alert) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
     if alert.hold != "0s":
         rule["for"] = alert.hold
+    if alert.kept:
+        rule["keep_firing_for"] = alert.kept
     rule["labels"] = alert.labels
     rule["annotations"] = {
         "summary": alert.summary,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, blocked, call, flagged, notice, write
 from support.lists import new_list
+from support.terminal import on_terminal
 
 NOW = float(int(time.time()))
 KEY = "k" * 40
@@ -162,16 +161,6 @@ def test_data_is_exact_in_a_pipe_and_clean_on_a_terminal(words: tuple[str, ...],
     piped = subprocess.run(command, env=environment, capture_output=True, check=True).stdout.decode()
     assert "\u202e" in piped
     assert "\x9b" in piped
-    terminal, side = pty.openpty()
-    with subprocess.Popen(command, env=environment, stdout=side, stderr=subprocess.PIPE) as process:
-        os.close(side)
-        shown = bytearray()
-        try:
-            while block := os.read(terminal, 65_536):
-                shown += block
-        except OSError:  # Linux: the other side is closed
-            pass
-        assert process.wait() == 0
-    os.close(terminal)
-    assert [bad for bad in FORBIDDEN if bad in shown.decode()] == []
-    assert "�" in shown.decode()
+    shown = on_terminal(command, environment)
+    assert [bad for bad in FORBIDDEN if bad in shown] == []
+    assert "�" in shown

@@ -277,6 +277,14 @@ CASES: tuple[Case, ...] = (
         ("1h4m", "1h10m"),
     ),
     Case(
+        "SafetyPipelineDown",
+        "gap",
+        "goes on while those behind a collector that is back report again, so that nobody is told of them",
+        {collectors[0]: "0+60x60 _x10 0+60x60"},
+        ("1h8m", "1h11m", "1h15m"),
+        ("1h17m",),
+    ),
+    Case(
         "SafetyPipelineDown", "restart", "a restart", {collectors[0]: "0+60x60 0+60x60"}, (), ("1h1m", "90m")
     ),
     Case(
@@ -303,6 +311,14 @@ CASES: tuple[Case, ...] = (
         {collectors[0]: "0+60x60", collectors[1]: "0+60x600", scraped[0]: "1x60", scraped[1]: "1x600"},
         (),
         ("70m", "3h"),
+    ),
+    Case(
+        "SafetyCollectorDown",
+        "gap",
+        "goes on while those behind a collector that is back report again, so that nobody is told of them",
+        {collectors[0]: "0+60x60 _x10 0+60x60", scraped[0]: "1x60 0x10 1x60"},
+        ("1h8m", "1h11m", "1h15m"),
+        ("1h17m",),
     ),
     Case(
         "SafetyCollectorDown",

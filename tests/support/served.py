@@ -27,3 +27,8 @@ class Served:
         self.process.send_signal(signal.SIGTERM)
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
+
+    def end(self) -> None:
+        """Whatever it is doing."""
+        self.process.kill()
+        self.process.communicate()

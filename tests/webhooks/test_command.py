@@ -46,8 +46,7 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
 
     yield run
     for one in started:
-        one.process.kill()
-        one.process.communicate()
+        one.end()
 
 
 @pytest.fixture

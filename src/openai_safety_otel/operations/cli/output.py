@@ -12,6 +12,7 @@ from rich.table import Table
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.operations.report.table import printable
 
+_PASTED = ("id", "identifier", "subject")
 _WIDE = 240  # into a file or a pipe, lines are not folded
 
 
@@ -37,10 +38,14 @@ def warn(text: str) -> None:
 
 
 def show(names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under these names."""
+    """Print rows under these names; what people paste into other commands is never cut or folded."""
+    cells = [[printable(cell) for cell in row] for row in rows]
     table = Table(box=None)
-    for name in names:
-        table.add_column(name, no_wrap=name in ("id", "identifier"))
-    for row in rows:
-        table.add_row(*map(printable, row))
-    Console(file=sys.stdout, markup=False, width=None if sys.stdout.isatty() else _WIDE).print(table)
+    for at, name in enumerate(names):
+        whole = max((len(row[at]) for row in cells), default=0) if name in _PASTED else None
+        table.add_column(name, no_wrap=whole is not None, min_width=whole)
+    for row in cells:
+        table.add_row(*row)
+    Console(file=sys.stdout, markup=False, width=None if sys.stdout.isatty() else _WIDE).print(
+        table, crop=False
+    )
