@@ -282,3 +282,9 @@ def problem(reason: c.ProblemReason) -> str:
     """Calls whose identifier went wrong in this way."""
     selector = ALERT.select(c.PROBLEMS, equal(c.REASON, reason))
     return m.first(selector, BY, but=m.but_unreal(c.PROBLEMS))
+
+
+def dark() -> str:
+    """Requests in the dark, as the last comparison found them; it may run but once a day, and then end."""
+    last = f"last_over_time({ALERT.select(c.RECONCILED, equal(c.VERDICT, 'dark'))}[26h])"
+    return f"sum by ({BY}) (max by ({BY}, {names.field(c.USAGE_LEDGER)}) ({last})) > 0"

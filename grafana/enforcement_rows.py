@@ -7,7 +7,7 @@ from typing import Final
 from grafana import alert_queries as x
 from grafana import metric_queries as m
 from grafana import names
-from grafana.alert import PLACE, Alert
+from grafana.alert import PLACE, TIMES, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, equal
 from openai_safety_otel.contract import conventions as c
@@ -88,6 +88,18 @@ IDENTITY: Final = (
         + " sent an identifier with {{ $value | humanizePercentage }} of the calls that needed one in the "
         "last hour. Largest cause: " + x.largest_cause() + ".",
         "sent / (sent + withheld + none) under 99.9 % over 1 h, at least 100 such calls",
+    ),
+    Alert(
+        "TrafficInTheDark",
+        "ticket",
+        x.dark(),
+        "0s",
+        "The provider counts requests that nobody here saw.",
+        TIMES
+        + " requests of the last comparison with the provider's count were not seen here ("
+        + PLACE
+        + "). The `openai_safety.dark` events name project, API key and model.",
+        "the last `openai-safety reconcile` within 26 h found a dark source",
     ),
     Alert(
         "RawIdentifierSuspected",

@@ -59,6 +59,8 @@ COMMANDS = {
     "erase, nothing": ("erase", f"z{EVIL}", "--files", "events", "--force", "--yes", *SIGNED),
     "erase a user": ("erase", "--user", EVIL, "--files", "events", "--dry-run", *SIGNED),
     "erase nowhere": ("erase", ANN, "--files", EVIL, "--yes", *SIGNED),
+    "reconcile, no such file": ("reconcile", "--keys", EVIL, *SIGNED),
+    "reconcile, no key": ("reconcile", "--since", EVIL, *SIGNED),
     "doctor": ("doctor",),
     "no verb": (EVIL,),
 }

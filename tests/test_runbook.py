@@ -23,7 +23,7 @@ IDENTIFIER = Hasher(KEY.encode()).end_user("u42")
 # What the reader puts in; everything else is run as it stands.
 FILLED_IN = {"IDENT": IDENTIFIER, "YOU": "ann", "postgresql://host/app": "sqlite:///app.db"}
 # Named in a sentence, without what they need.
-NAMED = [["notice", "subject"]]
+NAMED = [["notice", "subject"], ["reconcile"]]
 
 
 def commands() -> list[list[str]]:

@@ -592,6 +592,29 @@ CASES: tuple[Case, ...] = (
         says=f"{HERE} last read its suspension list 90 seconds ago: a suspension made since is not in force there.",
     ),
     *level(
+        "TrafficInTheDark",
+        {
+            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "70",
+            of(c.RECONCILED, reconcile_ledger="embeddings", reconcile_verdict="dark"): "10",
+        },
+        {
+            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "0",
+            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="matched"): "900",
+            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="cannot_tell"): "70",
+        },
+        ends="0",
+        labels=PLACE,
+        says="80 requests of the last comparison with the provider's count were not seen here (chat (prod)). "
+        "The `openai_safety.dark` events name project, API key and model.",
+    ),
+    Case(
+        "TrafficInTheDark",
+        "fires",
+        "from a comparison that runs once a day and ends",
+        {of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "70x2 _x1437 70x2"},
+        ("10h", "24h30m"),
+    ),
+    *level(
         "SuspensionListUnreadable",
         {of(c.SUSPENSIONS_STATE, suspensions_found="missing"): "1"},
         {

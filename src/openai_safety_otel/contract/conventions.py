@@ -55,6 +55,17 @@ WebhookResult = Literal[
 ]
 SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
+# What the provider's own ledgers count, and what the comparison of one with our record says.
+UsageLedger = Literal[
+    "completions",
+    "embeddings",
+    "images",
+    "moderations",
+    "audio_speeches",
+    "audio_transcriptions",
+    "decisions",
+]
+Verdict = Literal["matched", "dark", "cannot_tell", "ours_only"]
 ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
 
 # What known libraries put in place of every user's identifier: exact values, and whose they are.
@@ -327,7 +338,7 @@ DECISION_ACTION: Final = _attribute(
     "openai_safety.decision.action",
     "string",
     "what was decided",
-    (*get_args(DecisionAction), "whois", "read", "erase", "close", "subject"),
+    (*get_args(DecisionAction), "whois", "read", "erase", "close", "subject", "reconcile"),
 )
 DECISION_BY: Final = _attribute("openai_safety.decision.by", "string", "the operator who decided")
 DECISION_WHY: Final = _attribute("openai_safety.decision.why", "string", "the operator's reason")
@@ -346,6 +357,31 @@ EVIDENCE_INPUT: Final = _attribute(
     "openai_safety.evidence.input", "string", "masked, truncated last user turn"
 )
 EVIDENCE_OUTPUT: Final = _attribute("openai_safety.evidence.output", "string", "masked, truncated output")
+
+# The comparison with the provider's own count.
+USAGE_LEDGER: Final = _attribute(
+    "openai_safety.reconcile.ledger", "string", "which of the provider's ledgers", get_args(UsageLedger)
+)
+VERDICT: Final = _attribute(
+    "openai_safety.reconcile.verdict", "string", "what the comparison says", get_args(Verdict)
+)
+RECONCILE_PROJECT: Final = _attribute(
+    "openai_safety.reconcile.project", "string", "the project's name at the provider, or its id"
+)
+RECONCILE_KEY: Final = _attribute(
+    "openai_safety.reconcile.key",
+    "string",
+    "the API key's name at the provider, or its id; never a part of it",
+)
+RECONCILE_PROVIDER: Final = _attribute(
+    "openai_safety.reconcile.provider", "int", "requests that the provider counts"
+)
+RECONCILE_OURS: Final = _attribute("openai_safety.reconcile.ours", "int", "requests in our record")
+RECONCILE_DARK: Final = _attribute("openai_safety.reconcile.dark", "int", "requests that we have not seen")
+RECONCILE_SINCE: Final = _attribute(
+    "openai_safety.reconcile.since", "int", "unix seconds, first of the window"
+)
+RECONCILE_UNTIL: Final = _attribute("openai_safety.reconcile.until", "int", "unix seconds, end of the window")
 
 # Labels that only metrics carry.
 DIRECTION: Final = _attribute("openai_safety.direction", "string", "moderation leg", DIRECTIONS)
@@ -378,12 +414,16 @@ NOTICE_EVENT: Final = "openai_safety.notice"
 DECISION_EVENT: Final = "openai_safety.decision"
 EVIDENCE_EVENT: Final = "openai_safety.evidence"
 USER_REPORT_EVENT: Final = "openai_safety.user_report"
+RECONCILIATION_EVENT: Final = "openai_safety.reconciliation"
+DARK_EVENT: Final = "openai_safety.dark"
 EVENTS: Final = {
     CALL_EVENT: "one per call, with every attribute we would set",
     NOTICE_EVENT: "one per notice of the provider, by webhook or entered by hand",
     DECISION_EVENT: "one per decision or read-back of an identity: the audit trail",
     EVIDENCE_EVENT: "opt-in content, in a scope of its own so that it can be routed apart",
     USER_REPORT_EVENT: "a user of the product reported an answer",
+    RECONCILIATION_EVENT: "one per comparison with the provider's own count",
+    DARK_EVENT: "one per project, API key and model with requests that the provider counts and nobody here saw",
 }
 
 # --- metrics -----------------------------------------------------------------------------------------------
@@ -520,6 +560,16 @@ CLIENT_SECRETS: Final = _metric(
 )
 SESSIONS: Final = _metric(
     "openai_safety.realtime.sessions", "counter", "{session}", "socket sessions observed here", (API, TRAFFIC)
+)
+RECONCILED: Final = _metric(
+    "openai_safety.reconcile.requests",
+    "gauge",
+    "{request}",
+    "requests of the last comparison with the provider's own count",
+    (USAGE_LEDGER, VERDICT),
+)
+RECONCILED_AT: Final = _metric(
+    "openai_safety.reconcile.time", "gauge", "s", "unix time up to which the last comparison looked", ()
 )
 # Derived from the events by the collector, never recorded in the process: 26 records a call cost too much.
 MODERATION_SCORE: Final = _metric(

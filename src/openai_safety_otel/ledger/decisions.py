@@ -262,11 +262,12 @@ def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
     ``chain`` is the head of the journal's hash chain: stored elsewhere, it shows whether the journal is rewritten.
     """
     attributes: dict[str, AttributeValue] = {
-        c.USER_HASH: decision.identifier,
         c.DECISION_ACTION: decision.action,
         c.DECISION_BY: decision.by,
         c.DECISION_WHY: decision.why,
     }
+    if decision.identifier:  # some are about nobody: a notice to the organisation, a comparison of counts
+        attributes[c.USER_HASH] = decision.identifier
     if decision.until is not None:
         attributes[c.DECISION_UNTIL] = int(decision.until)
     if chain is not None:

@@ -56,6 +56,10 @@ class Hasher:
         """A 12-character keyed hash, for things that are no person (API keys)."""
         return hmac.digest(self._keys[0], self.message("api-key", value), "sha256").hex()[:12]
 
+    def every_short(self, value: str) -> tuple[str, ...]:
+        """``short`` under each key, of ordinary and of red-team traffic."""
+        return tuple(Hasher(key, redteam=red).short(value) for key in self._keys for red in (False, True))
+
 
 def unkeyed_short(value: str) -> str:
     """A 12-character hash of a high-entropy secret where no key is set."""

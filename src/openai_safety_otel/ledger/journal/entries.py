@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType, Traffic
 
 Action = Literal[
-    "watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close", "subject"
+    "watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close", "subject", "reconcile"
 ]
 LookUp = Literal["none", "pending", "done", "failed"]
 Carried = Literal["off", "pending", "done", "failed"]

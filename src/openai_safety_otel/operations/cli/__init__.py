@@ -20,6 +20,7 @@ VERBS = {
     "queue": "openai_safety_otel.operations.cli.queue:queue",
     "notice": "openai_safety_otel.operations.cli.notice:notice",
     "webhooks": "openai_safety_otel.operations.cli.webhooks:webhooks",
+    "reconcile": "openai_safety_otel.operations.cli.reconcile:reconcile",
     "batch": "openai_safety_otel.operations.cli.batch:batch",
     "provider": "openai_safety_otel.operations.cli.provider:provider",
     "erase": "openai_safety_otel.operations.cli.erase:erase",

@@ -256,7 +256,6 @@ def _closing(closed: Notice) -> Decision:
 def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
     """The event of a decision about a notice, which may be nobody's."""
     event = decision_event(decision, chain)
-    kept = {name: value for name, value in event.attributes.items() if value != ""}
     about = {
         c.NOTICE_ID: concerned.id,
         c.NOTICE_TYPE: concerned.type,
@@ -264,7 +263,7 @@ def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
         c.NOTICE_STATUS: concerned.status,
         c.TRAFFIC: concerned.traffic,
     }
-    return dataclasses.replace(event, attributes={**kept, **about})
+    return dataclasses.replace(event, attributes={**event.attributes, **about})
 
 
 # --- whose it is ---

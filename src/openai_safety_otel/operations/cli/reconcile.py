@@ -1,0 +1,218 @@
+"""`reconcile`: the provider's own count of requests beside our record."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
+from openai_safety_otel.instrumentation.signals.standalone import measuring, telling
+from openai_safety_otel.operations.cli.output import put, say, show, warn
+from openai_safety_otel.operations.cli.sources import (
+    Place,
+    open_place,
+    parse_past,
+    progress_bar,
+    source_options,
+)
+from openai_safety_otel.operations.investigation.audit import AuditError, audit, usable_hasher
+from openai_safety_otel.operations.reconcile.compare import HOUR, TOLERANCE, Comparison, Source, compare
+from openai_safety_otel.operations.reconcile.keys import KeysFileError, held_forms, read_keys
+from openai_safety_otel.operations.reconcile.ours import recorded
+from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
+from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
+
+SETTLED_SECONDS: Final = 900.0  # the provider's books are late; so old a request is in them
+_PROBLEMS: Final = (AdministrationError, AuditError, KeysFileError)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is compared with what."""
+
+    since: str
+    until: str | None
+    place: Place
+    keys: dict[str, str]
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  export OPENAI_ADMIN_KEY=sk-admin-…\n"
+    "  openai-safety reconcile --by ann --why 'is everything seen?'\n"
+    "  openai-safety reconcile --keys keys.txt --since 30d --json --by ann --why audit\n"
+    "  openai-safety reconcile --keys keys.txt --every 1h --by cron --why hourly\n"
+    "\b\nEach line of --keys is an API key's name or id at the provider, a blank and the key.\n"
+)
+@click.option("--since", default="24h", show_default=True, help="A span (12h, 7d, 4w) or an ISO date (UTC).")
+@click.option("--until", help="An ISO date or a span before now.  [default: 15 minutes ago]")
+@click.option(
+    "--keys",
+    "keys_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="API keys that you hold, to match by. They are hashed here, never sent, shown or kept.",
+)
+@click.option(
+    "--admin-key-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A file with the provider's admin key.  [default: OPENAI_ADMIN_KEY]",
+)
+@click.option("--every", metavar="SPAN", help="Compare again and again, so often (1h, 1d), until stopped.")
+@click.option("--by", help="Who compares (for the audit trail).")
+@click.option("--why", help="The reason (for the audit trail).")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Lines of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a comparison.")
+@source_options
+def reconcile(
+    since: str,
+    until: str | None,
+    keys_file: Path | None,
+    admin_key_file: Path | None,
+    every: str | None,
+    by: str | None,
+    why: str | None,
+    top: int,
+    as_json: bool,
+    files: tuple[Path, ...],
+    source: str | None,
+    loki_url: str | None,
+    copies: bool,
+) -> None:
+    """Compare our record with the provider's own count of requests: what is dark, the most first.
+
+    Reads the administration API's usage ledgers and the stored events. The answer is an estimate with a
+    tolerance; below an hour, or where calls may or may not be counted, it is "cannot tell". Leaves metrics, an
+    event, and one for each dark source. See docs/reconcile.md.
+    """
+    settings = Settings.resolve()
+    if every and until:
+        raise click.UsageError("--every compares up to now: leave out --until")
+    try:
+        place = Place(source, files, loki_url, copies).chosen(settings)
+        asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
+        books = Administration(_admin_key(admin_key_file))
+        span = _span(every)
+        audit(settings, "", "reconcile", by=by, why=why)
+        signal.signal(signal.SIGTERM, _leave)
+        with telling(settings) as told, measuring(instance="reconcile") as meters:
+            gauges = Gauges(meters)
+            for now in _rounds(span):
+                if found := _compared(asked, settings, books, now, patient=bool(span)):
+                    gauges.found = found
+                    for event in comparison_events(found, now):
+                        told.sink.emit(event)
+                    told.flush()
+                    _print(found, top, as_json=as_json, lines=bool(span))
+    except _PROBLEMS as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _admin_key(file: Path | None) -> str:
+    try:
+        key = file.read_text(encoding="utf-8") if file else environment("OPENAI_ADMIN_KEY")
+    except (OSError, UnicodeDecodeError):
+        raise AdministrationError(f"{file}: cannot be read") from None
+    if not key or not key.strip():
+        raise AdministrationError("give the provider's admin key: OPENAI_ADMIN_KEY or --admin-key-file FILE")
+    return key.strip()
+
+
+def _span(every: str | None) -> float:
+    span = 0.0 - parse_past(every, 0.0) if every else 0.0
+    if every and span < 60:  # noqa: PLR2004 - the API's rate limit
+        raise click.BadParameter(f"--every {every}: a span of a minute or more")
+    return span
+
+
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _rounds(
+    span: float, clock: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
+) -> Iterator[float]:
+    """The time of each comparison: now, and then every ``span`` seconds."""
+    while True:
+        now = clock()
+        yield now
+        if not span:
+            return
+        wait(max(0.0, now + span - clock()))
+
+
+def window(since: str, until: str | None, now: float) -> tuple[float, float]:
+    """Begin and end in whole hours, in whole minutes where that is less than one; both settled."""
+    begin = parse_past(since, now)
+    end = min(parse_past(until, now) if until else now, now - SETTLED_SECONDS)
+    for step in (HOUR, 60.0):
+        whole = begin // step * step, end // step * step
+        if whole[0] < whole[1]:
+            return whole
+    raise click.BadParameter("nothing to compare: the provider's count of the last 15 minutes is not settled")
+
+
+def _compared(
+    asked: Asked, settings: Settings, books: Administration, now: float, *, patient: bool
+) -> Comparison | None:
+    """One comparison; on a schedule, one that fails is said and left out."""
+    try:
+        return _compare(asked, settings, books, *window(asked.since, asked.until, now))
+    except (AdministrationError, click.ClickException) as error:
+        if not patient:
+            raise
+        warn(error.message if isinstance(error, click.ClickException) else str(error))
+        return None
+
+
+def _compare(
+    asked: Asked, settings: Settings, books: Administration, since: float, until: float
+) -> Comparison:
+    with progress_bar("asking the provider") as advance:
+        counted = books.counted(since, until, advance)
+        names = books.names({one.project for one in counted})
+    held = held_forms(asked.keys, names, usable_hasher(settings))
+    hosts = {*OPENAI_HOSTS, *settings.inject_hosts, books.host}
+    with open_place(asked.place, settings, since=since) as events:
+        ours = recorded(events, since, until, hosts)
+    return compare(counted, ours, since=since, until=until, held=held, names=names)
+
+
+def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:
+    if as_json:
+        put(json.dumps(found.as_json(), ensure_ascii=False, indent=None if lines else 2) + "\n")
+        return
+    for line in summary(found):
+        say(line)
+    show(
+        ("verdict", "dark", "provider", "ours", "project", "API key", "model", "ledger", "why"),
+        (_cells(one) for one in found.sources[:top]),
+    )
+    if len(found.sources) > top:
+        warn(f"{len(found.sources) - top:,} more: --top or --json")
+
+
+def summary(found: Comparison) -> Iterator[str]:
+    """The answer in three lines."""
+    begin, end = (
+        datetime.fromtimestamp(at, tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
+        for at in (found.since, found.until)
+    )
+    share = "" if found.share is None else f", {found.share:.1%} of the provider's"
+    yield f"The provider counts {found.provider:,} requests, our record has {found.ours:,}{share}."
+    yield f"Dark: {found.dark:,}."
+    yield f"From {begin} to {end} UTC. An estimate, within {TOLERANCE}."
+
+
+def _cells(one: Source) -> tuple[Any, ...]:
+    model = f"{one.model} (batch)" if one.batch else one.model
+    counts = (f"{one.dark:,}" if one.dark else "", f"{one.provider:,}", f"{one.ours:,}")
+    verdict = one.verdict.replace("_", " ")
+    return (verdict, *counts, one.project, one.key, model, one.ledger, one.why)

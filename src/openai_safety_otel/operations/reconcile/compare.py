@@ -1,0 +1,209 @@
+"""The comparison itself: two lists of counts in, one verdict for each source out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, NamedTuple
+
+from openai_safety_otel.contract.conventions import UsageLedger, Verdict
+
+SHARE: Final = 0.02
+LEAST: Final = 5
+HOUR: Final = 3600.0
+TOLERANCE: Final = f"{SHARE:.0%} of the provider's count, at least {LEAST} requests, over an hour or more"
+_SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_ORDER: Final[tuple[Verdict, ...]] = ("dark", "cannot_tell", "ours_only", "matched")
+_DOUBTED: Final = (
+    "as many of our calls were blocked, failed, cancelled, retried, in the background or on a socket; "
+    "whether the provider counts those is not documented"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the provider counts of one project, API key and model; ids as it gives them."""
+
+    ledger: UsageLedger
+    project: str
+    key: str
+    model: str
+    requests: int
+    batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What our record has under one API key (its keyed hash) and model.
+
+    ``possible`` counts every request that may be in the provider's ledger, ``sure`` those that must be.
+    """
+
+    ledger: UsageLedger
+    key: str
+    model: str
+    sure: int
+    possible: int
+    batch: bool = False
+
+
+class Names(NamedTuple):
+    """The names of projects and API keys by their ids; what has none goes by its id."""
+
+    projects: Mapping[str, str]
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One row of the answer: what the provider counts beside what we have, and what that means."""
+
+    ledger: UsageLedger
+    project: str
+    key: str
+    model: str
+    provider: int
+    ours: int
+    verdict: Verdict
+    why: str = ""
+    batch: bool = False
+
+    @property
+    def dark(self) -> int:
+        """Requests that nobody here saw."""
+        return self.provider - self.ours if self.verdict == "dark" else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All sources of a window (Unix seconds), the darkest first."""
+
+    since: float
+    until: float
+    sources: tuple[Source, ...]
+
+    @property
+    def provider(self) -> int:
+        """Requests that the provider counts."""
+        return sum(one.provider for one in self.sources)
+
+    @property
+    def ours(self) -> int:
+        """Requests that our record has."""
+        return sum(one.ours for one in self.sources)
+
+    @property
+    def dark(self) -> int:
+        """Requests that nobody here saw."""
+        return sum(one.dark for one in self.sources)
+
+    @property
+    def share(self) -> float | None:
+        """The part of the provider's count that our record has, too; None where the provider counts nothing."""
+        seen = sum(min(one.provider, one.ours) for one in self.sources)
+        return seen / self.provider if self.provider else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        sums = {name: getattr(self, name) for name in ("provider", "ours", "dark", "share")}
+        window = {"since": self.since, "until": self.until, "tolerance": TOLERANCE}
+        return {**window, **sums, "sources": [{**asdict(one), "dark": one.dark} for one in self.sources]}
+
+
+def compare(
+    counted: Iterable[Counted],
+    recorded: Iterable[Recorded],
+    *,
+    since: float,
+    until: float,
+    held: Mapping[str, Collection[str]],
+    names: Names,
+) -> Comparison:
+    """Put both counts side by side.
+
+    Args:
+        counted: the provider's.
+        recorded: ours.
+        since: begin of the window, in Unix seconds.
+        until: its end.
+        held: for the id of each API key that whoever asks holds, the keyed hashes that our record may have of it.
+        names: of projects and keys.
+    """
+    groups: dict[tuple[UsageLedger, str, bool, str], _Group] = {}
+    whose = {form: key for key, forms in held.items() for form in forms}
+    for one in counted:
+        place = (one.ledger, family(one.model), one.batch, one.key if one.key in held else "")
+        groups.setdefault(place, _Group()).counted.append(one)
+    for row in recorded:
+        place = (row.ledger, family(row.model), row.batch, whose.get(row.key, ""))
+        groups.setdefault(place, _Group()).recorded.append(row)
+    long = until - since >= HOUR
+    sources = [
+        Source(ledger, *where, model, provider, ours, *found, batch=batch)
+        for (ledger, model, batch, key), group in groups.items()
+        for where, provider, sure, ours in group.parts(names, key)
+        for found in (_verdict(provider, sure, ours, long=long, batch=batch),)
+    ]
+    return Comparison(since, until, tuple(sorted(sources, key=_worst_first)))
+
+
+def family(model: str) -> str:
+    """A model without the date of its snapshot: a call that fails knows the alias alone."""
+    return _SNAPSHOT.sub("", model)
+
+
+@dataclass(slots=True)
+class _Group:
+    """What can be compared with each other: one key that is held, or all keys that are not."""
+
+    counted: list[Counted] = field(default_factory=list)
+    recorded: list[Recorded] = field(default_factory=list)
+
+    def parts(self, names: Names, held: str) -> list[tuple[tuple[str, str], int, int, int]]:
+        """Project and key, the provider's count, our sure and our possible ones.
+
+        Of keys that nobody holds, each stands alone only where our record has nothing that may be theirs.
+        """
+        sure, possible = (sum(getattr(one, name) for one in self.recorded) for name in ("sure", "possible"))
+        if self.counted and not possible:
+            return [(_where(names, [one]), one.requests, 0, 0) for one in self.counted]
+        where = _where(names, self.counted)
+        if not self.counted:
+            where = ("", names.keys.get(held) or _listed({f"recorded as {one.key}" for one in self.recorded}))
+        return [(where, sum(one.requests for one in self.counted), sure, possible)]
+
+
+def _where(names: Names, counted: Iterable[Counted]) -> tuple[str, str]:
+    rows = list(counted)
+    projects = {names.projects.get(one.project, one.project) for one in rows}
+    return _listed(projects), _listed({names.keys.get(one.key, one.key) for one in rows})
+
+
+def _listed(names: set[str]) -> str:
+    shown = sorted(name or "(none)" for name in names)
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""  # noqa: PLR2004 - three are read at a glance
+    return f"{' or '.join(shown[:3])}{more}"
+
+
+def _verdict(provider: int, sure: int, possible: int, *, long: bool, batch: bool) -> tuple[Verdict, str]:
+    """The first row that holds."""
+    slack = max(LEAST, round(SHARE * provider))
+    rows: tuple[tuple[bool, Verdict, str], ...] = (
+        (not long, "cannot_tell", "less than an hour"),
+        (
+            batch and provider > sure + slack,
+            "cannot_tell",
+            "lines of a batch run at the provider: `openai-safety batch results` reads their outcomes",
+        ),
+        (provider > possible + slack, "dark", ""),
+        (sure > provider + slack, "ours_only", "another organisation's key, another provider, or retries"),
+        (provider > sure + slack, "cannot_tell", _DOUBTED),
+        (not sure or not provider, "cannot_tell", "too few to tell"),
+    )
+    return next(((name, why) for holds, name, why in rows if holds), ("matched", ""))
+
+
+def _worst_first(one: Source) -> tuple[Any, ...]:
+    amount = one.dark or max(one.provider, one.ours)
+    return _ORDER.index(one.verdict), -amount, one.ledger, one.project, one.key, one.model

@@ -1,0 +1,74 @@
+"""What a comparison leaves behind: one event, one for each dark source, and gauges for the alert."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import get_args
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.operations.reconcile.compare import Comparison
+
+
+def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
+    """The event of a comparison made now, then one for each source with requests that nobody here saw."""
+    window: dict[str, AttributeValue] = {
+        c.RECONCILE_SINCE: int(found.since),
+        c.RECONCILE_UNTIL: int(found.until),
+    }
+    at = int(now * 1e9)
+    sums: dict[str, AttributeValue] = {
+        c.RECONCILE_PROVIDER: found.provider,
+        c.RECONCILE_OURS: found.ours,
+        c.RECONCILE_DARK: found.dark,
+    }
+    said = f"the provider counts {found.provider} requests, {found.dark} of them were not seen here"
+    yield SafetyEvent(c.RECONCILIATION_EVENT, at, {**window, **sums}, said)
+    for one in found.sources:
+        if one.dark:
+            facts: dict[str, AttributeValue] = {
+                c.USAGE_LEDGER: one.ledger,
+                c.VERDICT: one.verdict,
+                c.RECONCILE_PROJECT: one.project,
+                c.RECONCILE_KEY: one.key,
+                c.REQUEST_MODEL: one.model,
+                c.RECONCILE_PROVIDER: one.provider,
+                c.RECONCILE_OURS: one.ours,
+                c.RECONCILE_DARK: one.dark,
+            }
+            text = f"{one.dark} requests of {one.key} ({one.project}) to {one.model} were not seen here"
+            yield SafetyEvent(c.DARK_EVENT, at, {**window, **facts}, text, "WARN")
+
+
+class Gauges:
+    """The last comparison as measurements; every series is there, at 0, from the first one on."""
+
+    def __init__(self, meters: MeterProvider | None) -> None:
+        self.found: Comparison | None = None
+        meter = get_meter(c.SCOPE, meter_provider=meters)
+        for metric, read in ((c.RECONCILED, self._requests), (c.RECONCILED_AT, self._time)):
+            meter.create_observable_gauge(
+                metric.name, callbacks=[read], unit=metric.unit, description=metric.doc
+            )
+
+    def _requests(self, _: CallbackOptions) -> Iterable[Observation]:
+        if self.found is None:
+            return
+        sums: Counter[tuple[str, str]] = Counter()
+        for one in self.found.sources:
+            if one.verdict == "cannot_tell":
+                sums[one.ledger, "cannot_tell"] += one.provider
+                continue
+            sums[one.ledger, "matched"] += min(one.provider, one.ours)
+            sums[one.ledger, "dark"] += one.dark
+            sums[one.ledger, "ours_only"] += one.ours - one.provider if one.verdict == "ours_only" else 0
+        for labels in product(get_args(c.UsageLedger), get_args(c.Verdict)):
+            yield Observation(sums[labels], dict(zip(c.RECONCILED.labels, labels, strict=True)))
+
+    def _time(self, _: CallbackOptions) -> Iterable[Observation]:
+        if self.found is not None:
+            yield Observation(int(self.found.until))
