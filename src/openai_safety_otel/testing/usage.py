@@ -74,10 +74,11 @@ class Accounts:
     keys: dict[str, ApiKey] = field(default_factory=dict)
 
     def key(self, secret: str, name: str | None = None, project: str = "Default project") -> ApiKey:
-        """The key with this secret, made when it is first seen."""
-        if secret not in self.keys or name:
-            number = len(self.keys) + 1
-            self.keys[secret] = ApiKey(f"key_{number:04d}", name or f"Key {number}", project)
+        """The key with this secret, made when it is first seen; a name given later renames it."""
+        known = self.keys.get(secret)
+        if known is None or name:
+            known_id = known.id if known else f"key_{len(self.keys) + 1:04d}"
+            self.keys[secret] = ApiKey(known_id, name or known_id, project)
         return self.keys[secret]
 
     def key_of(self, call: Call) -> str | None:

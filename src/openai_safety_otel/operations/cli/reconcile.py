@@ -7,12 +7,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from openai_safety_otel.contract.moments import HOUR, MINUTE, minute, span
 from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
 from openai_safety_otel.instrumentation.signals.standalone import measuring, telling
 from openai_safety_otel.operations.cli.output import put, say, show, warn
@@ -24,13 +24,13 @@ from openai_safety_otel.operations.cli.sources import (
     source_options,
 )
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, usable_hasher
-from openai_safety_otel.operations.reconcile.compare import HOUR, TOLERANCE, Comparison, Source, compare
+from openai_safety_otel.operations.reconcile.compare import TOLERANCE, Comparison, Source, compare
 from openai_safety_otel.operations.reconcile.keys import KeysFileError, held_forms, read_keys
 from openai_safety_otel.operations.reconcile.ours import recorded
 from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
 from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
 
-SETTLED_SECONDS: Final = 900.0  # the provider's books are late; so old a request is in them
+SETTLED_SECONDS: Final = 15 * MINUTE  # the provider's books are late; so old a request is in them
 _PROBLEMS: Final = (AdministrationError, AuditError, KeysFileError)
 
 
@@ -99,18 +99,18 @@ def reconcile(
         place = Place(source, files, loki_url, copies).chosen(settings)
         asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
         books = Administration(_admin_key(admin_key_file))
-        span = _span(every)
+        pause = _span(every)
         audit(settings, "", "reconcile", by=by, why=why)
         signal.signal(signal.SIGTERM, _leave)
         with telling(settings) as told, measuring(instance="reconcile") as meters:
             gauges = Gauges(meters)
-            for now in _rounds(span):
-                if found := _compared(asked, settings, books, now, patient=bool(span)):
+            for now in _rounds(pause):
+                if found := _compared(asked, settings, books, now, patient=bool(pause)):
                     gauges.found = found
                     for event in comparison_events(found, now):
                         told.sink.emit(event)
                     told.flush()
-                    _print(found, top, as_json=as_json, lines=bool(span))
+                    _print(found, top, as_json=as_json, lines=bool(pause))
     except _PROBLEMS as error:
         raise click.ClickException(str(error)) from None
 
@@ -126,10 +126,10 @@ def _admin_key(file: Path | None) -> str:
 
 
 def _span(every: str | None) -> float:
-    span = 0.0 - parse_past(every, 0.0) if every else 0.0
-    if every and span < 60:  # noqa: PLR2004 - the API's rate limit
-        raise click.BadParameter(f"--every {every}: a span of a minute or more")
-    return span
+    found = span(every) if every else 0.0
+    if found is None or (every and found < MINUTE):
+        raise click.BadParameter(f"--every {every}: give a span of a minute or more (30m, 1h, 1d)")
+    return found
 
 
 def _leave(*_: object) -> None:
@@ -137,22 +137,22 @@ def _leave(*_: object) -> None:
 
 
 def _rounds(
-    span: float, clock: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
+    pause: float, clock: Callable[[], float] = time.time, wait: Callable[[float], None] = time.sleep
 ) -> Iterator[float]:
-    """The time of each comparison: now, and then every ``span`` seconds."""
+    """The time of each comparison: now, and then every ``pause`` seconds."""
     while True:
         now = clock()
         yield now
-        if not span:
+        if not pause:
             return
-        wait(max(0.0, now + span - clock()))
+        wait(max(0.0, now + pause - clock()))
 
 
 def window(since: str, until: str | None, now: float) -> tuple[float, float]:
     """Begin and end in whole hours, in whole minutes where that is less than one; both settled."""
     begin = parse_past(since, now)
     end = min(parse_past(until, now) if until else now, now - SETTLED_SECONDS)
-    for step in (HOUR, 60.0):
+    for step in (HOUR, MINUTE):
         whole = begin // step * step, end // step * step
         if whole[0] < whole[1]:
             return whole
@@ -201,14 +201,10 @@ def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:
 
 def summary(found: Comparison) -> Iterator[str]:
     """The answer in three lines."""
-    begin, end = (
-        datetime.fromtimestamp(at, tz=timezone.utc).strftime("%Y-%m-%d %H:%M")
-        for at in (found.since, found.until)
-    )
     share = "" if found.share is None else f", {found.share:.1%} of the provider's"
     yield f"The provider counts {found.provider:,} requests, our record has {found.ours:,}{share}."
     yield f"Dark: {found.dark:,}."
-    yield f"From {begin} to {end} UTC. An estimate, within {TOLERANCE}."
+    yield f"From {minute(found.since)} to {minute(found.until)} UTC. An estimate, within {TOLERANCE}."
 
 
 def _cells(one: Source) -> tuple[Any, ...]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple
 
 from openai_safety_otel.contract.conventions import UsageLedger, Verdict
+from openai_safety_otel.contract.moments import HOUR
 
 SHARE: Final = 0.02
 LEAST: Final = 5
-HOUR: Final = 3600.0
 TOLERANCE: Final = f"{SHARE:.0%} of the provider's count, at least {LEAST} requests, over an hour or more"
 _SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _ORDER: Final[tuple[Verdict, ...]] = ("dark", "cannot_tell", "ours_only", "matched")

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args
 
 from openai_safety_otel.contract.conventions import UsageLedger
-from openai_safety_otel.operations.reconcile.compare import HOUR, Counted, Names
+from openai_safety_otel.contract.moments import HOUR, MINUTE
+from openai_safety_otel.operations.reconcile.compare import Counted, Names
 
 LEDGERS: Final[tuple[UsageLedger, ...]] = get_args(UsageLedger)
 _GROUPS: Final = ("project_id", "api_key_id", "model")
 _WITH_BATCHES: Final = ("completions", "decisions")
 _MOST: Final = {"1m": 1440, "1h": 168}  # buckets on one page
-_SECONDS: Final = {"1m": 60.0, "1h": HOUR}
+_SECONDS: Final = {"1m": MINUTE, "1h": HOUR}
 _TRIES: Final = 8  # the SDK waits as the answer of a 429 says, else longer each time
 _TIMEOUT_SECONDS: Final = 60.0
 _NOT_FOUND: Final = 404
