@@ -32,16 +32,14 @@ _TEXT = "A plain answer of about the length that a short question gets from a mo
 _serial = itertools.count()
 
 
-def _moderation() -> dict[str, Any]:
-    result = {
-        "type": "moderation_result",
-        "model": "omni-moderation-latest",
-        "flagged": False,
-        "categories": dict.fromkeys(CATEGORIES, False),
-        "category_scores": {name: 0.0001 * (at + 1) for at, name in enumerate(CATEGORIES)},
-        "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
-    }
-    return {"input": result, "output": result}
+_RESULT: dict[str, Any] = {
+    "type": "moderation_result",
+    "model": "omni-moderation-latest",
+    "flagged": False,
+    "categories": dict.fromkeys(CATEGORIES, False),
+    "category_scores": {name: 0.0001 * (at + 1) for at, name in enumerate(CATEGORIES)},
+    "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
+}
 
 
 def response(number: int, *, moderation: bool = False) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def response(number: int, *, moderation: bool = False) -> dict[str, Any]:
         "user": None,
         "metadata": {},
     }
-    return {**body, "moderation": _moderation()} if moderation else body
+    return {**body, "moderation": {"input": _RESULT, "output": _RESULT}} if moderation else body
 
 
 def completion(number: int, *, moderation: bool = False) -> dict[str, Any]:
@@ -108,7 +106,10 @@ def completion(number: int, *, moderation: bool = False) -> dict[str, Any]:
         "service_tier": "default",
         "system_fingerprint": "fp_44709d6fcb",
     }
-    return {**body, "moderation": _moderation()} if moderation else body
+    if not moderation:
+        return body
+    results = {"type": "moderation_results", "model": _RESULT["model"], "results": [_RESULT]}
+    return {**body, "moderation": {"input": results, "output": results}}
 
 
 def _usage() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.instrumentation.orphans import Orphans
+from openai_safety_otel.instrumentation.endings import Endings
 from support.scripted import scripted
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
@@ -25,15 +25,15 @@ ASK: dict[str, Any] = {"model": "gpt-5", "input": "x", "stream": True}
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Orphans:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Endings:
     """A reaper whose thread was not started yet."""
-    made = Orphans()
-    monkeypatch.setattr("openai_safety_otel.instrumentation.call.orphans", made)
+    made = Endings()
+    monkeypatch.setattr("openai_safety_otel.instrumentation.call.endings", made)
     return made
 
 
 def test_one_failed_start(
-    fresh: Orphans, instrument: Instrument, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+    fresh: Endings, instrument: Instrument, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a thread that could not start, streams end at the next call, and on a thread as soon as one starts."""
     instrument()
@@ -61,7 +61,7 @@ def test_one_failed_start(
 
 
 def test_ids_of_a_raw_stream_without_a_thread(
-    fresh: Orphans, instrument: Instrument, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+    fresh: Endings, instrument: Instrument, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A raw stream is read for its ids whether or not the thread could be started."""
     instrument()

@@ -9,8 +9,8 @@ from typing import Any
 from opentelemetry.trace import format_trace_id, get_current_span
 
 from openai_safety_otel.contract.harmless import harmless
-from openai_safety_otel.instrumentation.call import last_response_id
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.instrumentation.passing import last_response_id
 
 
 def context_fields() -> dict[str, str]:

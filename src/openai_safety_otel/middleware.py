@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapp
 from types import TracebackType
 from typing import Any
 
-from openai_safety_otel.instrumentation.call import forget_last_response
+from openai_safety_otel.instrumentation.passing import forget_last_response
 from openai_safety_otel.who.current import Holder, begin_request, end_request
 from openai_safety_otel.who.user import EndUser, as_end_user
 

@@ -31,7 +31,13 @@ class Harmless:
         return guard
 
     def failed(self, place: str, error: Exception) -> None:
-        """Log once, count always."""
+        """Log once, count always; to be called in an ``except Exception`` where calls are many.
+
+        Raises:
+            Exception: the error itself, where we are ``strict``.
+        """
+        if self.strict:
+            raise error
         key = (place, type(error).__name__)
         if key not in self._logged:
             self._logged.add(key)
@@ -57,7 +63,7 @@ class _Guard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if error is None or not isinstance(error, Exception) or self._owner.strict:
+        if error is None or self._owner.strict or not isinstance(error, Exception):
             return False
         self._owner.failed(self._place, error)
         return True

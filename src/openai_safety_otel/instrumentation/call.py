@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
 from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.contract.record import CallRecord, End
+from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.evidence import Collector
 from openai_safety_otel.instrumentation.extract.encoding import Decoder, decoder
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
@@ -22,30 +22,26 @@ from openai_safety_otel.instrumentation.extract.stream import Seen, fold
 from openai_safety_otel.instrumentation.extract.terminal import closes_with_a_line
 from openai_safety_otel.instrumentation.extract.words import safe_code
 from openai_safety_otel.instrumentation.gate import Gate
-from openai_safety_otel.instrumentation.orphans import orphans
 from openai_safety_otel.instrumentation.outcome import classify
-from openai_safety_otel.instrumentation.passing import Running, current
-from openai_safety_otel.instrumentation.signals.trail import Trail
+from openai_safety_otel.instrumentation.passing import Running, current, last_response
+from openai_safety_otel.instrumentation.signals.span import CallSpan
 from openai_safety_otel.instrumentation.streams import tap, tell_of_reading
 
+if TYPE_CHECKING:
+    from openai_safety_otel.instrumentation.observer import Observer
+
 _RAW_HEADER = "x-stainless-raw-response"
-_last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
-    "openai_safety_last_response", default=None
-)
-
-
-def last_response_id() -> str | None:
-    """The id of the last response that ended in this context, for the app's own log lines."""
-    return _last_response.get()
-
-
-def forget_last_response() -> None:
-    """A request begins: in a thread that served others, their last response is none of its own."""
-    _last_response.set(None)
 
 
 class Call:
-    """Holds a record while its call runs; ``ended`` hears of the end once."""
+    """Holds a record from the opening of its call until it has ended; its observer hears of the end once.
+
+    Args:
+        observer: is told of the end.
+        record: the facts, filled as they become known.
+        endpoint: the operation.
+        client: makes the call, where it passes the HTTP hook.
+    """
 
     __slots__ = (
         "_answer",
@@ -54,33 +50,34 @@ class Call:
         "_decode",
         "_dropped",
         "_last",
+        "_observer",
         "_open",
         "_previous",
         "_refusal",
         "_tapped",
-        "args",
         "claimed",
         "client",
-        "ended",
         "endpoint",
         "evidence",
         "gate",
-        "kwargs",
         "listening",
+        "overtaken",
         "reading",
         "record",
-        "trail",
+        "span",
     )
 
-    def __init__(self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None]) -> None:
+    def __init__(
+        self, observer: Observer, record: CallRecord, endpoint: Endpoint, client: Any = None
+    ) -> None:
+        self._observer = observer
         self.record = record
         self.endpoint = endpoint
-        self.ended = ended
-        self.args: tuple[Any, ...] = ()
-        self.kwargs: dict[str, Any] = {}
-        self.trail: Trail | None = None
+        self.client = client
+        self.span: CallSpan | None = None
         self.gate: Gate | None = None
         self.evidence: Collector | None = None
+        self.overtaken = False  # it came past the outer hook, so that it ends where its answer is parsed
         self.reading = False
         self.claimed = False
         self.listening = True
@@ -92,7 +89,6 @@ class Call:
         self._open = [True]
         self._previous: Running | None = None
         self._refusal: object = None
-        self.client: Any = None
         record.started_ns = time.time_ns()
         # Durations come from a clock that never goes backwards.
         self._clock = self._last = time.perf_counter_ns()
@@ -116,57 +112,73 @@ class Call:
         if current.get() is self:
             current.set(self._previous)
         self._previous = self.client = None
-        with harmless("span"):
-            if self.trail is not None:
-                self.trail.leave()
+        try:
+            if self.span is not None:
+                self.span.leave()
+        except Exception as failure:  # noqa: BLE001 - the app's call goes on whatever we do wrong
+            harmless.failed("span", failure)
         if error is not None:
             self.failed(error)
 
-    def arrived(self, response: Any, *, stream: bool, retries: int) -> None:
+    def arrived(self, response: Any, options: Any, *, stream: bool, retries: int) -> None:
         """Headers are here. What nobody will parse for us is tapped; nothing is read for the caller."""
-        with harmless("response"):
+        try:
             record = self.record
             read_head(record, response)
             record.retries = retries
-            self._look()
-            raw = response.request.headers.get(_RAW_HEADER)
-            in_memory = response.is_closed  # read by its transport: no bytes will pass by
-            lazy = raw == "stream" or (stream and not (in_memory and raw is not None))
-            self._tapped = lazy and tap(response, self)
-            if raw == "stream" and in_memory and self._tapped:
-                tell_of_reading(response, self)
-            if self._tapped or raw is not None:
-                self._body = BodyReader(response.headers)
-            if in_memory or not self._tapped:
+            if self.span is not None:
+                self.span.look()
+            # The header can only come from the call's own headers or the client's; looking it up costs more.
+            given = options.headers or getattr(self.client, "_custom_headers", True)
+            raw = response.request.headers.get(_RAW_HEADER) if given else None
+            if stream or raw is not None:
+                self._tap(response, raw, stream=stream)
+            if not self._tapped or response.is_closed:
                 self._answer = response
-            self._decode = decoder(response.headers.get("content-encoding"))
-            if stream and self._body is not None and self._body.named_events:
-                record.terminal_seen = False
-            if self._tapped:
-                orphans.start()
+        except Exception as error:  # noqa: BLE001 - as above
+            harmless.failed("response", error)
 
-    def parsed(self, result: Any) -> None:
-        """The SDK parsed the response: read a plain result while another's span may still be open."""
-        if self._tapped:
+    def _tap(self, response: Any, raw: str | None, *, stream: bool) -> None:
+        """An answer that the SDK does not parse at once, and perhaps never."""
+        in_memory = response.is_closed  # read by its transport: no bytes will pass by
+        lazy = raw == "stream" or (stream and not (in_memory and raw is not None))
+        self._tapped = lazy and tap(response, self)
+        if raw == "stream" and in_memory and self._tapped:
+            tell_of_reading(response, self)
+        if not self._tapped and raw is None:
             return
-        with harmless("response"):
-            if self._body is not None:
-                self._read_answer()
-            else:
-                self._answer = None
-                read_response(self.record, result)
-                if self.evidence is not None:
-                    self.evidence.result(result)
-            self._settle()
+        self._body = BodyReader(response.headers)
+        self._decode = decoder(response.headers.get("content-encoding"))
+        if stream and self._body.named_events:
+            self.record.terminal_seen = False
+        if self._tapped:
+            endings.start()
+
+    def parsed(self, result: Any) -> Any:
+        """The SDK parsed the response: read a plain result while another's span may still be open."""
+        if not self._tapped:
+            try:
+                if self._body is not None:
+                    self._read_answer()
+                else:
+                    self._answer = None
+                    read_response(self.record, result)
+                    if self.evidence is not None:
+                        self.evidence.result(result)
+                self._settle()
+            except Exception as error:  # noqa: BLE001 - as above
+                harmless.failed("response", error)
+        return self.returned(result) if self.overtaken else result
 
     def misread(self, error: BaseException) -> None:
         """The SDK's own parsing raised over an answer that has arrived (a content filter's finish)."""
-        if not isinstance(error, Exception):
-            return  # cancelled meanwhile
-        with harmless("response"):
-            self._read_answer()
-            read_error(self.record, error)
-            self._settle()
+        if isinstance(error, Exception):  # not: cancelled meanwhile
+            with harmless("response"):
+                self._read_answer()
+                read_error(self.record, error)
+                self._settle()
+        if self.overtaken:
+            self.failed(error)
 
     def refused(self, response: Any, error: Any) -> None:
         """An error status is here; the last moment at which another instrumentation's span is current."""
@@ -174,27 +186,19 @@ class Call:
             read_head(self.record, response)
             read_error(self.record, error)
             self._refusal = error
-            self._look()
+            if self.span is not None:
+                self.span.look()
             self._settle(raised=True)
-
-    def _look(self) -> None:
-        with harmless("span"):
-            if self.trail is not None:
-                self.trail.look()
+        if self.overtaken:
+            self.failed(error)
 
     def _settle(self, *, raised: bool = False) -> None:
         """Write what is known to another instrumentation's span: it may end right after this."""
-        if self.trail is not None and self.trail.foreign:
+        if self.span is not None and self.span.span is not None and not self.span.owned:
             self.record.end = "raised" if raised else "returned"
-            self.trail.settle(classify(self.record))
+            self.span.settle(classify(self.record))
 
-    def sent(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments to go on with, which are then the SDK's alone."""
-        args, kwargs = self.args, self.kwargs
-        self.args, self.kwargs = (), {}
-        return args, kwargs
-
-    def seen(self, result: Any) -> Any:
+    def returned(self, result: Any) -> Any:
         """The call returned: a streamed one stays open."""
         if not self._tapped:
             self.finish("returned")
@@ -222,10 +226,8 @@ class Call:
                     self._mark(seen, now)
             if self.evidence is not None:
                 self.evidence.chunk(chunk)
-        except Exception as error:  # the same guard, without a context manager for every chunk
+        except Exception as error:  # noqa: BLE001 - as above
             self.record.terminal_seen = None
-            if harmless.strict:
-                raise
             harmless.failed("chunk", error)
 
     def claim(self) -> None:
@@ -278,7 +280,7 @@ class Call:
         """Collected, perhaps: nothing may be emitted from inside the garbage collector."""
         if self._open and not self._dropped:
             self._dropped = True
-            orphans.later(self.end_now)
+            endings.later(self.end_now)
 
     def end_now(self) -> None:
         """End as it stands: the process, or the observation, ends."""
@@ -341,8 +343,8 @@ class Call:
             self._last = time.perf_counter_ns()
         record.ended_ns = record.started_ns + max(0, self._last - self._clock)
         if record.response_id is not None:
-            _last_response.set(record.response_id)
-        self.ended(self)
-        # The context of a connection that lives on may hold this call, but not what was sent and answered.
-        self.args, self.kwargs, self.listening = (), {}, False
+            last_response.set(record.response_id)
+        self._observer.ended(self)
+        # The context of a connection that lives on may hold this call, but not what was answered.
+        self.listening = False
         self.gate = self.evidence = self._answer = self._body = self._refusal = None

@@ -7,11 +7,11 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
-from openai_safety_otel.contract.conventions import LIBRARY_CONSTANTS
-from openai_safety_otel.contract.record import CallRecord, Identity
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import AttributeValue, CallRecord, Identity
 from openai_safety_otel.contract.settings import CallerIdentifier, Settings
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.who.detectors import looks_raw
@@ -25,13 +25,24 @@ HEADER = "OpenAI-Safety-Identifier"
 # Other providers behind the SDK that take an identifier; used once the host is on the allow-list.
 HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
 _ABSENT = object()
+_WHOLE_URL = ("http://", "https://", "ws://", "wss://")
+_HTTPS = 443
+_MAX_DESTINATIONS = 256
 _MAX_CACHED_KEYS = 256
 _MAX_CACHED_PEOPLE = 128  # somebody who calls mostly calls several times in a row
 
 
-# By the client's own URL object, which is kept so that its id stays its own.
-_hosts: dict[int, tuple[object, tuple[str | None, int | None]]] = {}
-_MAX_CACHED_HOSTS = 64
+class Destination(NamedTuple):
+    """What is the same for every call of one endpoint at one address.
+
+    ``place`` is where an identifier goes (``body:field`` or ``header:Name``), ``allowed`` whether anything may be
+    added there, ``standard`` the attributes that each of its calls has.
+    """
+
+    host: str | None
+    place: str | None
+    allowed: bool
+    standard: dict[str, AttributeValue]
 
 
 class Delivery:
@@ -46,67 +57,84 @@ class Delivery:
         self._key_ids: dict[str, str] = {}
         self._replaced: set[str] = set()
         self._identify = functools.lru_cache(_MAX_CACHED_PEOPLE)(functools.partial(identify, hasher=hasher))
-
-    def allowed(self, host: str | None) -> bool:
-        """Whether something may be added to calls to this host."""
-        return host in self._allowed
-
-    def person(self, record: CallRecord) -> EndUser | None:
-        """The end user of this call, problems noted on the record."""
-        return self._resolver.current(record.problems) if self._settings.identifier else None
+        # By the client's own URL object, which is kept so that its id stays its own.
+        self._destinations: dict[tuple[int, type, str, str | None], tuple[object, Destination]] = {}
 
     def identity_now(self) -> Identity:
         """Who the running context is for, as a call made now would say it."""
         return self._identify(self._resolver.current([]) if self._settings.identifier else None)
 
-    def address(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
+    def destination(self, endpoint: Endpoint, client: Any, options: Any) -> Destination:
+        """Where a call goes: to the client's base URL, unless the path is a whole URL."""
+        if options.url.startswith(_WHOLE_URL):
+            parts = urlsplit(options.url)
+            return self._destination(endpoint, client, parts.hostname, parts.port)
+        base = getattr(client, "base_url", None)
+        key = (id(base), type(client), endpoint.name, endpoint.place)
+        kept = self._destinations.get(key)
+        if kept is not None and kept[0] is base:
+            return kept[1]
+        found = self._destination(endpoint, client, getattr(base, "host", None), getattr(base, "port", None))
+        if len(self._destinations) >= _MAX_DESTINATIONS:
+            self._destinations.clear()
+        self._destinations[key] = base, found
+        return found
+
+    def _destination(
+        self, endpoint: Endpoint, client: Any, host: str | None, port: int | None
+    ) -> Destination:
+        azure = "azure" in type(client).__name__.lower() or (host or "").endswith(".azure.com")
+        standard: dict[str, AttributeValue] = {
+            c.OPERATION_NAME: endpoint.operation,
+            c.PROVIDER_NAME: "azure.ai.openai" if azure else "openai",
+        }
+        if host:
+            standard[c.SERVER_ADDRESS] = host
+            if port is not None and port != _HTTPS:  # which goes without saying
+                standard[c.SERVER_PORT] = port
+        allowed = host in self._allowed
+        place: str | None = endpoint.place
+        if allowed and (own := self._places.get(host or "")):
+            place = own if endpoint.inference else None
+        return Destination(host, place, allowed, standard)
+
+    def address(
+        self, record: CallRecord, to: Destination, client: Any, options: Any, body: Mapping[str, Any]
+    ) -> Any:
         """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
-        sent = self._addressed(record, endpoint, client, options)
-        user = body_of(options).get("user")
-        if (
-            isinstance(user, str)
-            and not record.identity.raw_suspected
-            and looks_raw(user)
-            and not blank(user)
-        ):
+        sent = self._addressed(record, to, client, options, body)
+        user = body.get("user")
+        if user is not None and not record.identity.raw_suspected and _is_named(user) and looks_raw(user):
             # Whatever else is sent beside it.
             record.identity = dataclasses.replace(record.identity, raw_suspected=True)
             record.problems.append("raw_suspected")
         return sent
 
-    def _addressed(self, record: CallRecord, endpoint: Endpoint, client: Any, options: Any) -> Any:
-        person = self.person(record)
-        place = self.place(endpoint, record.host)
-        sent = caller_value(options, client, place)
-        own = self._identify(person)
-        record.identity = own
+    def _addressed(
+        self, record: CallRecord, to: Destination, client: Any, options: Any, body: Mapping[str, Any]
+    ) -> Any:
+        person = self._resolver.current(record.problems) if self._settings.identifier else None
+        own = record.identity = self._identify(person)
+        sent = _caller_value(body, options, client, to.place)
         if sent is not _ABSENT:
-            return self._of_the_app(record, sent, own, person, _place_used(options, client, place), options)
+            return self._of_the_app(record, sent, own, person, to, client, options)
         if not self._settings.identifier:
             record.identity, record.delivery = Identity(source="not_used"), "none"
             return options
-        user = _body(options).get("user")
-        if person is None and isinstance(user, str) and not blank(user):
+        if person is None and _is_named(user := body.get("user")):
             return self._legacy(record, user, options)
-        value = self._to_send(record, person, place)
-        if value is None or place is None:
-            return options
-        changed = put(options, place, value)
-        record.delivery = "withheld" if changed is None else "sent"
-        return options if changed is None else changed
-
-    def place(self, endpoint: Endpoint, host: str | None) -> str | None:
-        """Where this call to this host takes an identifier: ``body:field`` or ``header:Name``, or None."""
-        own_place = self._places.get(host or "")
-        if own_place and self.allowed(host):
-            return own_place if endpoint.inference else None
-        return endpoint.place
-
-    def _to_send(self, record: CallRecord, person: EndUser | None, place: str | None) -> str | None:
-        """The value to inject, or None with the reason noted."""
-        if place is None or not self.allowed(record.host):
+        if to.place is None or not to.allowed:
             record.delivery = "not_accepted"
-            return None
+            return options
+        value = self._to_send(record, person)
+        changed = put(options, to.place, value) if value is not None else None
+        if changed is None:
+            return options
+        record.delivery = "sent"
+        return changed
+
+    def _to_send(self, record: CallRecord, person: EndUser | None) -> str | None:
+        """The value to inject, or None with the reason noted; withheld until it is put in."""
         if person is None:
             record.delivery = "none"
             record.problems.append("no_user")
@@ -135,13 +163,15 @@ class Delivery:
         sent: object,
         own: Identity,
         person: EndUser | None,
-        place: str | None,
+        to: Destination,
+        client: Any,
         options: Any,
     ) -> Any:
         """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
         text = sent if isinstance(sent, str) and not blank(sent) else ""
-        library = LIBRARY_CONSTANTS.get(text)
-        mode = self._mode(record, library, person)
+        library = c.LIBRARY_CONSTANTS.get(text)
+        mode = self._mode(library, person, to)
+        place = _place_used(options, client, to.place)
         shown = shown_identity(text, self._hasher, "library" if library else "caller")
         if person is not None and text and text == person.id and not shown.raw_suspected:
             # The raw user id itself, even if it does not look like personal data.
@@ -163,14 +193,14 @@ class Delivery:
             record.problems.remove("conflict")
         return changed
 
-    def _mode(self, record: CallRecord, library: str | None, person: EndUser | None) -> CallerIdentifier:
+    def _mode(self, library: str | None, person: EndUser | None, to: Destination) -> CallerIdentifier:
         """What becomes of the app's value. A library's constant gives way to an end user, not to a session."""
         mode = self._settings.caller_identifier
         if library is None or mode == "replace":
             return mode
         known = person is not None and bool(person.id or person.identifier)
         wanted = self._settings.library_identifier == "replace" and self._settings.inject
-        return "replace" if known and wanted and self.allowed(record.host) else "keep"
+        return "replace" if known and wanted and to.allowed else "keep"
 
     def _say_replaced(self, text: str, library: str) -> None:
         if text not in self._replaced:
@@ -193,15 +223,6 @@ class Delivery:
         record.identity = dataclasses.replace(own if ours else hashed, matches=record.identity.matches)
         return changed
 
-    def with_moderation(self, options: Any, model: str) -> Any:
-        """The options with inline moderation asked for; unchanged where the body is not ours to change."""
-        data = getattr(options, "json_data", None)
-        if getattr(options, "content", None) is not None or not isinstance(data, Mapping):
-            return options
-        changed = copy.copy(options)
-        changed.json_data = {**data, "moderation": {"model": model}}
-        return changed
-
     def api_key_id(self, key: object) -> str | None:
         """A short keyed hash of the API key in use; None where it is not a string."""
         if not isinstance(key, str) or not key:
@@ -214,22 +235,15 @@ class Delivery:
         return found
 
 
-def host_of(client: Any, options: Any) -> tuple[str | None, int | None]:
-    """Host and port that a call goes to: the client's base URL, unless the path is a whole URL."""
-    url = str(getattr(options, "url", ""))
-    if url.startswith(("http://", "https://", "ws://", "wss://")):
-        parts = urlsplit(url)
-        return parts.hostname, parts.port
-    base = getattr(client, "base_url", None)
-    known = _hosts.get(id(base))
-    if known is None or known[0] is not base:
-        known = base, (getattr(base, "host", None), getattr(base, "port", None))
-        if len(_hosts) < _MAX_CACHED_HOSTS:
-            _hosts[id(base)] = known
-    return known[1]
+def with_moderation(options: Any, model: str) -> Any | None:
+    """A copy of the options with inline moderation asked for; None where the body is not ours to change."""
+    data = getattr(options, "json_data", None)
+    if getattr(options, "content", None) is not None or not isinstance(data, Mapping):
+        return None
+    return _copy_with(options, "json_data", {**data, "moderation": {"model": model}})
 
 
-def _body(options: Any) -> Mapping[str, Any]:
+def body_of(options: Any) -> Mapping[str, Any]:
     """The JSON body as it will be sent: ``extra_body`` is merged over the call's own fields by the SDK."""
     data = getattr(options, "json_data", None)
     extra = getattr(options, "extra_json", None)
@@ -240,16 +254,15 @@ def _body(options: Any) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 
-def body_of(options: Any) -> Mapping[str, Any]:
-    """The JSON body as it will be sent; empty where there is none."""
-    return _body(options)
+def _is_named(user: object) -> TypeGuard[str]:
+    return isinstance(user, str) and not blank(user)
 
 
-def caller_value(options: Any, client: Any, place: str | None) -> object:
+def _caller_value(body: Mapping[str, Any], options: Any, client: Any, place: str | None) -> object:
     """What the app itself sends as an identifier (perhaps None), or a sentinel where it sends nothing."""
     kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
-    if kind == "body":
-        found = _nested(_body(options), path)
+    if kind == "body" and path[0] in body:
+        found = _nested(body, path)
         if found is not _ABSENT:
             return found
     # Older SDKs leave the client's own headers out of a socket's handshake.
@@ -267,7 +280,7 @@ def caller_value(options: Any, client: Any, place: str | None) -> object:
 def _place_used(options: Any, client: Any, place: str | None) -> str | None:
     """Where the app's value stands: perhaps in a header, where the API has a field for it too."""
     kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
-    if place is None or kind == "header" or _nested(_body(options), path) is not _ABSENT:
+    if place is None or kind == "header" or _nested(body_of(options), path) is not _ABSENT:
         return place
     for headers in (getattr(options, "headers", None), getattr(client, "_custom_headers", None)):
         for name in headers if isinstance(headers, Mapping) else ():
@@ -282,11 +295,6 @@ def _parsed_place(place: str) -> tuple[str, str, tuple[str, ...], frozenset[str]
     kind, _, name = place.partition(":")
     headers = {HEADER.lower()} if kind == "body" else {HEADER.lower(), name.lower()}
     return kind, name, tuple(name.split(".")), frozenset(headers)
-
-
-def is_absent(value: object) -> bool:
-    """Whether `caller_value` found nothing."""
-    return value is _ABSENT
 
 
 def _nested(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
@@ -304,19 +312,23 @@ def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any |
     The app's own objects are never changed: it may send the same options or dict again.
     """
     kind, name, path, _ = _parsed_place(place)
-    changed = copy.copy(options)
     if kind == "header":
         given = getattr(options, "headers", None)
         kept = dict(given) if isinstance(given, Mapping) else {}
-        changed.headers = {k: v for k, v in kept.items() if k.lower() != name.lower()} | {name: value}
-        return changed
+        others = {key: one for key, one in kept.items() if key.lower() != name.lower()}
+        return _copy_with(options, "headers", {**others, name: value})
     if getattr(options, "content", None) is not None:
         return None
-    source = "extra_json" if replace and not is_absent(_nested(_extra(options), path)) else "json_data"
+    source = "extra_json" if replace and _nested(_extra(options), path) is not _ABSENT else "json_data"
     data = getattr(options, source, None)
     if data is not None and not isinstance(data, Mapping):
         return None
-    setattr(changed, source, _with(data or {}, list(path), value))
+    return _copy_with(options, source, _with(data or {}, list(path), value))
+
+
+def _copy_with(options: Any, member: str, value: object) -> Any:
+    changed = copy.copy(options)
+    object.__setattr__(changed, member, value)  # a model of the SDK would look at length what it is
     return changed
 
 
@@ -326,8 +338,8 @@ def _extra(options: Any) -> Mapping[str, Any]:
 
 
 def _with(body: Mapping[str, Any], path: list[str], value: str) -> dict[str, Any]:
+    if len(path) == 1:
+        return {**body, path[0]: value}
     head, *rest = path
-    if not rest:
-        return {**body, head: value}
     inner = body.get(head)
     return {**body, head: _with(inner if isinstance(inner, Mapping) else {}, rest, value)}

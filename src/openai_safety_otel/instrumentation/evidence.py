@@ -137,9 +137,14 @@ class Evidence:
         self._mode = mode
         self._watched: collections.OrderedDict[str, int] = collections.OrderedDict()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether any call may leave evidence that is not watched."""
+        return self._mode != "off"
+
     def collector(self, body: Mapping[str, Any], *, watched: bool = False) -> Collector | None:
         """What to give a starting call; None where none of its text may be kept."""
-        return Collector(body, watched=watched) if watched or self._mode != "off" else None
+        return Collector(body, watched=watched) if watched or self.wanted else None
 
     def event(
         self,

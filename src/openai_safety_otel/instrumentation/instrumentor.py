@@ -253,21 +253,19 @@ def _build(
     with harmless("span"):
         tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
     signals = Signals(tracer, metrics, sink, settings.span)
-    observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late)
+    warning = silence.Warner(
+        settings,
+        elsewhere=sink.elsewhere,
+        tracer=tracer_provider,
+        meter=meter_provider,
+        logger=logger_provider,
+    )
+    observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late, on_first=warning)
     guard = observer.guard
     if guard is not None:
         with harmless("metrics"):
             metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
             metrics.gauge(c.SUSPENSIONS_STATE, guard.states)
-    observer.listeners.append(
-        silence.Warner(
-            settings,
-            elsewhere=sink.elsewhere,
-            tracer=tracer_provider,
-            meter=meter_provider,
-            logger=logger_provider,
-        )
-    )
     return observer
 
 

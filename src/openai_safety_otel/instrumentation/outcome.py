@@ -42,17 +42,7 @@ def classify(record: CallRecord) -> Outcome:
     its token limit is completed, even where the SDK raises for it. A background submission that was accepted
     is completed (`pending` tells it apart); its outcome is that of the retrieve that finds it done.
     """
-    if _plainly_completed(record):
-        return _COMPLETED
-    return next(outcome for step in _STEPS for outcome in step(record))
-
-
-_COMPLETED: Final = Outcome("completed")
-
-
-def _plainly_completed(record: CallRecord) -> bool:
-    """Nothing of what the steps look at is there: most calls."""
-    return record.end == "returned" and not (
+    if record.end == "returned" and not (
         record.local_block
         or record.errors
         or record.item_errors
@@ -63,7 +53,12 @@ def _plainly_completed(record: CallRecord) -> bool:
         or record.status not in _FINE
         or "content_filter" in record.finish_reasons
         or record.terminal_seen is False
-    )
+    ):
+        return _COMPLETED  # nothing of what the steps look at is there: most calls
+    return next(outcome for step in _STEPS for outcome in step(record))
+
+
+_COMPLETED: Final = Outcome("completed")
 
 
 def _local(record: CallRecord) -> Iterator[Outcome]:

@@ -12,6 +12,9 @@ class Running(Protocol):
     client: Any
 
 
+last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "openai_safety_last_response", default=None
+)
 current: contextvars.ContextVar[Running | None] = contextvars.ContextVar("openai_safety_call", default=None)
 
 
@@ -25,16 +28,24 @@ def current_call(client: Any) -> Running | None:
     return found if found is not None and found.client is client else None
 
 
+def last_response_id() -> str | None:
+    """The id of the last response that ended in this context, for the app's own log lines."""
+    return last_response.get()
+
+
+def forget_last_response() -> None:
+    """A request begins: in a thread that served others, their last response is none of its own."""
+    last_response.set(None)
+
+
 class Pass:
     """A call that is not ours to record: everything goes straight through, also past the call around it."""
 
-    __slots__ = ("_previous", "args", "client", "kwargs")
+    __slots__ = ("_previous", "client")
     gate = None
 
-    def __init__(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self.args = args
-        self.kwargs = kwargs
         self._previous: Running | None = None
 
     def __enter__(self) -> Pass:
@@ -47,10 +58,6 @@ class Pass:
             current.set(self._previous)
         self._previous = self.client = None
 
-    def sent(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments to go on with."""
-        return self.args, self.kwargs
-
-    def seen(self, result: Any) -> Any:
+    def returned(self, result: Any) -> Any:
         """Nothing is read."""
         return result

@@ -8,7 +8,6 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
-from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED
 
@@ -44,14 +43,11 @@ class Warner:
         self._needless = {"events"} if elsewhere else set()
         if settings.span == "off":
             self._needless.add("spans")
-        self._done = False
 
-    def __call__(self, record: CallRecord, outcome: Outcome) -> None:
-        """A listener of finished calls."""
-        if not self._done:
-            self._done = True
-            if line := silent_line(self._given, self._needless):
-                sys.stderr.write(line + "\n")
+    def __call__(self) -> None:
+        """Look, and say it."""
+        if line := silent_line(self._given, self._needless):
+            sys.stderr.write(line + "\n")
 
 
 def silent_line(given: Mapping[str, Any], needless: Collection[str] = ()) -> str:

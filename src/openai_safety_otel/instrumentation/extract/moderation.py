@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from openai_safety_otel.contract.conventions import CATEGORIES, DIRECTIONS, OTHER_CATEGORY, Direction
 from openai_safety_otel.contract.record import CallRecord, Leg
@@ -11,17 +11,17 @@ from openai_safety_otel.instrumentation.extract.shape import (
     dig,
     get,
     is_mapping,
-    items,
+    listed,
     members,
     number,
     pairs,
-    text,
 )
 from openai_safety_otel.instrumentation.extract.words import safe_code, safe_model, safe_word
 
 # The standalone endpoint's models spell the names as attributes; everything else keeps the names themselves.
 _FIELDS: Final = {category: category.replace("/", "_").replace("-", "_") for category in CATEGORIES}
 _KNOWN: Final = frozenset(CATEGORIES)
+_FLOAT: Final = frozenset({float})
 _MODES: Final = ("block", "score")
 
 
@@ -31,6 +31,9 @@ def read_requested(record: CallRecord, asked: object) -> None:
         return
     record.moderation.model = safe_model(get(asked, "model")) or record.moderation.model
     policy = get(asked, "policy")
+    if policy is None:
+        record.moderation.policy = "none"
+        return
     modes = [safe_word(dig(policy, direction, "mode")) for direction in DIRECTIONS]
     known = next((mode for mode in _MODES if mode in modes), None)
     record.moderation.policy = known or next(filter(None, modes), "none")
@@ -40,18 +43,28 @@ def read_inline(record: CallRecord, moderation: object) -> None:
     """Both directions of an answer's ``moderation`` member; a missing one leaves no leg."""
     if moderation is None:
         return
+    sides = members(moderation)
     for direction in DIRECTIONS:
-        side = get(moderation, direction)
-        kind = text(side, "type")
+        said = members(side := sides.get(direction))
+        kind = said.get("type")
+        if type(kind) is not str:
+            continue
         if kind == "error":
-            record.moderation.legs[direction] = Leg(error=safe_code(get(side, "code")) or OTHER_CATEGORY)
+            record.moderation.legs[direction] = Leg(error=safe_code(said.get("code")) or OTHER_CATEGORY)
         elif kind in ("moderation_result", "moderation_results"):
-            read_results(record, direction, items(side, "results") or [side])
-            record.moderation.model = safe_model(get(side, "model")) or record.moderation.model
+            read_results(record, direction, listed(said.get("results")) or [side])
+            record.moderation.model = safe_model(said.get("model")) or record.moderation.model
 
 
 def read_results(record: CallRecord, direction: Direction, results: list[object]) -> None:
     """One leg out of any number of results: flagged if one is, the highest score of each category."""
+    leg = _usual_leg(results[0]) if len(results) == 1 else None
+    leg = leg or _leg(results)
+    if leg.flagged is not None or leg.scores:
+        record.moderation.legs[direction] = leg
+
+
+def _leg(results: list[object]) -> Leg:
     leg = Leg()
     flagged: dict[str, None] = {}
     for result in results:
@@ -69,8 +82,26 @@ def read_results(record: CallRecord, direction: Direction, results: list[object]
         found |= {name for name, said_score in scores.items() if (number(said_score) or 0.0) >= LIKELY_MINORS}
         leg.minors = leg.minors or about_minors(found - _KNOWN)
     leg.categories = tuple(flagged)
-    if leg.flagged is not None or leg.scores:
-        record.moderation.legs[direction] = leg
+    return leg
+
+
+def _usual_leg(result: Any) -> Leg | None:
+    """One result as the SDK mostly hands it over, its members plain dictionaries; None: for the careful reader."""
+    try:
+        own = result.__dict__
+        flagged, verdicts, scores = own["flagged"], own["categories"], own["category_scores"]
+    except Exception:  # noqa: BLE001 - a dictionary, a mock, another shape
+        return None
+    if not (type(flagged) is bool and type(verdicts) is dict and type(scores) is dict):
+        return None
+    if not (
+        verdicts.keys() <= _KNOWN and scores.keys() <= _KNOWN and set(map(type, scores.values())) <= _FLOAT
+    ):
+        return None
+    if scores and not (min(scores.values()) >= 0 and max(scores.values()) <= 1 and sum(scores.values()) >= 0):
+        return None
+    categories = tuple(category for category, verdict in verdicts.items() if verdict is True)
+    return Leg(flagged, categories, dict(scores))
 
 
 def _members(thing: object) -> dict[str, object]:

@@ -24,6 +24,7 @@ from openai_safety_otel.instrumentation.extract.shape import (
     members,
     text,
 )
+from openai_safety_otel.instrumentation.extract.usual import read_usual
 from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model, safe_word
 
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id")
@@ -336,7 +337,7 @@ def read_response(record: CallRecord, body: object) -> None:
 
     An ``error`` member is read on every API: gateways answer 200 with nothing else in it.
     """
-    if body is None or is_list(body) or type(body) in (str, bytes):
+    if body is None or read_usual(record, body) or is_list(body) or type(body) in (str, bytes):
         return
     _READERS.get(record.api, _plain)(record, body)
     if record.api not in _STATEFUL:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeGuard
 
 MAX_ITEMS = 1024
 _PLAIN: Any = object()
-_INT64 = 2**63
+INT64 = 2**63
 
 
 # By their true types: a proxy or a mock says that it is a text, and breaks whatever takes its word for it.
@@ -120,19 +120,19 @@ def pairs(thing: object) -> list[tuple[str, Any]]:
 
 def whole(value: object) -> int | None:
     """An integer that fits OTLP's int64; booleans are none."""
-    return value if type(value) is int and -_INT64 <= value < _INT64 else None
+    return value if type(value) is int and -INT64 <= value < INT64 else None
 
 
 def count(value: object) -> int | None:
     """A whole number, 0 or more."""
-    return value if type(value) is int and 0 <= value < _INT64 else None
+    return value if type(value) is int and 0 <= value < INT64 else None
 
 
 def number(value: object) -> float | None:
     """A finite number as a float; booleans are none."""
     if type(value) is float:
         return value if math.isfinite(value) else None
-    return float(value) if type(value) is int and -_INT64 <= value < _INT64 else None
+    return float(value) if type(value) is int and -INT64 <= value < INT64 else None
 
 
 Reader = Callable[[Any], Any]

@@ -25,11 +25,15 @@ def safe_word(word: object) -> str | None:
 
 def safe_model(name: object) -> str | None:
     """A model's name as it may be exported; ``_OTHER`` for prose, None for nothing."""
+    if type(name) is str and _MODEL.fullmatch(name):
+        return name
     return _scrubbed(_MODEL, name) if is_text(name) else None
 
 
 def safe_identifier(value: object) -> str | None:
     """An id that others gave, or None: a scrubbed id would join nothing."""
+    if type(value) is str:
+        return value if _IDENTIFIER.fullmatch(value) else None
     found = _IDENTIFIER.fullmatch(value) if is_text(value) else None
     return found.group() if found else None
 

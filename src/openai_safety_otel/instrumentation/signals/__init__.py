@@ -1,4 +1,4 @@
-"""Record to telemetry: span, measurements and event, with one guard around each."""
+"""Record to telemetry: span, measurements and event, each for itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openai_safety_otel.instrumentation.signals.attributes import safety_attribu
 from openai_safety_otel.instrumentation.signals.event import call_event
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
-from openai_safety_otel.instrumentation.signals.trail import Trail
+from openai_safety_otel.instrumentation.signals.span import CallSpan
 
 
 class Signals:
@@ -23,26 +23,37 @@ class Signals:
         self.sink = sink
         self._mode: SpanMode = mode
 
-    def trail(self, record: CallRecord, *, own_early: bool = True, own_late: bool = True) -> Trail | None:
-        """The span side of a call that begins now; None where the app's tracer raises."""
-        with harmless("span"):
-            return Trail(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
-        return None
+    def span(self, record: CallRecord, *, own_early: bool = True, own_late: bool = True) -> CallSpan | None:
+        """The span of a call that begins now; None where the app's tracer raises."""
+        try:
+            return CallSpan(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
+        except Exception as error:  # noqa: BLE001 - a tracer of the app's may raise anything
+            harmless.failed("span", error)
+            return None
 
     def finish(
-        self, record: CallRecord, outcome: Outcome, trail: Trail | None, *, counted: bool = True
+        self, record: CallRecord, outcome: Outcome, span: CallSpan | None, *, counted: bool = True
     ) -> None:
-        """Emit a finished call; ``counted`` is False for a look at an outcome that was already counted."""
+        """Emit a finished call; ``counted`` is False for a look at an outcome that was already counted.
+
+        One signal that fails does not keep the others from leaving.
+        """
         ids = (0, 0, 0)
         context = None
         safety = safety_attributes(record, outcome)
-        if trail is not None:
-            with harmless("span"):
-                trail.finish(outcome, safety)
-                ids, context = trail.ids, trail.context
+        if span is not None:
+            try:
+                span.finish(outcome, safety)
+                ids, context = span.ids, span.context
+            except Exception as error:  # noqa: BLE001 - as above
+                harmless.failed("span", error)
         if not counted:
             return
-        with harmless("metrics"):
-            self.metrics.record(record, outcome, context, own_span=trail is not None and trail.owned)
-        with harmless("event"):
+        try:
+            self.metrics.record(record, outcome, context, own_span=span is not None and span.owned)
+        except Exception as error:  # noqa: BLE001 - as above
+            harmless.failed("metrics", error)
+        try:
             self.sink.emit(call_event(record, outcome, ids, safety), context)
+        except Exception as error:  # noqa: BLE001 - as above
+            harmless.failed("event", error)

@@ -8,19 +8,14 @@ from openai_safety_otel.contract.record import AttributeValue, CallRecord, Outco
 
 def safety_attributes(record: CallRecord, outcome: Outcome) -> dict[str, AttributeValue]:
     """Every ``openai_safety.*`` attribute (and ``user.hash``, ``error.type``) but the single scores."""
-    pairs = (
-        (c.API, record.api),
-        (c.ENDPOINT, record.endpoint),
-        (c.OUTCOME, outcome.name),
-        (c.BLOCK_TYPE, outcome.block_type),
-        (c.BLOCK_CLASS, outcome.block_class),
-        (c.BLOCK_SOURCE, outcome.block_source),
-        (c.BLOCK_CODE, outcome.block_code),
-        (c.BLOCK_CERTAINTY, outcome.certainty),
-        (c.BLOCK_CATEGORIES, outcome.categories or None),
-        (c.ERROR_TYPE, outcome.error_type),
-        (c.MODERATION_MODEL, record.moderation.model),
-        (c.MODERATION_POLICY, record.moderation.policy),
+    attributes: dict[str, AttributeValue] = {
+        c.API: record.api,
+        c.ENDPOINT: record.endpoint,
+        c.OUTCOME: outcome.name,
+    }
+    if outcome.error_type is not None or outcome.block_type is not None:
+        attributes.update(_failure(outcome))
+    more = (
         (c.TIME_TO_FIRST_OUTPUT, record.time_to_first_output),
         (c.PROVIDER_REQUEST_ID, record.provider_request_id),
         (c.RETRIES, record.retries or None),
@@ -28,11 +23,27 @@ def safety_attributes(record: CallRecord, outcome: Outcome) -> dict[str, Attribu
         (c.TERMINAL_SEEN, record.terminal_seen),
         (c.INPUT_TRANSFORMATIONS, record.input_transformations or None),
         (c.CYBER_PROGRAM, record.cyber_program),
+        (c.MODERATION_MODEL, record.moderation.model),
+        (c.MODERATION_POLICY, record.moderation.policy),
     )
-    attributes: dict[str, AttributeValue] = {name: value for name, value in pairs if value is not None}
-    attributes.update(_moderation(record))
+    attributes.update({name: value for name, value in more if value is not None})
+    if record.moderation.legs:
+        attributes.update(_moderation(record))
     attributes.update(identity_attributes(record))
     return attributes
+
+
+def _failure(outcome: Outcome) -> dict[str, AttributeValue]:
+    pairs = (
+        (c.BLOCK_TYPE, outcome.block_type),
+        (c.BLOCK_CLASS, outcome.block_class),
+        (c.BLOCK_SOURCE, outcome.block_source),
+        (c.BLOCK_CODE, outcome.block_code),
+        (c.BLOCK_CERTAINTY, outcome.certainty),
+        (c.BLOCK_CATEGORIES, outcome.categories or None),
+        (c.ERROR_TYPE, outcome.error_type),
+    )
+    return {name: value for name, value in pairs if value is not None}
 
 
 def identity_attributes(record: CallRecord) -> dict[str, AttributeValue]:
@@ -70,14 +81,16 @@ def score_attributes(record: CallRecord, *, only_flagged: bool) -> dict[str, Att
     """Single scores: all 13 of each direction on the event, flagged ones on the span."""
     found: dict[str, AttributeValue] = {}
     for direction, leg in record.moderation.legs.items():
-        keys = c.SCORES[direction]
-        chosen = leg.categories if only_flagged else leg.scores
-        for category in chosen:
-            if category in keys and category in leg.scores:
-                found[keys[category]] = leg.scores[category]
+        keys, scores = c.SCORES[direction], leg.scores
+        if only_flagged:
+            scores = {category: scores[category] for category in leg.categories if category in scores}
+        for category, score in scores.items():
+            if category in keys:
+                found[keys[category]] = score
     return found
 
 
 def is_flagged(record: CallRecord) -> bool:
     """Whether any moderation leg was flagged."""
-    return any(leg.flagged for leg in record.moderation.legs.values())
+    legs = record.moderation.legs
+    return bool(legs) and any(leg.flagged for leg in legs.values())

@@ -31,33 +31,34 @@ def call_event(
     ``safety`` are the call's `safety_attributes` where they are already known.
     """
     attributes: dict[str, AttributeValue] = dict(record.standard)
-    attributes.update(score_attributes(record, only_flagged=False))
+    if record.moderation.legs:
+        attributes.update(score_attributes(record, only_flagged=False))
     attributes.update(safety_attributes(record, outcome) if safety is None else safety)
     attributes[c.DURATION] = (record.ended_ns - record.started_ns) / 1e9
     trace_id, span_id, flags = trace_ids
+    flagged = is_flagged(record)
     return SafetyEvent(
         name=c.CALL_EVENT,
         time_ns=record.ended_ns,
         attributes=attributes,
-        body=_sentence(record, outcome),
-        severity=_severity(record, outcome),
+        body=_sentence(record, outcome, flagged=flagged),
+        severity=_severity(outcome, flagged=flagged),
         trace_id=trace_id,
         span_id=span_id,
         trace_flags=flags,
     )
 
 
-def _severity(record: CallRecord, outcome: Outcome) -> Severity:
+def _severity(outcome: Outcome, *, flagged: bool) -> Severity:
     if outcome.block_type == "identifier_blocked" and outcome.certainty != "text":
         return "ERROR"
     loud = outcome.name not in _QUIET or outcome.error_type == c.STREAM_TRUNCATED
-    return "WARN" if loud or is_flagged(record) else "INFO"
+    return "WARN" if loud or flagged else "INFO"
 
 
-def _sentence(record: CallRecord, outcome: Outcome) -> str:
+def _sentence(record: CallRecord, outcome: Outcome, *, flagged: bool) -> str:
     why = outcome.block_type or ("" if outcome.name == "completed" else outcome.error_type)
-    flagged = ", flagged" if is_flagged(record) else ""
-    return f"{record.endpoint} {outcome.name}{f' ({why})' if why else ''}{flagged}"
+    return f"{record.endpoint} {outcome.name}{f' ({why})' if why else ''}{', flagged' if flagged else ''}"
 
 
 def log_record(event: SafetyEvent, context: Context | None = None) -> LogRecord:

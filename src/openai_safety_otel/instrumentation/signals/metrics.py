@@ -96,8 +96,9 @@ class Metrics:
         self, record: CallRecord, outcome: Outcome, context: Context | None, *, own_span: bool
     ) -> None:
         """All measurements of one finished call; exemplars link to the span in ``context``."""
-        self._zero(record.api)
-        model = self.model(record.request_model)
+        if record.api not in self._zeroed:
+            self._zero(record.api)
+        model = self._model(record.request_model) if record.request_model is not None else ""
         who = record.identity
         self._calls.add(
             1,
@@ -143,10 +144,6 @@ class Metrics:
     def session(self, api: str) -> None:
         """Count a socket session observed here."""
         self._sessions.add(1, self._label(c.SESSIONS, api, self._traffic))
-
-    def model(self, name: str | None) -> str:
-        """A model as a label: the first N distinct names, then ``_other``."""
-        return "" if name is None else self._model(name)
 
     def _label(self, metric: c.Metric, *values: str) -> dict[str, str]:
         # Label dicts are reused: their sets are closed and small, and building them shows in profiles.
@@ -205,8 +202,6 @@ class Metrics:
 
     def _zero(self, api: str) -> None:
         """Start the block series an API can reach at 0: `increase()` misses a series born at 1."""
-        if api in self._zeroed:
-            return
         self._zeroed.add(api)
         for kind, source in reachable_blocks(api):
             if self._zero_series >= MAX_ZERO_SERIES:

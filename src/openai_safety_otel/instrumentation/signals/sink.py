@@ -119,8 +119,10 @@ class EventSink:
     def emit(self, event: SafetyEvent, context: Context | None = None) -> None:
         """Hand the event to each destination; nobody keeps ``context``."""
         for destination in self._destinations:
-            with harmless("event"):
+            try:
                 destination.emit(event, context)
+            except Exception as error:  # noqa: BLE001, PERF203 - a logger of the app's may raise anything
+                harmless.failed("event", error)
 
     def flush(self) -> None:
         """Wait, for a bounded time, until what was emitted so far has left."""

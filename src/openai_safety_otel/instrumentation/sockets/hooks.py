@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any
 
 from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.extract.shape import dig
 from openai_safety_otel.instrumentation.filtering import running
 from openai_safety_otel.instrumentation.observer import Observer
-from openai_safety_otel.instrumentation.orphans import orphans
 from openai_safety_otel.instrumentation.sockets.doors import Door
 from openai_safety_otel.instrumentation.sockets.opening import Opening
 from openai_safety_otel.instrumentation.sockets.sending import Sending, sending
@@ -63,7 +63,7 @@ class SocketHooks:
         self._refuse_early(opening.session)
         manager = wrapped(*opening.args, **opening.kwargs)
         _keep(manager, opening.session)
-        orphans.watch(manager, opening.session.unused)
+        endings.watch(manager, opening.session.unused)
         return manager
 
     def enter(self, wrapped: Callable[..., Any], manager: Any, args: _Args, kwargs: _Kwargs) -> Any:
@@ -232,7 +232,7 @@ def _watch(connection: Any, session: Session) -> None:
     with harmless("socket"):
         _keep(connection, session)
         session.connected(dig(connection, "_connection", "response", "headers"))
-        orphans.watch(connection, session.collected)
+        endings.watch(connection, session.collected)
 
 
 def _admit(session: Session) -> None:

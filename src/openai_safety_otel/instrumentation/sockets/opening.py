@@ -39,7 +39,7 @@ class Opening:
             headers=given.get("extra_headers"),
             sends_defaults=_sends_defaults(door, type(resource).__name__),
         )
-        sent = observer.prepare(record, endpoint, client, frame)
+        sent = observer.prepare(record, endpoint, client, frame, {})
         model = given.get("model")
         name_model(record, safe_model(model) if isinstance(model, str) else None)
         if sent.json_data is not frame.json_data:

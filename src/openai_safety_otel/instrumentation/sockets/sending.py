@@ -87,7 +87,7 @@ def _create(session: Session, message: Message) -> Sending:
         json_data=message.body,
         sends_defaults=session.frame.sends_defaults,
     )
-    sent = observer.prepare(record, endpoint, session.client, frame)
+    sent = observer.prepare(record, endpoint, session.client, frame, message.body)
     if door.create is None:
         join_session(record, session.record)
     elif sent.headers is not frame.headers:
@@ -104,7 +104,7 @@ def _start(session: Session, message: Message) -> Sending:
     record.problems.clear()
     record.standard.pop(c.REQUEST_MODEL, None)
     frame = Frame(session.frame.url, headers=session.frame.headers, json_data=message.body)
-    sent = observer.prepare(record, door.at(door.start), session.client, frame)
+    sent = observer.prepare(record, door.at(door.start), session.client, frame, message.body)
     session.record = record
     if session.call is not None:
         observer.forget(session.call)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 End = Callable[[], None]
 
 
-class Orphans:
+class Endings:
     """Calls, soon and elsewhere, the end of each thing that was collected."""
 
     _started: bool
@@ -43,7 +43,7 @@ class Orphans:
 
     def _begun(self) -> bool:
         try:
-            threading.Thread(target=self._run, name="openai-safety-orphans", daemon=True).start()
+            threading.Thread(target=self._run, name="openai-safety-endings", daemon=True).start()
         except RuntimeError:
             return False
         return True
@@ -79,4 +79,4 @@ class Orphans:
             waiting.get()()
 
 
-orphans = Orphans()
+endings = Endings()
