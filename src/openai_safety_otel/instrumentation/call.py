@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
 from openai_safety_otel.contract.harmless import harmless
@@ -27,19 +27,16 @@ from openai_safety_otel.instrumentation.passing import Running, current, last_re
 from openai_safety_otel.instrumentation.signals.span import CallSpan
 from openai_safety_otel.instrumentation.streams import tap, tell_of_reading
 
-if TYPE_CHECKING:
-    from openai_safety_otel.instrumentation.observer import Observer
-
 _RAW_HEADER = "x-stainless-raw-response"
 
 
 class Call:
-    """Holds a record from the opening of its call until it has ended; its observer hears of the end once.
+    """Holds a record from the opening of its call until it has ended, which is told once.
 
     Args:
-        observer: is told of the end.
         record: the facts, filled as they become known.
         endpoint: the operation.
+        ended: is told of the end.
         client: makes the call, where it passes the HTTP hook.
     """
 
@@ -50,13 +47,13 @@ class Call:
         "_decode",
         "_dropped",
         "_last",
-        "_observer",
         "_open",
         "_previous",
         "_refusal",
         "_tapped",
         "claimed",
         "client",
+        "ended",
         "endpoint",
         "evidence",
         "gate",
@@ -68,11 +65,11 @@ class Call:
     )
 
     def __init__(
-        self, observer: Observer, record: CallRecord, endpoint: Endpoint, client: Any = None
+        self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None], client: Any = None
     ) -> None:
-        self._observer = observer
         self.record = record
         self.endpoint = endpoint
+        self.ended = ended
         self.client = client
         self.span: CallSpan | None = None
         self.gate: Gate | None = None
@@ -344,7 +341,7 @@ class Call:
         record.ended_ns = record.started_ns + max(0, self._last - self._clock)
         if record.response_id is not None:
             last_response.set(record.response_id)
-        self._observer.ended(self)
+        self.ended(self)
         # The context of a connection that lives on may hold this call, but not what was answered.
         self.listening = False
         self.gate = self.evidence = self._answer = self._body = self._refusal = None

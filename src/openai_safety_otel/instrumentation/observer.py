@@ -84,7 +84,7 @@ class Observer:
             endpoint = find(options.method, options.url, unrecorded=self.guard is not None)
             if endpoint is None:
                 return None, options
-            call = Call(self, _record(endpoint), endpoint, client)
+            call = Call(_record(endpoint), endpoint, self._ended, client)
             record, body = call.record, body_of(options)
             sent = self.prepare(record, endpoint, client, options, body)
             if self.guard is not None or self.evidence.wanted:
@@ -110,7 +110,7 @@ class Observer:
         if endpoint is None or not self.active or running():
             return None
         with harmless("request"):
-            call = Call(self, _record(endpoint), endpoint, client)
+            call = Call(_record(endpoint), endpoint, self._ended, client)
             call.overtaken = True
             call.backdate(response)
             record, body = call.record, body_of(options)
@@ -144,7 +144,7 @@ class Observer:
 
         ``free`` says that it was not asked for from here, so that nothing can be refused.
         """
-        call = kind(self, record, endpoint)
+        call = kind(record, endpoint, self._ended)
         if not free:
             self._admit(call, client, body or {})
         call.span = self.signals.span(record, own_early=False)
@@ -200,7 +200,7 @@ class Observer:
 
     # -- ending ---------------------------------------------------------------------------------------------
 
-    def ended(self, call: Call) -> None:
+    def _ended(self, call: Call) -> None:
         """A call has ended: say how, count it once, tell everybody who wants to hear of it."""
         self._open.pop(id(call), None)
         if self.muted:
