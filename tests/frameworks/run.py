@@ -18,7 +18,7 @@ PINS = (
     "langchain-openai>=1",
     "litellm>=1.80",
     "openai-agents>=0.6",
-    "openai>=2",
+    "openai[aiohttp]>=2",
     "openai-guardrails==0.3.6; python_version >= '3.11'",
     "opentelemetry-sdk>=1.37",
     "pytest>=8.3",
