@@ -33,6 +33,8 @@ ONLY_IN = {
     "os.environ": ("contract.settings",),
     ".fromisoformat(": ("contract.moments",),
     ".strftime(": ("contract.moments", "instrumentation.signals.", "operations.report.table"),
+    "atexit.register": ("contract.process",),
+    "os.register_at_fork": ("contract.process",),
     "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
     "print(": ("operations.cli.", "testing.provider", "demo."),
     "sys.exit": ("operations.cli.", "demo."),

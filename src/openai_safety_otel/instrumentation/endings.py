@@ -14,6 +14,8 @@ import threading
 import weakref
 from collections.abc import Callable
 
+from openai_safety_otel.contract.process import after_fork
+
 End = Callable[[], None]
 
 
@@ -24,8 +26,7 @@ class Endings:
 
     def __init__(self) -> None:
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reset)
+        after_fork(self._reset)
 
     def start(self) -> None:
         """Have the thread running; called where a thing is made, because the collector must not do it.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import collections
 import logging
-import os
-import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.process import Act, after_fork, at_exit, at_worker_exit
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.call import Call
@@ -23,7 +21,6 @@ from openai_safety_otel.instrumentation.filtering import Filter, running
 from openai_safety_otel.instrumentation.gate import gate_for
 from openai_safety_otel.instrumentation.outcome import classify, pending
 from openai_safety_otel.instrumentation.signals import Signals
-from openai_safety_otel.instrumentation.signals.background import ends_with_worker_process
 from openai_safety_otel.who.identifier import Hasher, shown_identity
 
 if TYPE_CHECKING:
@@ -68,9 +65,9 @@ class Observer:
         self._on_first = on_first
         self._open: dict[int, Call] = {}
         self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
-        self._at_exit = False
+        self._cancel_exit: Act | None = None
         self._said_overtaken = False
-        _ALIVE.add(self)
+        after_fork(self.disown)
 
     # -- opening --------------------------------------------------------------------------------------------
 
@@ -191,11 +188,10 @@ class Observer:
         call.evidence = self.evidence.collector(body, watched=watched)
 
     def _register(self, call: Call) -> None:
-        if not self._at_exit:
+        if self._cancel_exit is None:
             # Late, so that it runs before the exit handler of an SDK that was set up earlier.
-            self._at_exit = True
-            atexit.register(self.close_open)
-            ends_with_worker_process(self, self.close_open, before=True)
+            self._cancel_exit = at_exit(self.close_open)
+            at_worker_exit(self.close_open, first=True)
         self._open[id(call)] = call
 
     # -- ending ---------------------------------------------------------------------------------------------
@@ -272,7 +268,7 @@ class Observer:
         """Stop observing: end what is open, stop following the suspension list."""
         self.active = False
         self.close_open()
-        atexit.unregister(self.close_open)
+        self._leave_exit()
         if self.guard is not None:
             self.guard.close()
 
@@ -281,20 +277,12 @@ class Observer:
         for call in self._open.values():
             call.disown()
         self._open.clear()
-        atexit.unregister(self.close_open)
-        self._at_exit = False
+        self._leave_exit()
 
-
-_ALIVE: weakref.WeakSet[Observer] = weakref.WeakSet()
-
-
-def _begin_anew_in_child() -> None:
-    for observer in list(_ALIVE):
-        observer.disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_in_child)
+    def _leave_exit(self) -> None:
+        if self._cancel_exit is not None:
+            self._cancel_exit()
+            self._cancel_exit = None
 
 
 def _guard(settings: Settings, signals: Signals) -> Guard | None:

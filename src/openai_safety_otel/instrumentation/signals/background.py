@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import queue
-import sys
 import threading
-import weakref
 from collections.abc import Callable
 
+from openai_safety_otel.contract.process import after_fork, at_exit, at_worker_exit
 from openai_safety_otel.contract.record import SafetyEvent
 
 Write = Callable[[SafetyEvent], None]
@@ -44,10 +41,10 @@ class Background:
         self._on_drop = on_drop
         self._limit = limit
         self.reset()
-        _ALIVE.add(self)
+        after_fork(self.reset)
         # Registered now, not at the first event: handlers run last-in first-out, and calls that are still
         # open at exit become events in a handler registered after this one.
-        atexit.register(_flush_if_alive, weakref.ref(self))
+        at_exit(self.flush)
 
     def reset(self) -> None:
         """Begin anew: a forked child has neither the thread nor a right to the parent's waiting events."""
@@ -91,7 +88,7 @@ class Background:
                 thread = threading.Thread(target=self._run, args=(self._queue,), name=self._name, daemon=True)
                 thread.start()
                 self._thread = thread
-                ends_with_worker_process(self, self.flush)
+                at_worker_exit(self.flush)
         except RuntimeError:  # the interpreter is ending and starts no threads: nothing else runs here now
             while not self._queue.empty():
                 self._take(self._queue.get())
@@ -124,38 +121,9 @@ class Background:
             self._on_drop(reason)
 
 
-_ALIVE: weakref.WeakSet[Background] = weakref.WeakSet()
-
-
 _OF_PARENTS: list[object] = []
 
 
 def keep_of_parent(*things: object) -> None:
     """A thread that is a greenlet exists in the child too: collected while it waits, it would complain."""
     _OF_PARENTS.extend(thing for thing in things if thing is not None)
-
-
-def _flush_if_alive(reference: weakref.ref[Background]) -> None:
-    if (alive := reference()) is not None:
-        alive.flush()
-
-
-def ends_with_worker_process(owner: object, act: Callable[[], object], *, before: bool = False) -> None:
-    """A child of multiprocessing leaves by ``os._exit``: no exit handler runs there but its own.
-
-    ``before`` has it run before those without: what it ends is then written out.
-    """
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
-
-        Finalize(owner, act, exitpriority=10 if before else 0)
-
-
-def _begin_anew_in_child() -> None:
-    for one in list(_ALIVE):
-        one.reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_in_child)

@@ -7,20 +7,19 @@ be away for longer, `FILE_DIR` keeps events on disk.
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import logging
 import os
 import threading
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry._logs import Logger
 from opentelemetry.context import Context
 
+from openai_safety_otel.contract.process import at_exit, at_worker_exit
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
-from openai_safety_otel.instrumentation.signals.background import QUEUE_LIMIT, ends_with_worker_process
+from openai_safety_otel.instrumentation.signals.background import QUEUE_LIMIT
 from openai_safety_otel.instrumentation.signals.event import log_record
 from openai_safety_otel.instrumentation.signals.exporters import exporter_class, within
 from openai_safety_otel.instrumentation.signals.resource import resource_attributes
@@ -63,7 +62,7 @@ class OwnLogs:
         self._starting = threading.Lock()
         # Now, not at the first event: handlers run last-in first-out, and calls that are still open at exit
         # become events in a handler registered after this one.
-        atexit.register(_leave_if_alive, weakref.ref(self))
+        at_exit(self.close)
 
     @classmethod
     def from_environment(
@@ -106,7 +105,7 @@ class OwnLogs:
         with self._starting:
             if self._provider is None:
                 self._provider = self._made()
-                ends_with_worker_process(self, self.close)
+                at_worker_exit(self.close)
             logger: Logger = self._provider.get_logger(scope)
             self._loggers[scope] = logger
             return logger
@@ -234,8 +233,3 @@ class _Quiet(logging.Filter):
 
 def _taken(result: Any) -> bool:
     return getattr(result, "name", "") == "SUCCESS"
-
-
-def _leave_if_alive(reference: weakref.ref[OwnLogs]) -> None:
-    if (alive := reference()) is not None:
-        alive.close()

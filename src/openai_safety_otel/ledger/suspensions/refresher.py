@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
@@ -10,12 +9,12 @@ import secrets
 import socket
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 
 from openai_safety_otel.contract.conventions import SuspensionsState
 from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.process import after_fork, at_exit
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.source import Source, Unreadable, Update
 
@@ -56,6 +55,7 @@ class Refresher:
         self._failing: str | None = None  # the reason of the last reading, where it failed
         self._write_failing = False
         self._tasks: deque[Task] = deque()
+        self._known = False
         self._reset()
 
     def _reset(self) -> None:
@@ -71,7 +71,11 @@ class Refresher:
     def start(self, wait: float = 0.0) -> None:
         """Start following; wait at most so many seconds for the first attempt to read."""
         if self._thread is None:
-            _followers.add(self)
+            if not self._known:
+                self._known = True
+                after_fork(self.after_fork)
+                # Takes the heartbeat back, so that an operator is not told of processes that have ended.
+                at_exit(self.close)
             self._thread = threading.Thread(target=self._run, name="openai-safety-suspensions", daemon=True)
             self._thread.start()
         self._first.wait(wait)
@@ -100,7 +104,6 @@ class Refresher:
 
     def close(self) -> None:
         """Stop following; returns within a second."""
-        _followers.discard(self)
         self._stop = True
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -108,7 +111,7 @@ class Refresher:
 
     def after_fork(self) -> None:
         """Go on in the child: a new thread, new connections, the list as it was until it is read again."""
-        running = self._thread is not None
+        running = self._thread is not None and not self._stop
         self._reset()
         self._tasks.clear()  # the parent does them
         if running:
@@ -194,24 +197,3 @@ class Refresher:
         with contextlib.suppress(Unreadable):  # the heartbeat runs out by itself
             self._source.release(self._process)
         self._source.close()
-
-
-_followers: weakref.WeakSet[Refresher] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for follower in list(_followers):
-        with harmless("suspensions"):
-            follower.after_fork()
-
-
-def _at_exit() -> None:
-    """Take the heartbeats back, so that an operator is not told of processes that have ended."""
-    for follower in list(_followers):
-        with harmless("suspensions"):
-            follower.close()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,64 @@
+"""What is done when a process forks and when it ends: the one place that registers both.
+
+Handlers are methods of objects that may be collected meanwhile, so they are held weakly. One that fails is logged once
+and stops no other.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any, Final
+
+from openai_safety_otel.contract.harmless import harmless
+
+Act = Callable[[], object]
+_in_child: Final[list[weakref.WeakMethod[Any]]] = []
+
+
+def after_fork(method: Act) -> None:
+    """Call a bound method in every forked child: locks may be held there, and threads are gone."""
+    _in_child.append(weakref.WeakMethod(method, _in_child.remove))
+
+
+def at_exit(method: Act) -> Act:
+    """Call a bound method when the process ends, the last registered first; returns what cancels it."""
+    act = _weakly(method)
+    atexit.register(act)
+    return lambda: atexit.unregister(act)
+
+
+def at_worker_exit(method: Act, *, first: bool = False) -> None:
+    """Call a bound method at the end of a child of `multiprocessing`; does nothing in any other process.
+
+    Such a child leaves by ``os._exit``, where only the handlers run that were registered in it with that module.
+    ``first`` comes before those without: what it ends is then still written out.
+    """
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
+
+        Finalize(None, _weakly(method), exitpriority=10 if first else 0)
+
+
+def _weakly(method: Act) -> Act:
+    held = weakref.WeakMethod(method)
+    return lambda: _call(held)
+
+
+def _call(held: weakref.WeakMethod[Any]) -> None:
+    if (alive := held()) is not None:
+        with harmless("exit or fork"):
+            alive()
+
+
+def _begin_in_child() -> None:
+    for held in _in_child:
+        _call(held)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
