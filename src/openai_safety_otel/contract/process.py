@@ -16,19 +16,37 @@ from typing import Any, Final
 from openai_safety_otel.contract.harmless import harmless
 
 Act = Callable[[], object]
-_in_child: Final[list[weakref.WeakMethod[Any]]] = []
+
+
+class _Held:
+    """A bound method that does not keep its object."""
+
+    def __init__(self, method: Any) -> None:
+        # A `weakref.WeakMethod` complains when the interpreter ends.
+        self.owner = weakref.ref(method.__self__)
+        self._function = method.__func__
+
+    def __call__(self) -> None:
+        owner = self.owner()
+        if owner is not None:
+            with harmless("exit or fork"):
+                self._function(owner)
+
+
+_in_child: Final[list[_Held]] = []
 
 
 def after_fork(method: Act) -> None:
     """Call a bound method in every forked child: locks may be held there, and threads are gone."""
-    _in_child.append(weakref.WeakMethod(method, _in_child.remove))
+    _in_child[:] = [held for held in _in_child if held.owner() is not None]
+    _in_child.append(_Held(method))
 
 
 def at_exit(method: Act) -> Act:
     """Call a bound method when the process ends, the last registered first; returns what cancels it."""
-    act = _weakly(method)
-    atexit.register(act)
-    return lambda: atexit.unregister(act)
+    held = _Held(method)
+    atexit.register(held)
+    return lambda: atexit.unregister(held)
 
 
 def at_worker_exit(method: Act, *, first: bool = False) -> None:
@@ -41,23 +59,12 @@ def at_worker_exit(method: Act, *, first: bool = False) -> None:
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
 
-        Finalize(None, _weakly(method), exitpriority=10 if first else 0)
-
-
-def _weakly(method: Act) -> Act:
-    held = weakref.WeakMethod(method)
-    return lambda: _call(held)
-
-
-def _call(held: weakref.WeakMethod[Any]) -> None:
-    if (alive := held()) is not None:
-        with harmless("exit or fork"):
-            alive()
+        Finalize(None, _Held(method), exitpriority=10 if first else 0)
 
 
 def _begin_in_child() -> None:
     for held in _in_child:
-        _call(held)
+        held()
 
 
 if hasattr(os, "register_at_fork"):
