@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.ledger.journal import open_journal
+from openai_safety_otel.ledger.journal import Decision, open_journal
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, BOB, DAY, EVE, blocked, call, decision, event, flagged, notice, write
@@ -268,6 +270,7 @@ def test_evidence_is_shown_present_but_read_only_with_a_reason(here: Path) -> No
             "context.json",
             "case.html",
             "timeline.jsonl",
+            "SHA256SUMS",
         ]
     assert [one[c.EVIDENCE_INPUT] for one in context["evidence"]] == [TEXT]
     assert "&lt;b&gt;build" in page
@@ -405,3 +408,71 @@ def test_objects_too_old_to_be_stored_are_expired(here: Path, provider: type[Pro
         history(here, age=age)
         found = run(ANN, "--since", "90d", "--fetch-stored", "0", "--out", "case.zip", *AUDIT)
         assert f"stored: {state}. none of 1 ids is stored" in found.stdout
+
+
+def reconciled(at: float) -> Any:
+    counts = {c.RECONCILE_PROVIDER: 90, c.RECONCILE_OURS: 62, c.RECONCILE_DARK: 30}
+    window = {c.RECONCILE_SINCE: int(at - DAY), c.RECONCILE_UNTIL: int(at)}
+    return event(c.RECONCILIATION_EVENT, at, {**counts, **window})
+
+
+def test_the_case_file_is_an_appeal(here: Path) -> None:
+    """Each decision has its reasons, the record says how complete it is, and sums prove every file of the zip."""
+    history(
+        here,
+        call(None, NOW - 90),
+        blocked(ANN, NOW - 280, "cyber_policy", BLOCK_CERTAINTY="code", BLOCK_CATEGORIES=("cyber",)),
+        notice("warning", NOW - 260, "C-17", USER_HASH=ANN, NOTICE_CATEGORY="cyber"),
+        blocked(ANN, NOW - 50, "usage_policy", BLOCK_CERTAINTY="text"),
+        reconciled(NOW - 100),
+        evidence(ANN, NOW - 400),
+    )
+    journal = open_journal("openai-safety.db")
+    facts: dict[str, Any] = {"identifier": ANN, "by": "openai-safety (automatic)", "why": "2 blocks"}
+    journal.append_decision(Decision(**facts, action="suspend", at=NOW - 240, details={"automatic": True}))
+    head = journal.append_decision(
+        Decision(identifier=ANN, action="clear", by="ann", why="wrong", at=NOW - 20)
+    )
+    journal.close()
+    done = run(ANN, "--out", "case.zip", "--redress", "Write to appeals@example.com")
+    assert 0 == done.exit_code, done.output
+    with zipfile.ZipFile("case.zip") as archive:
+        archive.extractall("case")
+        page, document = archive.read("case.html").decode(), json.loads(archive.read("case.json"))
+    first, second = document["statements"]
+    assert [(one["rule"], one["known_by"], one["categories"], one["requests"]) for one in first["rules"]] == [
+        ("flagged by moderation", None, ["hate"], 1),
+        ("identifier_blocked", None, [], 1),
+        ("cyber_policy", "code", ["cyber"], 1),
+    ]
+    assert (first["automated"], first["by"], first["seconds_from_block"]) == (True, facts["by"], 60.0)
+    assert [(one["id"], one["category"]) for one in first["notices"]] == [("C-17", "cyber")]
+    assert [(one["rule"], one["known_by"]) for one in second["rules"]] == [("usage_policy", "text")]
+    assert (second["automated"], second["seconds_from_block"]) == (False, 30.0)
+    assert {"Write to appeals@example.com"} == {one["redress"] for one in document["statements"]}
+    assert {"state": "whole", "entries": 2, "head": head, "problem": None} == document["chain"]
+    assert document["coverage"] == {"calls": 10, "needed_an_identifier": 10, "sent": 9, "share": 0.9}
+    assert [(90, 62, 30)] == [
+        (one["provider"], one["ours"], one["dark"]) for one in document["reconciliation"]
+    ]
+    for words in ("by a rule, without a person", "known by code", "60 seconds", "90.00%", head, "30 dark"):
+        assert words in page
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd="case", check=True, capture_output=True)
+    assert 5 == checked.stdout.count(b": OK")
+    whole = b"".join(path.read_bytes() for path in Path("case").iterdir())
+    assert TEXT.encode() not in whole
+
+
+def test_a_journal_that_was_changed_is_said_in_the_appeal(here: Path) -> None:
+    """A rewritten entry is named; without a journal that is said, and nothing is made."""
+    history(here)
+    assert "no journal" == case_of(ANN)["chain"]["state"]
+    assert not (here / "openai-safety.db").exists()
+    journal = open_journal("openai-safety.db")
+    journal.append_decision(Decision(identifier=ANN, action="watch", by="ann", why="wrong", at=NOW - 20))
+    journal.close()
+    with closing(sqlite3.connect("openai-safety.db")) as database:
+        database.execute("UPDATE chain SET body = replace(body, 'wrong', 'right')")
+        database.commit()
+    found = case_of(ANN)["chain"]
+    assert ("broken", "entry 1 (decision): its content was changed") == (found["state"], found["problem"])

@@ -343,6 +343,9 @@ DECISION_ACTION: Final = _attribute(
 DECISION_BY: Final = _attribute("openai_safety.decision.by", "string", "the operator who decided")
 DECISION_WHY: Final = _attribute("openai_safety.decision.why", "string", "the operator's reason")
 DECISION_UNTIL: Final = _attribute("openai_safety.decision.until", "int", "unix seconds, absent: no expiry")
+DECISION_AUTOMATIC: Final = _attribute(
+    "openai_safety.decision.automatic", "boolean", "a rule decided, no person; absent else"
+)
 DECISION_CHAIN: Final = _attribute(
     "openai_safety.decision.chain", "string", "head of the journal's hash chain after this entry"
 )

@@ -270,6 +270,8 @@ def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
         attributes[c.USER_HASH] = decision.identifier
     if decision.until is not None:
         attributes[c.DECISION_UNTIL] = int(decision.until)
+    if decision.details.get("automatic"):
+        attributes[c.DECISION_AUTOMATIC] = True
     if chain is not None:
         attributes[c.DECISION_CHAIN] = chain
     return SafetyEvent(

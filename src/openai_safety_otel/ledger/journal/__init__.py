@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from openai_safety_otel.contract.addresses import is_redis
-from openai_safety_otel.ledger.journal.chain import Link
+from openai_safety_otel.ledger.journal.chain import Link, first_broken
 from openai_safety_otel.ledger.journal.entries import (
     Action,
     Decision,
@@ -31,6 +31,7 @@ __all__ = [
     "from_mapping",
     "notice_key",
     "open_journal",
+    "read_chain",
     "to_json",
 ]
 
@@ -117,3 +118,17 @@ def open_journal(place: str) -> Journal:
     from openai_safety_otel.ledger.journal.sqlite_journal import SqliteJournal  # noqa: PLC0415 - only when used
 
     return SqliteJournal(place)
+
+
+def read_chain(place: str) -> tuple[list[Link], str | None]:
+    """The hash chain of a store, and the first entry that is not as it was written, in one line.
+
+    Raises:
+        JournalError: the store cannot be read.
+    """
+    journal = open_journal(place)
+    try:
+        links, notices = journal.links(), journal.notices()
+    finally:
+        journal.close()
+    return links, first_broken(links, notices)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import JournalError
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.cli.sources import (
@@ -26,6 +27,7 @@ from openai_safety_otel.operations.cli.sources import (
     source_options,
 )
 from openai_safety_otel.operations.investigation import applogs, evidence, stored
+from openai_safety_otel.operations.investigation.appeal import appeal
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown, usable_hasher
 from openai_safety_otel.operations.investigation.case import KINDS, Case, UnknownIdentifierError, open_case
 from openai_safety_otel.operations.investigation.casefile import (
@@ -63,6 +65,15 @@ _COLUMNS = (
     ("ids", "request, response, trace"),
 )
 _MOST_SUMS = 40
+_PROBLEMS = (
+    AuditError,
+    CaseFileError,
+    JournalError,
+    LokiError,
+    NoEventFilesError,
+    UnknownIdentifierError,
+    stored.StoredError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,7 @@ class Asked:
 @click.option("--logs", multiple=True, help="The app's own logs: a glob, or LogQL that begins with {.")
 @click.option("--by", help="Who looks (for the audit trail).")
 @click.option("--why", help="The reason (for the audit trail).")
+@click.option("--redress", help="How the end user can contest a decision, for its statement of reasons.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a case file (zip).")
 @click.option("--last", type=click.IntRange(1), default=40, show_default=True, help="Events shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -121,6 +133,7 @@ def investigate(
     logs: tuple[str, ...],
     by: str | None,
     why: str | None,
+    redress: str | None,
     out: Path | None,
     last: int,
     as_json: bool,
@@ -132,6 +145,8 @@ def investigate(
     """Show what happened to IDENTIFIER, its standing, the APIs it still can reach, and its request context.
 
     Blocks, flags, notices and decisions come first; all calls are summed by day, API and outcome.
+    --out writes one zip to send: a page, the same as JSON, the timeline, reasons of each decision, coverage and
+    reconciliation of the time, and a manifest of hashes.
     IDENTIFIER may be the 64 hex characters, the beginning of them (8 or more), an identifier of the product's
     own scheme, or the raw value as the provider returned it. Content goes into the case file only.
     """
@@ -150,19 +165,23 @@ def investigate(
                 audit(settings, name, "read", by=by, why=why, details=what)
             case = open_case(events, name, window, known_besides(settings), only=only, apis=apis)
             case.sources = _context(case, asked, place, settings)
-            if out:
-                write_case(case, out)
-            if as_json:
-                for part in document_parts(case):
-                    put(part)
-            else:
-                _print(case, last)
-    except (
-        AuditError, CaseFileError, LokiError, NoEventFilesError, UnknownIdentifierError, stored.StoredError
-    ) as error:  # fmt: skip
+            if out or as_json:
+                case.appeal = appeal(case, settings, redress, of_everybody=place.source == "files")
+            _give(case, out, last, as_json=as_json)
+    except _PROBLEMS as error:
         raise click.ClickException(str(error)) from None
     if out:
         warn(f"wrote {out}: it is about one person; delete it when the ticket is closed")
+
+
+def _give(case: Case, out: Path | None, last: int, *, as_json: bool) -> None:
+    if out:
+        write_case(case, out)
+    if as_json:
+        for part in document_parts(case):
+            put(part)
+    else:
+        _print(case, last)
 
 
 def _kinds(value: str | None) -> tuple[str, ...]:

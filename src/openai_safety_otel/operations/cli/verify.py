@@ -9,8 +9,7 @@ import click
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import Link, open_journal
-from openai_safety_otel.ledger.journal.chain import first_broken
+from openai_safety_otel.ledger.journal import Link, read_chain
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.store.schema import column_name
 
@@ -32,12 +31,8 @@ def verify(settings: Settings, place: Place | None) -> None:
         click.ClickException: it is not; the line names the first entry or event that differs.
         JournalError: the store cannot be read.
     """
-    journal = open_journal(settings.store)
-    try:
-        links, notices = journal.links(), journal.notices()
-    finally:
-        journal.close()
-    if problem := first_broken(links, notices):
+    links, problem = read_chain(settings.store)
+    if problem:
         raise click.ClickException(f"the journal was tampered with: {problem}")
     head = f", head {links[-1].digest}" if links else ""
     say(f"the journal is whole: {len(links)} entries{head}")

@@ -43,7 +43,7 @@ KINDS: Final = {
 # What happened, as against what was merely used: shown first, the rest is summed.
 HAPPENED: Final = ("blocked", "flagged", "notice", "decision", "report")
 # Blocked by somebody else than us, or flagged.
-_SIGNAL: Final = f"({_CALL} AND ({column_name(c.BLOCK_CLASS)} IN ('enforcement', 'filter') OR {_FLAGGED}))"
+SIGNAL: Final = f"({_CALL} AND ({column_name(c.BLOCK_CLASS)} IN ('enforcement', 'filter') OR {_FLAGGED}))"
 
 _LINKED = """
 SELECT DISTINCT user_hash AS one, openai_safety_identifier_linked AS other FROM events
@@ -67,8 +67,8 @@ SELECT strftime(make_timestamp_ns(time_ns), '%Y-%m-%d') AS day, coalesce(openai_
 FROM mine WHERE {_CALL} GROUP BY ALL ORDER BY day DESC, api, outcome
 """  # noqa: S608 - names of our own contract
 _TOTALS: Final = f"""
-SELECT count(*) AS events, count(*) FILTER ({_SIGNAL}) AS signals,
-  max(time_ns) FILTER ({_SIGNAL}) AS last_signal_ns,
+SELECT count(*) AS events, count(*) FILTER ({SIGNAL}) AS signals,
+  max(time_ns) FILTER ({SIGNAL}) AS last_signal_ns,
   count(*) FILTER (event = '{c.EVIDENCE_EVENT}') AS evidence FROM mine
 """  # noqa: S608
 _SLICE: Final = 20_000
@@ -125,6 +125,7 @@ class Case:
     only: tuple[str, ...] = ()
     reach: list[Reach] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+    appeal: dict[str, Any] = field(default_factory=dict)
 
     @property
     def last_signal_ns(self) -> int | None:
@@ -151,19 +152,19 @@ class Case:
 
     def signals(self, most: int) -> list[dict[str, Any]]:
         """The newest calls that were flagged, or blocked by the provider, oldest first."""
-        newest = f"SELECT * FROM mine WHERE {_SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+        newest = f"SELECT * FROM mine WHERE {SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
         return self.events.rows(newest, most=most)[::-1]
 
     def ids(self) -> list[str]:
         """Everything by which a line of the app's logs may belong to the case; blocks and flags first."""
         found = dict.fromkeys([*self.forms, *self.linked])
-        for row in self.events.stream(_IDS.format(call=_CALL, signal=_SIGNAL), most=_MOST_IDS):
+        for row in self.events.stream(_IDS.format(call=_CALL, signal=SIGNAL), most=_MOST_IDS):
             found.update(dict.fromkeys(value for value in row.values() if value))
         return list(found)
 
     def near(self, each_side: int, apis: Iterable[str], most: int) -> list[dict[str, Any]]:
         """The newest calls with an id among the ``each_side`` ones around a block or flag, oldest first."""
-        sql = _NEAR.format(call=_CALL, signal=_SIGNAL, side=int(each_side))
+        sql = _NEAR.format(call=_CALL, signal=SIGNAL, side=int(each_side))
         rows = self.events.rows(sql, apis=list(apis), most=most)[::-1]
         return list({row["gen_ai_response_id"]: row for row in rows}.values())
 

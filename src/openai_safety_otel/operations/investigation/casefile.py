@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ _MOST_ROWS: Final = 2000  # of what happened, on the page
 _README: Final = (
     "This file is about one person. It may hold what they wrote (context.json).\n"
     "case.html is for people, case.json is the same for machines, timeline.jsonl has every event.\n"
+    "Whether a file is as it was written: sha256sum -c SHA256SUMS\n"
     "Keep it as long as the ticket needs it, and delete it then: `openai-safety erase` finds it only\n"
     "where it is told to look.\n"
 )
@@ -53,6 +55,7 @@ def case_document(case: Case) -> dict[str, Any]:
         "notices": [notice_fields(notice) for notice in case.notices],
         "decisions": [{**asdict(one), "at": iso(one.at), "until": iso(one.until)} for one in case.decisions],
         "sums": case.sums,
+        **case.appeal,
     }
 
 
@@ -88,6 +91,7 @@ def request_ids(case: Case) -> list[dict[str, Any]]:
             "response_id": row["gen_ai_response_id"],
             "outcome": row["openai_safety_outcome"],
             "block": row["openai_safety_block_type"],
+            "known_by": row["openai_safety_block_certainty"],
             "api_key": row["openai_safety_api_key_id"],
         }
         for row in case.signals(MOST_IDS)
@@ -104,15 +108,28 @@ def write_case(case: Case, target: Path) -> None:
     context = {one.name: one.items for one in case.sources if one.items}
     try:
         with replacing(target) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("README.txt", _README)
-            archive.writestr("case.json", _json(case_document(case)))
-            archive.writestr("context.json", _json(context))
-            archive.writestr("case.html", case_page(case))
-            with archive.open("timeline.jsonl", "w", force_zip64=True) as lines:
-                for line in timeline_lines(case):
-                    lines.write(line.encode("utf-8", "replace") + b"\n")
+            files = {
+                "README.txt": [_README],
+                "case.json": [_json(case_document(case))],
+                "context.json": [_json(context)],
+                "case.html": [case_page(case)],
+                "timeline.jsonl": (f"{line}\n" for line in timeline_lines(case)),
+            }
+            sums = [f"{_add(archive, name, parts)}  {name}\n" for name, parts in files.items()]
+            _add(archive, "SHA256SUMS", sums)
     except OSError as error:
         raise CaseFileError(f"{target}: {error.strerror or error}") from None
+
+
+def _add(archive: zipfile.ZipFile, name: str, parts: Iterable[str]) -> str:
+    """Write a file piece by piece; its SHA-256."""
+    digest = hashlib.sha256()
+    with archive.open(name, "w", force_zip64=True) as file:
+        for part in parts:
+            content = part.encode("utf-8", "replace")
+            digest.update(content)
+            file.write(content)
+    return digest.hexdigest()
 
 
 def case_page(case: Case) -> str:

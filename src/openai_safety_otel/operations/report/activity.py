@@ -69,6 +69,7 @@ class Decision:
     why: str
     at: float
     until: float | None = None
+    automatic: bool = False
 
     def in_force(self, now: float) -> bool:
         """Whether it has not ended yet."""

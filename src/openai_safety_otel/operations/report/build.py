@@ -219,7 +219,13 @@ def all_decisions(rows: Iterable[Mapping[str, Any]], known: Iterable[Decision]) 
     for row in rows:
         until = None if row["until"] is None else float(row["until"])
         one = Decision(
-            row["identifier"], row["action"], row["by"] or "", row["why"] or "", row["time_ns"] / NS, until
+            row["identifier"],
+            row["action"],
+            row["by"] or "",
+            row["why"] or "",
+            row["time_ns"] / NS,
+            until,
+            row["automatic"],
         )
         known_times = times.get((one.identifier, one.action, one.by), ())
         if not any(abs(one.at - at) < _SAME_DECISION_SECONDS for at in known_times):
@@ -310,7 +316,15 @@ def from_journal(notices: Iterable[Any], decisions: Iterable[Any]) -> Known:
             if notice.traffic == "production"
         ),
         tuple(
-            Decision(one.identifier, one.action, one.by, one.why, one.at, one.until)
+            Decision(
+                one.identifier,
+                one.action,
+                one.by,
+                one.why,
+                one.at,
+                one.until,
+                bool(one.details.get("automatic")),
+            )
             for one in decisions
             if one.action in ADDRESSING
         ),

@@ -178,7 +178,8 @@ ORDER BY time_ns
 
 DECISIONS: Final = """
 SELECT user_hash AS identifier, openai_safety_decision_action AS action, openai_safety_decision_by AS by,
-  openai_safety_decision_why AS why, openai_safety_decision_until AS until, time_ns
+  openai_safety_decision_why AS why, openai_safety_decision_until AS until,
+  coalesce(openai_safety_decision_automatic, false) AS automatic, time_ns
 FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND time_ns < $until_ns
   AND openai_safety_decision_action IN ('watch', 'filter', 'suspend', 'revoke', 'clear')
 ORDER BY time_ns

@@ -1,0 +1,113 @@
+"""What makes a case file an appeal: the reasons of each decision, whether its record is whole, how much was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.addresses import is_redis
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import read_chain
+from openai_safety_otel.operations.investigation.case import SIGNAL, Case
+from openai_safety_otel.operations.report import queries
+from openai_safety_otel.operations.report.activity import Decision, Notice
+from openai_safety_otel.operations.report.build import Window
+from openai_safety_otel.operations.report.formats import iso
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.schema import column_name
+
+UNSTATED: Final = "not stated; --redress TEXT says it"
+_MOST_COMPARISONS: Final = 31
+_FLAGGED: Final = ", ".join(f"coalesce({column_name(c.FLAGGED_CATEGORIES[d])}, [])" for d in c.DIRECTIONS)
+# Calls up to the decision and after the one before it, by what stopped them and how that is known.
+_RULES: Final = f"""
+SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
+  {column_name(c.BLOCK_CLASS)} AS class, {column_name(c.BLOCK_SOURCE)} AS source,
+  {column_name(c.BLOCK_CERTAINTY)} AS known_by, {column_name(c.BLOCK_CODE)} AS code,
+  list_sort(list_distinct(flatten(list(list_concat(coalesce({column_name(c.BLOCK_CATEGORIES)}, []), {_FLAGGED})))))
+    AS categories,
+  count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
+FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
+"""  # noqa: S608 - names of our own contract
+_COMPARISONS: Final = f"""
+SELECT {column_name(c.RECONCILE_SINCE)} AS since, {column_name(c.RECONCILE_UNTIL)} AS until,
+  {column_name(c.RECONCILE_PROVIDER)} AS provider, {column_name(c.RECONCILE_OURS)} AS ours,
+  {column_name(c.RECONCILE_DARK)} AS dark
+FROM events WHERE event = '{c.RECONCILIATION_EVENT}' AND until > $begin AND since < $end
+ORDER BY time_ns DESC LIMIT {_MOST_COMPARISONS}
+"""  # noqa: S608
+
+
+def appeal(case: Case, settings: Settings, redress: str | None, *, of_everybody: bool) -> dict[str, Any]:
+    """The parts of the case that an auditor asks for, as JSON values.
+
+    Args:
+        case: whose it is.
+        settings: where the journal is.
+        redress: how the end user can contest a decision, in the operator's words.
+        of_everybody: whether the case's events are everybody's: one person's say nothing of coverage.
+    """
+    return {
+        "statements": list(_statements(case, redress or UNSTATED)),
+        "chain": _chain(settings),
+        "coverage": _coverage(case.events, Window(case.since, case.until)) if of_everybody else None,
+        "reconciliation": [
+            {**row, "since": iso(row["since"]), "until": iso(row["until"])}
+            for row in case.events.rows(_COMPARISONS, begin=int(case.since), end=int(case.until))
+        ],
+    }
+
+
+def _chain(settings: Settings) -> dict[str, Any]:
+    if not is_redis(settings.store) and not Path(settings.store).exists():
+        return {"state": "no journal", "entries": 0, "head": None, "problem": None}
+    links, problem = read_chain(settings.store)
+    state = "broken" if problem else "whole"
+    head = links[-1].digest if links else None
+    return {"state": state, "entries": len(links), "head": head, "problem": problem}
+
+
+def _coverage(events: Events, window: Window) -> dict[str, Any]:
+    for view in queries.calls_views(None):
+        events.database.execute(view)
+    row = events.rows(queries.TOTALS, **window.bound)[0]
+    share = row["sent"] / row["coverable"] if row["coverable"] else None
+    return {
+        "calls": row["calls"],
+        "needed_an_identifier": row["coverable"],
+        "sent": row["sent"],
+        "share": share,
+    }
+
+
+def _statements(case: Case, redress: str) -> Iterator[dict[str, Any]]:
+    """The reasons of each decision: what happened since the one before it, by which rule, and who decided."""
+    before = 0.0
+    for made in case.decisions:
+        yield _statement(case, made, before, redress)
+        before = made.at
+
+
+def _statement(case: Case, made: Decision, before: float, redress: str) -> dict[str, Any]:
+    rules = case.events.rows(_RULES, after=int(before * 1e9), before=int(made.at * 1e9))
+    notices = [one for one in case.notices if before < one.known_at <= made.at]
+    begins = [row["first"] for row in rules if row["class"]] + [one.known_at for one in notices]
+    return {
+        "action": made.action,
+        "at": iso(made.at),
+        "until": iso(made.until),
+        "automated": made.automatic,
+        "by": made.by,
+        "why": made.why,
+        "rules": [{**row, "first": iso(row["first"]), "last": iso(row["last"])} for row in rules],
+        "notices": [_named(one) for one in notices],
+        "seconds_from_block": round(made.at - min(begins), 3) if begins else None,
+        "redress": redress,
+    }
+
+
+def _named(notice: Notice) -> dict[str, Any]:
+    names = ("type", "id", "reason", "category")
+    return {**{name: getattr(notice, name) for name in names}, "known_at": iso(notice.known_at)}
