@@ -10,7 +10,10 @@ import pytest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.page import assets, render_page
+from openai_safety_otel.operations.reconcile.compare import Comparison, Source
+from openai_safety_otel.operations.reconcile.tell import comparison_events
 from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.report.formats import document
 from openai_safety_otel.operations.store.files import open_files
 from support.events import DAY, NOON, call, decision, flagged, notice, write
 
@@ -109,3 +112,43 @@ def test_charts_have_words_and_tables(tmp_path: Path) -> None:
         "No call was flagged; faint cells show the highest score.",
     ]
     assert outline.count("table") == 4
+
+
+def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: Path) -> None:
+    """How much nobody here saw, and whose it is; without a comparison there is no such section."""
+    assert 'id="dark-title"' not in page_of(tmp_path / "without", "x")
+    found = Comparison(
+        NOON - 7200,
+        NOON - 3600,
+        (
+            Source("completions", "Shop", "web", "gpt-5", 60, 60, "matched"),
+            Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 30, 0, "dark"),
+        ),
+    )
+    older = Comparison(NOON - 9000, NOON - 7200, ())
+    events = [*comparison_events(older, NOON - 7000), *comparison_events(found, NOON - 600)]
+    write(tmp_path / "with", events)
+    with open_files([tmp_path / "with"]) as stored:
+        report = build_report(stored, Window(NOON - DAY, NOON))
+    page = " ".join(Outline(render_page(report)).texts)
+    assert "30 of 90 requests that the provider counts were not seen here" in page
+    assert re.search(r"30\s+Back <b>office</b>\s+jobs\s+gpt-5\s+30", page)
+    assert document(report)["reconciliation"] == {
+        "at": "2026-09-29T11:50:00.000Z",
+        "since": "2026-09-29T10:00:00.000Z",
+        "until": "2026-09-29T11:00:00.000Z",
+        "provider": 90,
+        "ours": 60,
+        "dark": 30,
+        "sources": [
+            {
+                "ledger": "completions",
+                "project": "Back <b>office</b>",
+                "key": "jobs",
+                "model": "gpt-5",
+                "provider": 30,
+                "ours": 0,
+                "dark": 30,
+            }
+        ],
+    }

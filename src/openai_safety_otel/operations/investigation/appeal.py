@@ -14,12 +14,11 @@ from openai_safety_otel.operations.investigation.case import SIGNAL, Case
 from openai_safety_otel.operations.report import queries
 from openai_safety_otel.operations.report.activity import Decision, Notice
 from openai_safety_otel.operations.report.build import Window
-from openai_safety_otel.operations.report.formats import iso
+from openai_safety_otel.operations.report.formats import comparison_fields, iso
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
 
 UNSTATED: Final = "not stated; --redress TEXT says it"
-_MOST_COMPARISONS: Final = 31
 _FLAGGED: Final = ", ".join(f"coalesce({column_name(c.FLAGGED_CATEGORIES[d])}, [])" for d in c.DIRECTIONS)
 # Calls up to the decision and after the one before it, by what stopped them and how that is known.
 _RULES: Final = f"""
@@ -31,13 +30,6 @@ SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
   count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
 FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
 """  # noqa: S608 - names of our own contract
-_COMPARISONS: Final = f"""
-SELECT {column_name(c.RECONCILE_SINCE)} AS since, {column_name(c.RECONCILE_UNTIL)} AS until,
-  {column_name(c.RECONCILE_PROVIDER)} AS provider, {column_name(c.RECONCILE_OURS)} AS ours,
-  {column_name(c.RECONCILE_DARK)} AS dark
-FROM events WHERE event = '{c.RECONCILIATION_EVENT}' AND until > $begin AND since < $end
-ORDER BY time_ns DESC LIMIT {_MOST_COMPARISONS}
-"""  # noqa: S608
 
 
 def appeal(case: Case, settings: Settings, redress: str | None, *, of_everybody: bool) -> dict[str, Any]:
@@ -54,8 +46,8 @@ def appeal(case: Case, settings: Settings, redress: str | None, *, of_everybody:
         "chain": _chain(settings),
         "coverage": _coverage(case.events, Window(case.since, case.until)) if of_everybody else None,
         "reconciliation": [
-            {**row, "since": iso(row["since"]), "until": iso(row["until"])}
-            for row in case.events.rows(_COMPARISONS, begin=int(case.since), end=int(case.until))
+            comparison_fields(row)
+            for row in case.events.rows(queries.COMPARISONS, **Window(case.since, case.until).bound)
         ],
     }
 

@@ -122,6 +122,12 @@ def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
     ]
 
 
+def dark(report: Report) -> dict[str, Any] | None:
+    """The last comparison with the provider's own count."""
+    found = report.comparison
+    return found and {**found, **{name: moments.minute(found[name]) for name in ("since", "until")}}
+
+
 def rungs(report: Report) -> list[dict[str, Any]]:
     """How many identifiers stand on each rung; the bar's length is by order of magnitude."""
     counts = dict.fromkeys(RUNG_NAMES, 0)

@@ -36,6 +36,7 @@ def render_page(report: Report) -> str:
         tiles=content.tiles(report),
         steps=content.steps(report),
         notices=content.notice_lines(report.notices),
+        dark=content.dark(report),
         rungs=content.rungs(report),
         problems=_problems(report),
         kinds=[{"key": kind, "name": content.KINDS[kind]} for kind in kinds],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 from openai_safety_otel.contract.conventions import NoticeSubject
 
@@ -262,3 +262,4 @@ class Report:
     daily: dict[str, list[DaySignals]] = field(default_factory=dict)
     by: str = "identifier"
     groups: list[Group] = field(default_factory=list)
+    comparison: dict[str, Any] | None = None  # the last with the provider's own count, and its dark sources

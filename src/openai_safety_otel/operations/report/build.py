@@ -122,6 +122,7 @@ def build_report(
         daily=_daily(building),
         by=by,
         groups=_groups(building, by) if by != "identifier" else [],
+        comparison=_comparison(building),
     )
 
 
@@ -257,6 +258,12 @@ def _category_days(building: _Building) -> list[CategoryDay]:
         for category in c.CATEGORIES
         if row[category] is not None or row[f"{category} flagged"]
     ]
+
+
+def _comparison(building: _Building) -> dict[str, Any] | None:
+    for row in building.ask(queries.COMPARISONS):  # the newest is the first
+        return {**row, "sources": building.events.rows(queries.DARK, at=row["time_ns"])}
+    return None
 
 
 def _daily(building: _Building) -> dict[str, list[DaySignals]]:

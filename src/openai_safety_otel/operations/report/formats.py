@@ -49,6 +49,7 @@ def document(report: Report) -> dict[str, Any]:
         "organisation": {**asdict(report.organisation), "deadline_at": iso(report.organisation.deadline_at)},
         "totals": asdict(report.totals),
         "notices": [notice_fields(notice) for notice in report.notices],
+        "reconciliation": report.comparison and comparison_fields(report.comparison),
         "rule": report.rule,
         "by": report.by,
         "rows": lines,
@@ -96,6 +97,12 @@ def notice_fields(notice: Notice) -> dict[str, Any]:
     """One notice."""
     times = {"received_at": iso(notice.received_at), "deadline_at": iso(notice.deadline_at)}
     return {**asdict(notice), **times}
+
+
+def comparison_fields(row: dict[str, Any]) -> dict[str, Any]:
+    """One comparison with the provider's own count."""
+    kept = {name: value for name, value in row.items() if name != "time_ns"}
+    return {**kept, "at": iso(row["time_ns"] / 1e9), "since": iso(row["since"]), "until": iso(row["until"])}
 
 
 def group_fields(group: Group) -> dict[str, Any]:

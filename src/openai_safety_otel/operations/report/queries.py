@@ -185,6 +185,20 @@ FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND
 ORDER BY time_ns
 """
 
+# Comparisons with the provider's own count, the newest first, and the dark sources of one of them.
+_COUNTS: Final = """openai_safety_reconcile_provider AS provider, openai_safety_reconcile_ours AS ours,
+  openai_safety_reconcile_dark AS dark"""
+COMPARISONS: Final = f"""
+SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS}
+FROM events WHERE event = 'openai_safety.reconciliation' AND time_ns >= $since_ns AND time_ns < $until_ns
+ORDER BY time_ns DESC LIMIT 31
+"""  # noqa: S608
+DARK: Final = f"""
+SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
+  openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS}
+FROM events WHERE event = 'openai_safety.dark' AND time_ns = $at ORDER BY dark DESC, key, model
+"""  # noqa: S608
+
 # What a report can be by, besides the identifier: its key expression over calls.
 GROUP_KEYS: Final = {
     "api": "coalesce(openai_safety_api, '')",
