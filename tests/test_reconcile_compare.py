@@ -112,5 +112,5 @@ def test_lines_of_a_batch_are_never_dark() -> None:
     """They run at the provider; they are compared with results that were read, and apart from calls."""
     found = compared([theirs(100), theirs(400, batch=True)], [mine(100)])
     assert [("cannot_tell", "web", 400, 0, 0), ("matched", "web", 100, 100, 0)] == rows(found)
-    found = compared([theirs(400, batch=True)], [mine(400, batch=True)])
+    found = compared([theirs(400, batch=True)], [mine(400, key="", batch=True)])
     assert [("matched", "web", 400, 400, 0)] == rows(found)

@@ -133,7 +133,8 @@ def compare(
     groups: dict[tuple[UsageLedger, str, bool, str], _Group] = {}
     whose = {form: key for key, forms in held.items() for form in forms}
     for one in counted:
-        place = (one.ledger, family(one.model), one.batch, one.key if one.key in held else "")
+        known = one.key in held and not one.batch  # a line of a batch does not say whose key sent it
+        place = (one.ledger, family(one.model), one.batch, one.key if known else "")
         groups.setdefault(place, _Group()).counted.append(one)
     for row in recorded:
         place = (row.ledger, family(row.model), row.batch, whose.get(row.key, ""))
