@@ -20,12 +20,15 @@ ROOMS = (
     "who",
     "ledger",
     "instrumentation",
+    "litellm",
     "logs",
     "middleware",
     "operations",
     "testing",
     "demo",
 )
+# Doors for packages that an app may have: nothing of ours imports them.
+OPTIONAL = ("litellm",)
 IN_THE_APP = ROOMS[: ROOMS.index("operations")]
 
 # What only some modules may use; a name ends with a dot where it stands for everything below it.
@@ -40,7 +43,8 @@ ONLY_IN = {
     "sys.exit": ("operations.cli.", "demo."),
 }
 ONLY_IMPORTED_BY = {
-    "openai": ("instrumentation.suspended", "operations.", "testing.", "demo."),
+    "litellm": ("litellm",),
+    "openai": ("instrumentation.suspended", "litellm", "operations.", "testing.", "demo."),
     "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
     "opentelemetry": ("who.resolver", "instrumentation.", "logs", "operations.", "demo."),
 }
@@ -109,11 +113,18 @@ def test_no_circle() -> None:
 
 def test_the_app_loads_nothing_of_what_people_run() -> None:
     """In a fresh interpreter, importing all of the app's half loads no module of the other."""
-    names = [name for name in modules() if short(name).partition(".")[0] in IN_THE_APP]
+    own = set(IN_THE_APP) - set(OPTIONAL)
+    names = [name for name in modules() if short(name).partition(".")[0] in own]
     code = f"import sys\nfor name in {names}: __import__(name)\nprint(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     others = tuple(f"{PACKAGE}.{room}" for room in ROOMS if room not in IN_THE_APP)
     assert [] == [name for name in done.stdout.split() if name.startswith(others)]
+
+
+@pytest.mark.parametrize("room", OPTIONAL)
+def test_what_is_optional_is_never_imported(room: str) -> None:
+    """Only the app itself, or the other package's configuration, loads it."""
+    assert set() == {module for module in modules() if f"{PACKAGE}.{room}" in ours(module)}
 
 
 def allowed(module: str, places: tuple[str, ...]) -> bool:

@@ -12,14 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from openai_safety_otel import end_user, set_end_user
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
-from support.telemetry import KEY, Instrument, Telemetry
+from support.telemetry import KEY, Telemetry
 
 from .conftest import RECIPES, S9, U42, Calls
 
@@ -166,34 +165,6 @@ def test_langchain_responses(recipe: Recipe, calls: Calls) -> None:
     with end_user("ann"):
         ChatOpenAI(model="gpt-5", use_responses_api=True).invoke("hello")
     assert [(ANN, None)] == calls(1)
-
-
-@in_one_loop
-async def test_litellm(recipe: Recipe, provider: Provider, calls: Calls, telemetry: Telemetry) -> None:
-    """LiteLLM's OpenAI provider calls through the SDK: completion, async, and streamed."""
-    module = recipe("litellm_app")
-    module.litellm.api_base = provider.url
-    ask: dict[str, Any] = {"model": "openai/gpt-5", "messages": [{"role": "user", "content": "hello"}]}
-    assert module.answer("ann", "hello").choices
-    with end_user("bob"):
-        assert (await module.litellm.acompletion(**ask)).choices
-        assert list(module.litellm.completion(**ask, stream=True))
-    assert [(ANN, None), (BOB, None), (BOB, None)] == calls(3)
-    assert ["completed"] * 3 == outcomes(telemetry)
-
-
-def test_hosts_off_the_list(instrument: Instrument, provider: Provider, telemetry: Telemetry) -> None:
-    """LiteLLM pointed at another host than OpenAI's: recorded, and nothing is added to its call."""
-    instrument(inject_hosts="api.openai.com")
-    import litellm
-
-    with end_user("ann"):
-        litellm.completion(
-            model="openai/gpt-5", messages=[{"role": "user", "content": "hello"}], api_base=provider.url
-        )
-    (event,) = telemetry.events
-    assert [None] == [entry.identifier for entry in provider.ledger]
-    assert (ANN, "not_accepted") == (event["user.hash"], event["openai_safety.identifier.delivery"])
 
 
 def test_doctor_beside_the_http_library_of_a_newer_sdk(tmp_path: Path) -> None:

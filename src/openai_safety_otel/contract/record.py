@@ -135,9 +135,11 @@ class CallRecord:
     provider_request_id: str | None = None
     retries: int = 0
     host: str | None = None
-    # how it went; ``reached`` is False until an answer to an HTTP request arrives
+    # how it went; ``reached`` is False until an answer to an HTTP request arrives; a gateway's own rule has a name
     reached: bool = True
     local_block: BlockType | None = None
+    local_name: str | None = None
+    local_source: BlockSource | None = None
     raised: str | None = None
     end: End = "returned"
     complete: bool = False

@@ -87,8 +87,7 @@ class Call:
         self._previous: Running | None = None
         self._refusal: object = None
         record.started_ns = time.time_ns()
-        # Durations come from a clock that never goes backwards.
-        self._clock = self._last = time.perf_counter_ns()
+        self._clock = self._last = time.perf_counter_ns()  # durations: it never goes backwards
 
     def backdate(self, response: Any) -> None:
         """The request left as long ago as its answer, where that was read whole, took to come."""
@@ -96,6 +95,10 @@ class Call:
             took = int(response.elapsed.total_seconds() * 1e9)
             self.record.started_ns -= took
             self._clock -= took
+
+    def late(self, seconds: float) -> None:
+        """What is told now happened so long ago."""
+        self._clock += int(max(0.0, seconds) * 1e9)
 
     # -- around the call ----------------------------------------------------------------------------------
 

@@ -64,7 +64,8 @@ _COMPLETED: Final = Outcome("completed")
 def _local(record: CallRecord) -> Iterator[Outcome]:
     if block := record.local_block:
         source: BlockSource = "input" if block == "filtered_locally" else "request"
-        yield Outcome("blocked", block, source, block, block, "code")
+        code = record.local_name or block
+        yield Outcome("blocked", block, record.local_source or source, code, code, "code")
 
 
 def _blocked(record: CallRecord) -> Iterator[Outcome]:

@@ -1,0 +1,123 @@
+"""Calls that a gateway makes with an HTTP client of its own: recorded by what the gateway tells of them.
+
+They begin at the same door as the SDK's (`Observer.observe`), and their facts are read by the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.instrumentation.call import Call
+from openai_safety_otel.instrumentation.extract.error import add_error, facts_of, read_error
+from openai_safety_otel.instrumentation.extract.response import read_head
+from openai_safety_otel.instrumentation.extract.words import safe_code
+from openai_safety_otel.instrumentation.observer import Observer
+
+_MAX_CHAIN = 8
+
+
+def begin(observer: Observer, client: Any, url: str, headers: Any, body: Any) -> tuple[Call | None, Any]:
+    """The call of this request, if it is one that is recorded; and the request with what our settings add.
+
+    ``client`` has a ``base_url`` and an ``api_key``; headers and body are left as they are.
+    """
+    options = SimpleNamespace(method="POST", url=url, headers=headers, json_data=body)
+    streaming = isinstance(body, dict) and bool(body.get("stream"))
+    return observer.observe(client, options, streaming=streaming, peer_inside=True)
+
+
+async def admit(observer: Observer, client: Any, url: str, body: Any) -> None:
+    """Refuse a suspended end user, and ask the filter: what is not refused leaves no record here.
+
+    Raises:
+        EndUserSuspended: the call must not leave the process.
+    """
+    if observer.guard is None:
+        return
+    call, _ = begin(observer, client, url, {}, body)
+    if call is None:
+        return
+    if call.gate is not None:
+        with call:
+            await call.gate.hold_async()
+    observer.forget(call)
+
+
+def refuse(observer: Observer, client: Any, url: str, body: Any) -> None:
+    """Refuse a suspended end user before the gateway has chosen where the call goes.
+
+    Raises:
+        EndUserSuspended: the call must not leave the process.
+    """
+    if observer.guard is None:
+        return
+    call, _ = begin(observer, client, url, {}, body)
+    if call is None:
+        return
+    if call.gate is not None:
+        with call:
+            call.gate.refuse()
+    observer.forget(call)
+
+
+def stopped(observer: Observer, client: Any, url: str, body: Any, *, by: str, answered: bool) -> None:
+    """Record that a rule of the gateway's own stopped a request, or (``answered``) the answer of one.
+
+    The answer's own call is told by whoever made it: this record is no second one of it in the coverage.
+    """
+    call, _ = begin(observer, client, url, {}, body)
+    if call is not None:
+        record = call.record
+        record.local_block, record.local_name = "filtered_locally", safe_code(by)
+        record.local_source = "output" if answered else "input"
+        record.inference = not answered
+        record.delivery = "not_sent"
+        call.finish("raised")
+
+
+def answered(call: Call, answer: Any, headers: Any) -> None:
+    """The answer is here, whole or as the last word of a stream."""
+    with harmless("response"):
+        read_head(call.record, SimpleNamespace(status_code=200, headers=headers))
+        call.parsed(answer)
+    call.finish("returned")
+
+
+def failed(call: Call, error: BaseException) -> None:
+    """The gateway tells of an error, its own around the provider's."""
+    with harmless("error"):
+        _read_chain(call.record, error)
+        call.record.raised = safe_code(type(error).__name__)
+    call.finish("raised")
+
+
+def _read_chain(record: CallRecord, error: BaseException) -> None:
+    """What the provider said: in the response under the gateway's error, in its body, or in its text."""
+    links = list(_chain(error))
+    for link in links:
+        response: Any = getattr(link, "response", None)
+        if getattr(response, "content", None):
+            read_head(record, response)
+            add_error(record.errors, facts_of(_body_of(response), status=response.status_code))
+            return
+    said = next((link for link in links if isinstance(getattr(link, "body", None), dict)), error)
+    read_error(record, said)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(_MAX_CHAIN):
+        if error is None:
+            return
+        yield error
+        error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+
+
+def _body_of(response: Any) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return response.text
