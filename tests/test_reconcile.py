@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.cli.group import app
@@ -22,6 +23,7 @@ from openai_safety_otel.operations.cli.reconcile import _rounds, window
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.state import Fault
 from openai_safety_otel.testing.usage import ADMIN_KEY
+from support.collector import Collector
 
 HOUR = 3600
 SECRETS = {"web": "sk-proj-web-QwZx", "search": "sk-proj-search-XvKq", "jobs": "sk-proj-jobs-JqWz"}
@@ -251,3 +253,30 @@ def test_a_hostile_name_moves_no_cursor(place: Path, provider: Provider) -> None
     assert 0 == done.exit_code
     assert "jobs" in done.stdout
     assert [] == [bad for bad in ("\x1b", "\x07", "\u202e") if bad in done.stdout]
+
+
+def test_a_comparison_from_cron_leaves_measurements_and_events(place: Path) -> None:
+    """The process ends at once, and what it found has arrived at the collector, always as the same instance."""
+    code = "from openai_safety_otel.operations.cli import main; main()"
+    words = [sys.executable, "-c", code, "reconcile", "--keys", keys_file(place, "web", "search")]
+    words += ["--files", "events", "--by", "cron", "--why", "hourly"]
+    with Collector() as collector:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+        environment = {**os.environ, **told, "OPENAI_SAFETY_FILE_DIR": ""}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert "Dark: 30." in done.stdout
+    names = [event[c.EVENT_NAME] for event in collector.events]
+    assert [c.DECISION_EVENT, c.RECONCILIATION_EVENT, *[c.DARK_EVENT] * 3] == names
+    found = [ExportMetricsServiceRequest.FromString(body) for body in collector.metrics]
+    (resource,) = found[-1].resource_metrics
+    named = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert ("openai-safety", "reconcile") == (named["service.name"], named["service.instance.id"])
+    points = {
+        metric.name: {
+            tuple(pair.value.string_value for pair in point.attributes): point.as_int
+            for point in metric.gauge.data_points
+        }
+        for metric in resource.scope_metrics[0].metrics
+    }
+    assert (20, 10) == tuple(points[c.RECONCILED.name][one, "dark"] for one in ("completions", "embeddings"))
+    assert [time.time() // HOUR * HOUR >= at for at in points[c.RECONCILED_AT.name].values()] == [True]

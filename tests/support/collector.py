@@ -1,4 +1,4 @@
-"""A stand-in for an OTLP/HTTP collector that misbehaves as told; logs are decoded, other signals swallowed."""
+"""A stand-in for an OTLP/HTTP collector that misbehaves as told; logs are decoded, metrics kept as they came."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Collector:
     """Listens on loopback; ``mode`` is ``accept``, ``hang``, ``trickle``, ``lose`` or an HTTP status.
 
     ``lose`` takes the batch and cuts the connection before the answer. ``batches`` holds, for each request
-    taken, the attributes of its log records, ``requests`` each as it came.
+    taken, the attributes of its log records, ``requests`` each as it came; ``metrics`` the bodies of metrics.
     """
 
     def __init__(self, mode: str | int = "accept") -> None:
@@ -24,6 +24,7 @@ class Collector:
         self.requests: list[ExportLogsServiceRequest] = []
         self.batches: list[list[dict[str, Any]]] = []
         self.resources: list[dict[str, Any]] = []
+        self.metrics: list[bytes] = []
         self.asked = threading.Event()
         self._over = threading.Event()
         outer = self
@@ -65,6 +66,8 @@ class Collector:
             return
         if mode in ("accept", "lose") and handler.path == "/v1/logs":
             self._keep(body)
+        if handler.path == "/v1/metrics":
+            self.metrics.append(body)
         if mode == "lose":
             handler.connection.shutdown(socket.SHUT_RDWR)
             return
