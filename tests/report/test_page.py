@@ -122,7 +122,8 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         NOON - 3600,
         (
             Source("completions", "Shop", "web", "gpt-5", 60, 60, "matched"),
-            Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 30, 0, "dark"),
+            Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 20, 0, "dark"),
+            Source("embeddings", "Back <b>office</b>", "jobs", "gpt-5", 10, 0, "dark"),
         ),
     )
     older = Comparison(NOON - 9000, NOON - 7200, ())
@@ -132,7 +133,7 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         report = build_report(stored, Window(NOON - DAY, NOON))
     page = " ".join(Outline(render_page(report)).texts)
     assert "30 of 90 requests that the provider counts were not seen here" in page
-    assert re.search(r"30\s+Back <b>office</b>\s+jobs\s+gpt-5\s+30", page)
+    assert re.search(r"20\s+Back <b>office</b>\s+jobs\s+gpt-5\s+20", page)
     assert document(report)["reconciliation"] == {
         "at": "2026-09-29T11:50:00.000Z",
         "since": "2026-09-29T10:00:00.000Z",
@@ -142,13 +143,14 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         "dark": 30,
         "sources": [
             {
-                "ledger": "completions",
+                "ledger": ledger,
                 "project": "Back <b>office</b>",
                 "key": "jobs",
                 "model": "gpt-5",
-                "provider": 30,
+                "provider": dark,
                 "ours": 0,
-                "dark": 30,
+                "dark": dark,
             }
+            for ledger, dark in (("completions", 20), ("embeddings", 10))
         ],
     }

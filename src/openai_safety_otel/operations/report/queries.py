@@ -196,7 +196,8 @@ ORDER BY time_ns DESC LIMIT 31
 DARK: Final = f"""
 SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
   openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS}
-FROM events WHERE event = 'openai_safety.dark' AND time_ns = $at ORDER BY dark DESC, key, model
+FROM events WHERE event = 'openai_safety.dark' AND time_ns > $at AND time_ns <= $at + 1000000
+ORDER BY dark DESC, key, model
 """  # noqa: S608
 
 # What a report can be by, besides the identifier: its key expression over calls.
