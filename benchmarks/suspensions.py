@@ -17,7 +17,7 @@ from pathlib import Path
 
 from openai_safety_otel.contract.record import Identity
 from openai_safety_otel.instrumentation.guard import Guard
-from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.ledger.suspensions.document import dump
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
 
@@ -54,13 +54,13 @@ def felt_during(wait_for: object, follower: Refresher) -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    entry = Entry("suspend", 4e9, "ann", "case C-1", 1e9)
+    entry = ListEntry("suspend", 4e9, "ann", "case C-1", 1e9)
     names = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(size)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "list.json")
         with path.open("wb") as out:
             out.writelines(dump(1, {name: entry.row() for name in names}, {}, {}))
-        follower = Refresher(lambda: open_source(str(path)), lambda *_: None)
+        follower = Refresher(lambda: open_suspensions(str(path)), lambda *_: None)
         guard = Guard(follower)
         follower.start()
         first, first_pause = felt_during(1, follower)
@@ -71,7 +71,7 @@ def main() -> None:
             for name, who in (("listed", person), ("not_listed", stranger))
         }
         begun = time.perf_counter()
-        open_source(str(path)).write({"new": entry})
+        open_suspensions(str(path)).write({"new": entry})
         written = time.perf_counter() - begun
         changed, changed_pause = felt_during(2, follower)
         guard.close()

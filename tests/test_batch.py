@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.instrumentation.signals.background import Background
 from openai_safety_otel.instrumentation.signals.files import EventFile
-from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.operations.batch import BatchError, Identified, identify_lines, read_users
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
@@ -112,7 +112,7 @@ def test_a_suspended_user_gets_no_line(
     """The command stops, or leaves his lines out when told to; under a retired key he is the same person."""
     (tmp_path / "retired").write_bytes(b"a-retired-key-of-at-least-32-bytes!!!")
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES", str(tmp_path / "retired"))
-    open_source(str(tmp_path / "list.json")).write({Hasher(key).end_user("u1"): Entry("suspend")})
+    open_suspensions(str(tmp_path / "list.json")).write({Hasher(key).end_user("u1"): ListEntry("suspend")})
     source, target, users = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "users.csv"
     source.write_text("".join(LINES))
     users.write_text("r1,u1\nc1,u2\n")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.ledger.journal import Decision, Notice, notice_key, open_journal
-from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.operations.cli import VERBS
 from openai_safety_otel.operations.cli import __file__ as cli
 from openai_safety_otel.operations.cli.group import app
@@ -86,7 +86,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ],
     )
     (tmp_path / "users").write_bytes(f"bob\n{EVIL}\n".encode())
-    new_list("list.json", {EVIL: Entry("suspend", None, EVIL, EVIL, NOW)})
+    new_list("list.json", {EVIL: ListEntry("suspend", None, EVIL, EVIL, NOW)})
     journal = open_journal("journal.db")
     journal.append_decision(Decision(identifier=EVIL, action="watch", by=EVIL, why=EVIL, at=NOW - 450))
     known = Notice(

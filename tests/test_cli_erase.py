@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
-from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.store.files import COPIES, open_files
 from openai_safety_otel.who.identifier import Hasher
@@ -210,7 +210,7 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     """The list keeps him out without the operator's words; the journal keeps the decision, not the reason."""
     monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
     source = new_list(str(here / "list.json"))
-    source.write({ANN: Entry("revoke", None, "ann", "he wrote to me", NOW - 50)})
+    source.write({ANN: ListEntry("revoke", None, "ann", "he wrote to me", NOW - 50)})
     journal = open_journal("openai-safety.db")
     journal.append_decision(Decision(identifier=ANN, action="revoke", by="ann", why="he wrote to me"))
     journal.add_notice(
@@ -220,7 +220,7 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     found = run(ANN, "--files", "events", "--yes")
     assert found.exit_code == 0
     assert f"kept: revoke of {ANN}" in found.stdout
-    assert source.look_up([ANN]) == {ANN: Entry("revoke", None, at=NOW - 50)}
+    assert source.look_up([ANN]) == {ANN: ListEntry("revoke", None, at=NOW - 50)}
     assert [(one.action, one.why) for one in journal.decisions(ANN)] == [
         ("revoke", "erased"),
         ("erase", "request 81"),

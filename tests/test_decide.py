@@ -21,7 +21,7 @@ from openai_safety_otel.instrumentation.guard import Guard
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 from openai_safety_otel.ledger.decisions import DecisionError, apply, in_force, new_decision, parse_until
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
-from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.group import app
 from support.event_files import records
 from support.lists import new_list
@@ -52,8 +52,8 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return invoke
 
 
-def entries(place: Path) -> dict[str, Entry]:
-    return open_source(str(place / "list.json")).entries()
+def entries(place: Path) -> dict[str, ListEntry]:
+    return open_suspensions(str(place / "list.json")).entries()
 
 
 def journal(place: Path) -> list[Decision]:
@@ -78,13 +78,13 @@ def test_a_decision_is_recorded_listed_and_told(place: Path, run: Run, action: s
     printed = json.loads(result.stdout)
     (recorded,) = journal(place)
     (event,) = emitted(place, c.DECISION_EVENT)
-    entry = open_source(str(place / "list.json")).entries()[WHO]
+    entry = open_suspensions(str(place / "list.json")).entries()[WHO]
     lasts = {"watch": 7 * 86400, "suspend": 72 * 3600}.get(action)
     end = printed["until"]
     assert (0, lasts is None) == (result.exit_code, end is None)
     assert end is None or (lasts is not None and abs(end - before - lasts) < 60)
     assert (action, "ann", "case C-1", end) == (recorded.action, recorded.by, recorded.why, recorded.until)
-    assert entry == Entry(recorded.action, end, at=recorded.at)  # type: ignore[arg-type]
+    assert entry == ListEntry(recorded.action, end, at=recorded.at)  # type: ignore[arg-type]
     assert not any(word in (place / "list.json").read_text() for word in ("ann", "case C-1", "by", "why"))
     expected = {
         c.USER_HASH: WHO,
@@ -118,7 +118,7 @@ def test_a_refused_user_is_served_again_after_clear(place: Path, run: Run) -> No
     run("suspend", *signed(WHO))
     result = run("decide", *signed(WHO, "--action", "clear"))
     assert ({}, ["suspend", "clear"], 0) == (
-        open_source(str(place / "list.json")).entries(),
+        open_suspensions(str(place / "list.json")).entries(),
         [one.action for one in journal(place)],
         result.exit_code,
     )
@@ -139,7 +139,7 @@ def _notice(place: Path) -> None:
 
 def _automatic(place: Path) -> None:
     why = "the provider answered identifier_blocked"
-    open_source(str(place / "list.json")).write({WHO: Entry("suspend", None, "openai-safety", why)})
+    open_suspensions(str(place / "list.json")).write({WHO: ListEntry("suspend", None, "openai-safety", why)})
 
 
 def _call(place: Path) -> None:
@@ -274,7 +274,9 @@ def test_decisions_lists_the_trail_and_automatic_entries(place: Path, run: Run) 
     run("suspend", *signed(WHO))
     run("decide", *signed("b" * 64, "--action", "watch"))
     run("decide", *signed("b" * 64, "--action", "clear"))
-    open_source(str(place / "list.json")).write({"d" * 64: Entry("suspend", None, "auto", "3 blocks", 5.0)})
+    open_suspensions(str(place / "list.json")).write(
+        {"d" * 64: ListEntry("suspend", None, "auto", "3 blocks", 5.0)}
+    )
 
     def listed(*words: str) -> list[tuple[str, str]]:
         lines = run("decisions", *words, "--json").stdout.splitlines()
@@ -296,7 +298,7 @@ def test_a_lost_list_is_restored_from_the_trail(place: Path, run: Run) -> None:
     refused = run("decisions", "--restore", "--in-force")
     made = run("suspensions", "init", "--from-decisions")
     rebuilt = entries(place)
-    open_source(str(place / "list.json")).write({WHO: None})
+    open_suspensions(str(place / "list.json")).write({WHO: None})
     restored = run("decisions", "--restore", "--in-force")
     assert (1, 0, before, 0, before) == (
         refused.exit_code,

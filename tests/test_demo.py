@@ -23,9 +23,9 @@ from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.demo.check import compare
 from openai_safety_otel.instrumentation.signals.files import EventFile
 from openai_safety_otel.operations.store.files import open_files
-from openai_safety_otel.testing.ledger import Entry
+from openai_safety_otel.testing.ledger import LedgerEntry
 
-ENTRY = Entry(
+ENTRY = LedgerEntry(
     number=1,
     api="responses",
     endpoint="responses.create",
@@ -51,7 +51,7 @@ FACTS: dict[str, Any] = {
 CALL = "responses.create req_1 (cyber)"
 
 
-def differences(folder: Path, entries: list[Entry], *events: dict[str, Any]) -> tuple[str, ...]:
+def differences(folder: Path, entries: list[LedgerEntry], *events: dict[str, Any]) -> tuple[str, ...]:
     writer = EventFile(folder, 1, 1, {"service.name": "chat"})
     for number, attributes in enumerate(events):
         writer.emit(SafetyEvent(name=c.CALL_EVENT, time_ns=10**18 + number, attributes=attributes))
@@ -99,7 +99,7 @@ def differences(folder: Path, entries: list[Entry], *events: dict[str, Any]) -> 
     ],
 )
 def test_every_difference_between_files_and_ledger_is_named(
-    tmp_path: Path, entries: list[Entry], events: list[dict[str, Any]], expected: tuple[str, ...]
+    tmp_path: Path, entries: list[LedgerEntry], events: list[dict[str, Any]], expected: tuple[str, ...]
 ) -> None:
     """Equal accounts give no difference; each kind of lie, loss or invention gives one sentence about it."""
     assert differences(tmp_path, entries, *events) == expected

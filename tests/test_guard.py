@@ -23,7 +23,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.guard import UNAVAILABLE, Guard, refusal
 from openai_safety_otel.ledger.decisions import Recorder, apply, carry_out, new_decision
 from openai_safety_otel.ledger.journal import open_journal
-from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions.automatic import AutoRule
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
@@ -33,7 +33,7 @@ from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 
-SUSPENDED = Entry("suspend", None, "ann", "case C-1", 5.0)
+SUSPENDED = ListEntry("suspend", None, "ann", "case C-1", 5.0)
 NOBODY = Identity(source="absent")
 Drops = list[tuple[str, str]]
 Events = list[SafetyEvent]
@@ -97,8 +97,8 @@ def test_every_form_of_a_person_is_found(place: str, start: Start) -> None:
 def test_the_strongest_active_entry_counts(place: str, start: Start) -> None:
     """Of several entries the strongest that has not expired is returned."""
     now = time.time()
-    watch, stale = Entry("watch", now + 1000), Entry("revoke", now - 1)
-    new_list(place, {"a": watch, "b": Entry("filter"), "c": stale})
+    watch, stale = ListEntry("watch", now + 1000), ListEntry("revoke", now - 1)
+    new_list(place, {"a": watch, "b": ListEntry("filter"), "c": stale})
     guard, _, _ = start()
     people = {
         "watch and stale revoke": Identity(value="a", matches=("c",)),
@@ -108,14 +108,14 @@ def test_the_strongest_active_entry_counts(place: str, start: Start) -> None:
     found = {name: guard.check(person) for name, person in people.items()}
     assert {
         "watch and stale revoke": watch,
-        "filter over watch": Entry("filter"),
+        "filter over watch": ListEntry("filter"),
         "stale alone": None,
     } == found
 
 
 @pytest.mark.parametrize(("on_error", "answer", "counted"), [("open", None, 1), ("closed", UNAVAILABLE, 0)])
 def test_a_list_never_read(
-    tmp_path: Path, start: Start, on_error: str, answer: Entry | None, counted: int
+    tmp_path: Path, start: Start, on_error: str, answer: ListEntry | None, counted: int
 ) -> None:
     """Open passes and counts each unchecked call; closed refuses those with an identifier, only those."""
     folder = tmp_path / "folder.json"
@@ -127,7 +127,7 @@ def test_a_list_never_read(
 
 
 @pytest.mark.parametrize(("on_error", "answer"), [("open", None), ("closed", UNAVAILABLE)])
-def test_a_missing_list_is_never_an_empty_one(start: Start, on_error: str, answer: Entry | None) -> None:
+def test_a_missing_list_is_never_an_empty_one(start: Start, on_error: str, answer: ListEntry | None) -> None:
     """Open passes, counted; closed refuses whoever has an identifier, and the refusal names `init`."""
     guard, drops, _ = start(suspensions_on_error=on_error)
     found = (guard.check(Identity(value="a")), guard.check(NOBODY))
@@ -146,7 +146,7 @@ def test_a_list_lost_while_running_frees_nobody(place: str, start: Start) -> Non
     lost = (guard.check(Identity(value="a")), Path(place).exists())
     new_list(place, {"a": SUSPENDED})
     until(lambda: guard.check(Identity(value="b")))
-    assert ((SUSPENDED, False), {"a", "b"}) == (lost, set(open_source(place).entries()))
+    assert ((SUSPENDED, False), {"a", "b"}) == (lost, set(open_suspensions(place).entries()))
 
 
 def test_a_list_read_long_ago_counts_as_unreadable(
@@ -171,7 +171,7 @@ def test_look_up_does_not_grow_with_the_list() -> None:
     row = SUSPENDED.row()
     costs = []
     for size in (10, 1_000_000):
-        follower = Refresher(lambda: open_source("unused"), lambda *_: None)
+        follower = Refresher(lambda: open_suspensions("unused"), lambda *_: None)
         rows: dict[str, Row] = {f"{n:064x}": row for n in range(size)}
         follower.rows, follower._read_at = rows, time.monotonic()
         guard = Guard(follower)
@@ -215,7 +215,7 @@ def test_the_providers_block_suspends_without_end(place: str, start: Start) -> N
         "openai_safety.decision.chain": open_journal(f"{place}.db").links()[-1].digest,
     }
     assert (("suspend", None), [expected], []) == ((entry.action, entry.until), told, drops)
-    assert entry == open_source(place).entries()["a"]
+    assert entry == open_suspensions(place).entries()["a"]
 
 
 @pytest.fixture(params=["file", "redis"])
@@ -235,7 +235,7 @@ def test_an_automatic_decision_is_on_record_and_stays_there(anywhere: str, start
     apply(
         new_decision("a", "clear", by="ann", why="wrong"),
         journal,
-        open_source(anywhere),
+        open_suspensions(anywhere),
         lambda _: None,
         wait=5,
     )
@@ -276,7 +276,7 @@ def test_it_is_on_record_before_it_is_on_the_list(place: str) -> None:
     told: Events = []
     for _ in range(3):
         with pytest.raises(Unreadable):
-            carry_out(decision, record, open_source(place), told.append)
+            carry_out(decision, record, open_suspensions(place), told.append)
     assert ([decision], []) == (open_journal(f"{place}.db").decisions(), told)
 
 
@@ -291,7 +291,7 @@ def test_who_was_cleared_counts_from_nothing(anywhere: str, start: Start, place:
         seen.append(guard.check(person) is not None)
         if number == 2:
             cleared = new_decision("a", "clear", by="ann", why="wrong")
-            applied = apply(cleared, journal, open_source(anywhere), lambda _: None, wait=10)
+            applied = apply(cleared, journal, open_suspensions(anywhere), lambda _: None, wait=10)
             assert (applied.holders.running, applied.holders.holding) == (1, 1)
             assert guard.check(person) is None
     assert seen == [False, False, True, False, False, True]
@@ -361,9 +361,9 @@ from openai_safety_otel.instrumentation.guard import Guard
 from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.contract.record import Identity
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 place = sys.argv[1]
-open_source(place).create({})
+open_suspensions(place).create({})
 guard = Guard.from_settings(Settings(suspensions=place))
 reading, writing = os.pipe()
 if os.fork() == 0:
@@ -371,9 +371,9 @@ if os.fork() == 0:
     while guard.check(Identity(value="a")) is None and time.monotonic() < end:
         time.sleep(0.01)
     entry = guard.check(Identity(value="a"))
-    os.write(writing, f"{entry.why if entry else None} {open_source(place).holders(1).running}".encode())
+    os.write(writing, f"{entry.why if entry else None} {open_suspensions(place).holders(1).running}".encode())
     os._exit(0)
-open_source(place).write({"a": Entry("suspend", None, "ann", "after-the-fork")})
+open_suspensions(place).write({"a": ListEntry("suspend", None, "ann", "after-the-fork")})
 print(os.read(reading, 100).decode())
 os.wait()
 """
@@ -408,7 +408,7 @@ def test_importing_us_imports_no_openai() -> None:
 
 def test_the_exception_is_one_of_the_sdks() -> None:
     """It has everything a handler for the SDK's status errors reads, and neither identifier nor reason."""
-    error = refusal(Entry("suspend", 77.0, "ann", "case C-1"), url="http://127.0.0.1/v1/")
+    error = refusal(ListEntry("suspend", 77.0, "ann", "case C-1"), url="http://127.0.0.1/v1/")
     body = {
         "message": "This end user is suspended by the operator of this application.",
         "type": "permission_denied",
@@ -439,7 +439,7 @@ def test_the_exception_is_one_of_the_sdks() -> None:
 )
 def test_the_exception_travels(again: Callable[[EndUserSuspended], EndUserSuspended]) -> None:
     """A task queue can carry it to another process."""
-    error = refusal(Entry("suspend", 77.0))
+    error = refusal(ListEntry("suspend", 77.0))
     other = again(error)
     assert (type(error), error.code, error.until, str(error), str(error.request.url)) == (
         type(other),
@@ -454,11 +454,11 @@ def test_the_exception_travels(again: Callable[[EndUserSuspended], EndUserSuspen
     ("entry", "filtered", "code"),
     [
         (SUSPENDED, False, "end_user_suspended"),
-        (Entry("filter"), True, "end_user_filtered"),
+        (ListEntry("filter"), True, "end_user_filtered"),
         (UNAVAILABLE, False, "suspensions_unavailable"),
     ],
 )
-def test_the_code_says_why(entry: Entry, filtered: bool, code: str) -> None:
+def test_the_code_says_why(entry: ListEntry, filtered: bool, code: str) -> None:
     """A handler can tell a suspension from a filter and from a list that cannot be read."""
     assert code == refusal(entry, filtered=filtered).code
 

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
@@ -96,8 +96,8 @@ def test_a_user_suspended_while_his_stream_runs(
         stream = client.responses.create(model="gpt-x", input="hello", stream=True)
         for event in stream:
             if not pieces:
-                open_source(place).write({WHO: Entry("suspend")})
-                until(lambda: open_source(place).holders(2).holding)
+                open_suspensions(place).write({WHO: ListEntry("suspend")})
+                until(lambda: open_suspensions(place).holders(2).holding)
             pieces.append(event.type)
         with pytest.raises(EndUserSuspended):
             client.responses.create(model="gpt-x", input="again")
@@ -112,7 +112,7 @@ def test_a_filtered_users_calls_must_pass(
     place: str, client: openai.OpenAI, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """His last turn is asked about first; what does not pass never leaves, and the question is no call of his."""
-    new_list(place, {WHO: Entry("filter")})
+    new_list(place, {WHO: ListEntry("filter")})
     instrument(suspensions=place)
     with end_user("u1"):
         client.responses.create(model="gpt-x", input="a good thing")
@@ -130,7 +130,7 @@ async def test_the_filter_works_for_async_clients(
     place: str, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """The same through an async client."""
-    new_list(place, {WHO: Entry("filter")})
+    new_list(place, {WHO: ListEntry("filter")})
     instrument(suspensions=place)
     transport = httpx2.AsyncClient(transport=httpx2.MockTransport(provider))
     async with openai.AsyncOpenAI(
@@ -149,7 +149,7 @@ def test_a_watched_user_leaves_evidence_and_others_none(
     place: str, client: openai.OpenAI, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """With evidence off, only the watched user's turn is kept, masked."""
-    new_list(place, {WHO: Entry("watch")})
+    new_list(place, {WHO: ListEntry("watch")})
     instrument(suspensions=place)
     for user in ("u1", "u2"):
         with end_user(user):
@@ -167,7 +167,7 @@ def test_no_text_leaves_without_evidence(
     place: str, client: openai.OpenAI, instrument: Instrument, telemetry: Telemetry
 ) -> None:
     """With evidence off and nobody watched, a canary in the prompt is nowhere, refused calls included."""
-    new_list(place, {WHO: Entry("suspend")})
+    new_list(place, {WHO: ListEntry("suspend")})
     instrument(suspensions=place)
     for user in ("u1", "u2"):
         with end_user(user):

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from openai_safety_otel.ledger.journal import open_journal
-from openai_safety_otel.ledger.suspensions import open_source
+from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.investigation.meant import NobodyMeantError, among, who_is_meant
 from support import events
@@ -87,7 +87,7 @@ def run(*words: str) -> Result:
 def test_deciding_refuses_the_person_meant(place: Path, command: tuple[str, ...], typed: str) -> None:
     """Whichever form is typed, the whole identifier is listed and said."""
     result = run(*command, typed)
-    listed = set(open_source(str(place / "list.json")).entries())
+    listed = set(open_suspensions(str(place / "list.json")).entries())
     assert (result.exit_code, listed, ANN in result.stdout) == (0, {ANN}, True)
 
 
@@ -97,4 +97,4 @@ def test_deciding_about_nobody_does_nothing(place: Path, typed: str) -> None:
     result = run("suspend", typed)
     assert (result.exit_code, result.stdout) == (1, "")
     assert open_journal(str(place / "store.db")).decisions() == []
-    assert open_source(str(place / "list.json")).entries() == {}
+    assert open_suspensions(str(place / "list.json")).entries() == {}

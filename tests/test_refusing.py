@@ -11,7 +11,7 @@ import pytest
 from openai_safety_otel import EndUserSuspended, end_user
 from openai_safety_otel.instrumentation.extract.endpoints import find
 from openai_safety_otel.instrumentation.suspended import http_library
-from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
@@ -36,7 +36,7 @@ def client_of(kind: type[Any], asked: list[tuple[str, str]]) -> Any:
 
 def suspended(tmp_path: Path, instrument: Instrument, action: Any = "suspend", **settings: Any) -> None:
     place = str(tmp_path / "list.json")
-    new_list(place, {Hasher(KEY).end_user("bad"): Entry(action)})
+    new_list(place, {Hasher(KEY).end_user("bad"): ListEntry(action)})
     instrument(suspensions=place, **settings)
 
 

@@ -17,15 +17,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openai_safety_otel.ledger.suspensions import Entry, Holders, Source, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import (
+    Holders,
+    ListEntry,
+    SuspensionStore,
+    Unreadable,
+    open_suspensions,
+)
 from openai_safety_otel.ledger.suspensions.document import MalformedError, dump, parse
 from openai_safety_otel.ledger.suspensions.entry import Row
-from openai_safety_otel.ledger.suspensions.file_source import FileSource
+from openai_safety_otel.ledger.suspensions.file_store import FileStore
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
 from support.lists import new_list
 from support.waiting import until
 
-ENTRY = Entry("suspend", None, "ann", "case C-1", 5.0)
+ENTRY = ListEntry("suspend", None, "ann", "case C-1", 5.0)
 Drops = list[tuple[str, str]]
 Follow = Callable[[Path], tuple[Refresher, Drops]]
 
@@ -38,7 +44,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
 
     def start(path: Path) -> tuple[Refresher, Drops]:
         drops: Drops = []
-        follower = Refresher(lambda: open_source(str(path)), lambda *what: drops.append(what))
+        follower = Refresher(lambda: open_suspensions(str(path)), lambda *what: drops.append(what))
         running.append(follower)
         follower.start(wait=10)
         return follower, drops
@@ -62,7 +68,7 @@ def test_a_missing_file_is_an_unreadable_list(
     path = tmp_path / "mistyped" / "list.json"
     follower, drops = follow(path)
 
-    def task(source: Source) -> None:
+    def task(source: SuspensionStore) -> None:
         source.write({"a": ENTRY})
 
     follower.ask(task)
@@ -78,7 +84,7 @@ def test_a_missing_file_is_an_unreadable_list(
     assert f"{path} is missing; create it with: openai-safety suspensions init" in line
 
 
-def _every_use(source: Source) -> dict[str, str]:
+def _every_use(source: SuspensionStore) -> dict[str, str]:
     uses: dict[str, Callable[[], object]] = {
         "poll": source.poll,
         "write": lambda: source.write({"a": ENTRY}),
@@ -97,7 +103,7 @@ def _every_use(source: Source) -> dict[str, str]:
 def test_a_missing_list_is_neither_read_nor_written(tmp_path: Path) -> None:
     """Whatever is asked of it, it is missing; one new row in a new list would free everybody else."""
     places = (tmp_path / "list.json", tmp_path / "mistyped" / "list.json")
-    found = [_every_use(open_source(str(path))) for path in places]
+    found = [_every_use(open_suspensions(str(path))) for path in places]
     missing = dict.fromkeys(("poll", "write", "look_up", "entries", "count_block"), "missing")
     assert ([missing, missing], []) == (found, list(tmp_path.iterdir()))
 
@@ -105,7 +111,7 @@ def test_a_missing_list_is_neither_read_nor_written(tmp_path: Path) -> None:
 def test_only_create_makes_a_list_and_only_once(tmp_path: Path) -> None:
     """The first creates file and folder, readable by the group; the second leaves what is there."""
     path = tmp_path / "new" / "list.json"
-    source = open_source(str(path))
+    source = open_suspensions(str(path))
     versions = (source.create({"a": ENTRY}), source.create({}))
     assert ((1, None), {"a": ENTRY}, 0o640, 0o750) == (
         versions,
@@ -195,7 +201,7 @@ def test_entries_that_make_no_sense_are_passed_over(tmp_path: Path, follow: Foll
     bad = {"x": {"action": "ban"}, "y": {"action": "suspend", "until": "soon"}, "z": "suspend", "w": {}}
     write(path, {"a": ENTRY.fields(), **bad}, note="ours")
     follower, drops = follow(path)
-    open_source(str(path)).write({"b": ENTRY})
+    open_suspensions(str(path)).write({"b": ENTRY})
     after = json.loads(path.read_text())
     assert ({"a": ENTRY.row()}, [("suspensions", "bad_entry")]) == (follower.rows, drops[:1])
     assert {
@@ -209,9 +215,11 @@ def test_writing_sets_removes_and_sweeps(tmp_path: Path) -> None:
     """A write changes what it names, forgets what has expired, and counts the version up."""
     source = new_list(str(tmp_path / "list.json"))
     now = time.time()
-    first = source.write({"a": ENTRY, "old": Entry("suspend", now - 1), "b": Entry("watch", now + 1000)})
+    first = source.write(
+        {"a": ENTRY, "old": ListEntry("suspend", now - 1), "b": ListEntry("watch", now + 1000)}
+    )
     second = source.write({"a": None, "c": ENTRY})
-    assert (2, 3, {"b": Entry("watch", now + 1000), "c": ENTRY}) == (first, second, source.entries())
+    assert (2, 3, {"b": ListEntry("watch", now + 1000), "c": ENTRY}) == (first, second, source.entries())
 
 
 def test_a_malformed_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -219,7 +227,7 @@ def test_a_malformed_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     path.write_text('{"entries": {')
     with pytest.raises(Unreadable) as caught:
-        open_source(str(path)).write({"a": ENTRY})
+        open_suspensions(str(path)).write({"a": ENTRY})
     assert ("malformed", '{"entries": {') == (caught.value.reason, path.read_text())
 
 
@@ -228,11 +236,11 @@ def test_writers_in_several_processes_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     script = (
         "import sys, time\n"
-        "from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source\n"
-        "source = open_source(sys.argv[1])\n"
+        "from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions\n"
+        "source = open_suspensions(sys.argv[1])\n"
         "for n in range(10):\n"
         "    while True:\n"
-        "        try: source.write({f'{sys.argv[2]}-{n}': Entry('revoke')}); break\n"
+        "        try: source.write({f'{sys.argv[2]}-{n}': ListEntry('revoke')}); break\n"
         "        except Unreadable as error: assert error.reason == 'busy', error\n"
     )
     new_list(str(path))
@@ -249,7 +257,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, follow: Follow) -> None
     source = new_list(str(path), {f"{n:064x}": ENTRY for n in range(2000)})
     follower, drops = follow(path)
     for n in range(30):
-        source.write({f"{n:064x}": Entry("revoke")})
+        source.write({f"{n:064x}": ListEntry("revoke")})
     until(lambda: follower.version == 31)
     assert (31, 2000, []) == (follower.version, len(follower.rows), drops)
 
@@ -316,10 +324,10 @@ def test_holders_are_counted_while_they_run(tmp_path: Path, follow: Follow) -> N
 
 def test_a_silent_process_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A heartbeat that has stopped is no running process, and is swept away."""
-    source = FileSource(str(tmp_path / "list.json"))
+    source = FileStore(str(tmp_path / "list.json"))
     source.hold("host-1", 3)
     alive = source.holders(3)
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.file_source.SILENT_SECONDS", -1.0)
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.file_store.SILENT_SECONDS", -1.0)
     silent = source.holders(3)
     assert (Holders(1, 1), Holders(0, 0), []) == (
         alive,
@@ -336,7 +344,7 @@ def test_a_list_that_cannot_be_written_is_still_followed(tmp_path: Path, follow:
     follower, drops = follow(path)
     (tmp_path / "list.json.lock").mkdir()
 
-    def task(source: Source) -> None:
+    def task(source: SuspensionStore) -> None:
         source.write({"x": ENTRY})
 
     follower.ask(task)
@@ -349,7 +357,7 @@ def test_a_list_that_cannot_be_written_is_still_followed(tmp_path: Path, follow:
 def test_blocks_are_counted_within_the_window(tmp_path: Path) -> None:
     """Block times outside the window are forgotten, and two objects count together."""
     new_list(str(tmp_path / "l.json"))
-    one, other = FileSource(str(tmp_path / "l.json")), FileSource(str(tmp_path / "l.json"))
+    one, other = FileStore(str(tmp_path / "l.json")), FileStore(str(tmp_path / "l.json"))
     counts = [
         one.count_block("a", now=100.0, window=10.0),
         other.count_block("a", now=105.0, window=10.0),

@@ -12,14 +12,14 @@ import redis
 
 from openai_safety_otel.contract.record import Identity
 from openai_safety_otel.instrumentation.guard import Guard
-from openai_safety_otel.ledger.suspensions import Entry, Holders, Unreadable, open_source
-from openai_safety_otel.ledger.suspensions import redis_source as r
+from openai_safety_otel.ledger.suspensions import Holders, ListEntry, Unreadable, open_suspensions
+from openai_safety_otel.ledger.suspensions import redis_store as r
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
 from support.lists import new_list
 from support.proxy import Proxy
 from support.waiting import until
 
-ENTRY = Entry("suspend", None, "ann", "case C-1", 5.0)
+ENTRY = ListEntry("suspend", None, "ann", "case C-1", 5.0)
 Drops = list[tuple[str, str]]
 Follow = Callable[[str], tuple[Refresher, Drops]]
 
@@ -32,7 +32,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
 
     def start(url: str) -> tuple[Refresher, Drops]:
         drops: Drops = []
-        follower = Refresher(lambda: open_source(url), lambda *what: drops.append(what))
+        follower = Refresher(lambda: open_suspensions(url), lambda *what: drops.append(what))
         running.append(follower)
         follower.start(wait=10)
         return follower, drops
@@ -59,12 +59,12 @@ def test_changes_reach_every_follower(redis_url: str, follow: Follow) -> None:
     source = new_list(redis_url, {"a": ENTRY})
     (one, drops), (other, _) = follow(redis_url), follow(redis_url)
     seen = [(dict(one.rows), dict(other.rows))]
-    for change, count in (({"a": Entry("revoke"), "b": ENTRY}, 2), ({"a": None}, 1)):
+    for change, count in (({"a": ListEntry("revoke"), "b": ENTRY}, 2), ({"a": None}, 1)):
         version = source.write(change)
         until(lambda version=version: one.version == other.version == version)  # type: ignore[misc]
         assert count == len(one.rows)
         seen.append((dict(one.rows), dict(other.rows)))
-    revoked = {"a": Entry("revoke").row(), "b": ENTRY.row()}
+    revoked = {"a": ListEntry("revoke").row(), "b": ENTRY.row()}
     expected = [{"a": ENTRY.row()}, revoked, {"b": ENTRY.row()}]
     assert ([(rows, rows) for rows in expected], []) == (seen, drops)
 
@@ -75,7 +75,7 @@ def test_a_change_fetches_only_what_changed(redis_url: str, follow: Follow) -> N
     follower, _ = follow(redis_url)
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         client.config_resetstat()
-        version = source.write({"7": Entry("revoke")})
+        version = source.write({"7": ListEntry("revoke")})
         until(lambda: follower.version == version)
         commands = client.info("commandstats")
     assert (5000, "revoke", False, 1) == (
@@ -146,7 +146,7 @@ def test_a_slow_server_never_holds_up_a_call(
     monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(redis_url, {"a": ENTRY})
     drops: Drops = []
-    follower = Refresher(lambda: open_source(through(proxy)), lambda *what: drops.append(what))
+    follower = Refresher(lambda: open_suspensions(through(proxy)), lambda *what: drops.append(what))
     guard = Guard(follower)
     follower.start(wait=10)
     try:
@@ -182,7 +182,7 @@ def test_holders_are_counted_while_they_run(redis_url: str, follow: Follow) -> N
 
 def test_blocks_are_counted_for_the_fleet(redis_url: str) -> None:
     """Two processes count together, within the window only."""
-    one, other = new_list(redis_url), open_source(redis_url)
+    one, other = new_list(redis_url), open_suspensions(redis_url)
     counts = [
         one.count_block("a", now=100.0, window=10.0),
         other.count_block("a", now=105.0, window=10.0),
@@ -195,7 +195,7 @@ def test_blocks_are_counted_for_the_fleet(redis_url: str) -> None:
 def test_entries_and_look_up_show_what_counts(redis_url: str) -> None:
     """Expired entries are not shown."""
     source = new_list(redis_url)
-    source.write({"a": ENTRY, "old": Entry("suspend", 1.0)})
+    source.write({"a": ENTRY, "old": ListEntry("suspend", 1.0)})
     assert ({"a": ENTRY}, {"a": ENTRY}, {}) == (
         source.entries(),
         source.look_up(["a", "old", "none"]),
@@ -205,7 +205,7 @@ def test_entries_and_look_up_show_what_counts(redis_url: str) -> None:
 
 def test_a_server_without_a_list_is_an_unreadable_list(redis_url: str, follow: Follow) -> None:
     """An empty server has no list: whatever is asked, it is missing, until one is created, once."""
-    source = open_source(redis_url)
+    source = open_suspensions(redis_url)
     follower, drops = follow(redis_url)
     uses: list[Callable[[], object]] = [
         source.poll,
@@ -243,5 +243,5 @@ def test_a_server_without_a_list_is_an_unreadable_list(redis_url: str, follow: F
 def test_a_wrong_url_is_one_line(url: str) -> None:
     """A URL that is none is a readable error without the password."""
     with pytest.raises(Unreadable) as caught:
-        open_source(url)
+        open_suspensions(url)
     assert ("unreachable", False) == (caught.value.reason, "hid" in str(caught.value))

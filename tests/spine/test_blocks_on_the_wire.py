@@ -16,7 +16,7 @@ import pytest
 from openai_safety_otel import end_user
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.blocks import RULES
-from openai_safety_otel.ledger.suspensions import open_source
+from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
@@ -182,6 +182,6 @@ def test_only_what_is_surely_about_the_person_suspends(
         answers.error(400, {"error": {"code": "cyber_policy", "message": "no"}})
         with end_user("last"):
             ask()
-    source = open_source(place)
+    source = open_suspensions(place)
     until(lambda: last in source.look_up([last]))
     assert (who in source.look_up([who])) is suspended

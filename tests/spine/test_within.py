@@ -13,7 +13,7 @@ from openai._base_client import SyncAPIClient
 
 from openai_safety_otel import EndUserSuspended, SafetyInstrumentor, end_user
 from openai_safety_otel.instrumentation.observer import Observer
-from openai_safety_otel.ledger.suspensions import Entry, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.who.identifier import Hasher
 from support.http import http_library
 from support.telemetry import KEY, Instrument, Telemetry
@@ -58,7 +58,7 @@ OUTER = ("completed", None, "chatcmpl-outer", "req/chat/completions")
 def filtered(tmp_path: Any, instrument: Instrument) -> None:
     """u42 is under a filter decision."""
     path = str(tmp_path / "list.json")
-    open_source(path).create({Hasher(KEY).end_user("u42"): Entry("filter", None, "test", "")})
+    open_suspensions(path).create({Hasher(KEY).end_user("u42"): ListEntry("filter", None, "test", "")})
     instrument(suspensions=path)
 
 

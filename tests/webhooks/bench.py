@@ -22,10 +22,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.ledger.journal import Journal, Notice, open_journal
-from openai_safety_otel.operations.webhooks.app import shower
+from openai_safety_otel.operations.webhooks.app import show_with
 from openai_safety_otel.operations.webhooks.cases import CaseReader
 from openai_safety_otel.operations.webhooks.drill import signed_headers
-from openai_safety_otel.operations.webhooks.follow_up import Means, Pace
+from openai_safety_otel.operations.webhooks.follow_up import FollowUpTools, RetryPolicy
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.receiver import Receiver
 from openai_safety_otel.operations.webhooks.verify import Verifier
@@ -42,7 +42,7 @@ CASE: dict[str, Any] = {
     "reason": "cyber_abuse",
     "notice": {"type": "warning"},
 }
-FAST = Pace(patience=0.3, first=0.01, most=0.05, tries=4, lease=1.0, poll=0.1)
+FAST = RetryPolicy(patience=0.3, first=0.01, most=0.05, tries=4, lease=1.0, poll=0.1)
 Answer = tuple[int, Any]
 HANG: Answer = (0, None)
 
@@ -169,7 +169,7 @@ class Bench:
         self.sink = Collected()
         self.reader = InMemoryMetricReader()
         self._provider = MeterProvider([self.reader])
-        pace = means.pop("pace", FAST)
+        retries = means.pop("retries", FAST)
         client = openai.AsyncOpenAI(api_key="sk-case", base_url=api.url + "/v1")
         cases = CaseReader(client, seconds=means.pop("case_seconds", 5.0))
         means.setdefault("cases", cases)
@@ -178,9 +178,9 @@ class Bench:
         self.app = Receiver(
             means.pop("receiver_journal", self.journal),
             Verifier(secrets),
-            Means(**{"sink": self.sink, "show": shower(HASHER), **means}),
+            FollowUpTools(**{"sink": self.sink, "show": show_with(HASHER), **means}),
             measures=Measures(self.journal, self._provider),
-            pace=pace,
+            retries=retries,
             body_seconds=body_seconds,
             finish_seconds=0.1,
         )

@@ -22,7 +22,7 @@ from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.ledger.journal import Notice, open_journal
 from openai_safety_otel.operations.webhooks import steps
 from openai_safety_otel.operations.webhooks.drill import drill_envelope
-from openai_safety_otel.operations.webhooks.follow_up import Pace
+from openai_safety_otel.operations.webhooks.follow_up import RetryPolicy
 from openai_safety_otel.operations.webhooks.notify import DEFAULT_TEMPLATE, Notifier
 from openai_safety_otel.operations.webhooks.suspend import ListSuspender
 from support.lists import new_list
@@ -95,7 +95,7 @@ def test_case_that_can_be_read_at_last(make: Make, api: CaseApi, name: str) -> N
 def test_transient_failures_delay_the_event_until_the_case_is_known(make: Make, api: CaseApi) -> None:
     """Within its patience the event waits for the case, so that it names the identifier."""
     api.case((500, ERROR), (429, ERROR), (200, CASE))
-    bench = make(pace=replace(FAST, patience=60.0))
+    bench = make(retries=replace(FAST, patience=60.0))
     bench.post(warning())
     bench.settled()
     assert [event.attributes.get(c.USER_HASH) for event in bench.sink.events] == [IDENTIFIER]
@@ -104,7 +104,7 @@ def test_transient_failures_delay_the_event_until_the_case_is_known(make: Make, 
 def test_missing_permission_does_not_delay_the_event(make: Make, api: CaseApi) -> None:
     """A 403 will not mend itself: the event goes out at once, long before patience and retries end."""
     api.case((403, ERROR))
-    bench = make(pace=Pace(patience=60.0, most=60.0, poll=0.1))
+    bench = make(retries=RetryPolicy(patience=60.0, most=60.0, poll=0.1))
     bench.post(warning())
     until(lambda: bench.journal.notices()[0].emitted)
     assert len(bench.sink.events) == 1
@@ -179,7 +179,7 @@ import json, sys
 import openai, uvicorn
 from openai_safety_otel.ledger.journal import Notice, open_journal
 from openai_safety_otel.operations.webhooks.cases import CaseReader
-from openai_safety_otel.operations.webhooks.follow_up import Means, Pace
+from openai_safety_otel.operations.webhooks.follow_up import FollowUpTools, RetryPolicy
 from openai_safety_otel.operations.webhooks.receiver import Receiver
 from openai_safety_otel.operations.webhooks.verify import Verifier
 
@@ -191,8 +191,8 @@ class Lines:
             file.write(json.dumps(dict(event.attributes)) + chr(10))
 
 reader = CaseReader(openai.AsyncOpenAI(api_key="sk-case", base_url=cases + "/v1"), seconds=1.0)
-means = Means(sink=Lines(), show=str, cases=reader)
-app = Receiver(open_journal(store), Verifier([secret]), means, pace=Pace(lease=1.0, first=0.05, poll=0.1))
+means = FollowUpTools(sink=Lines(), show=str, cases=reader)
+app = Receiver(open_journal(store), Verifier([secret]), means, retries=RetryPolicy(lease=1.0, first=0.05, poll=0.1))
 server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
 
 async def main():
@@ -347,7 +347,7 @@ def test_notification_is_posted_once_with_the_case(make: Make, api: CaseApi) -> 
     """The default body suits Slack, is sent once, and holds what the case told."""
     api.case((500, ERROR), (200, CASE))
     api.answers["/hook/secret-token"] = [(200, {})]
-    bench = make(notifier=Notifier(api.url + "/hook/secret-token"), pace=replace(FAST, patience=60.0))
+    bench = make(notifier=Notifier(api.url + "/hook/secret-token"), retries=replace(FAST, patience=60.0))
     bench.post(warning())
     notice = bench.settled()
     assert notice.outgoing == "done"

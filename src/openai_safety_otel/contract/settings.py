@@ -254,7 +254,7 @@ def _parsed_environment(name: str, parse: Callable[[Any], Any], text: str) -> di
 
 
 def environment(name: str, default: str | None = None) -> str | None:
-    """Read one foreign variable (``OTEL_*``, ``OPENAI_*``): the only other door to the environment."""
+    """Read one variable of others (``OTEL_*``, ``OPENAI_*``); nothing else reads the environment."""
     return os.environ.get(name, default)
 
 

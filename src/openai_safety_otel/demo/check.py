@@ -9,7 +9,7 @@ from typing import Any
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
-from openai_safety_otel.testing.ledger import Entry
+from openai_safety_otel.testing.ledger import LedgerEntry
 
 _REQUEST = column_name(c.PROVIDER_REQUEST_ID)
 # What is compared: a name for the reader, the event's column, and the same fact in the ledger.
@@ -53,7 +53,7 @@ def count_refused(events: Events, identifier: str) -> int:
     return int(found[0]["n"])
 
 
-def compare(entries: Iterable[Entry], events: Events) -> Verdict:
+def compare(entries: Iterable[LedgerEntry], events: Events) -> Verdict:
     """Compare the ledger's logical calls with the events of the files, both ways."""
     rows = events.rows("SELECT * FROM events WHERE event = $event", event=c.CALL_EVENT)
     told = {row[_REQUEST]: row for row in rows if row[_REQUEST]}
@@ -73,7 +73,7 @@ def compare(entries: Iterable[Entry], events: Events) -> Verdict:
     return Verdict(calls, tuple(differences))
 
 
-def _differences(entry: Entry, row: Mapping[str, Any] | None) -> list[str]:
+def _differences(entry: LedgerEntry, row: Mapping[str, Any] | None) -> list[str]:
     call = f"{entry.endpoint} {entry.request_id} ({entry.scenario})"
     if row is None:
         return [f"{call}: no event"]

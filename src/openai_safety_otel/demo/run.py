@@ -24,7 +24,7 @@ from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
 from openai_safety_otel.demo.table import identifier_table
 from openai_safety_otel.demo.walk import Walk
-from openai_safety_otel.ledger.suspensions import INIT, open_source
+from openai_safety_otel.ledger.suspensions import INIT, open_suspensions
 from openai_safety_otel.operations.report.activity import Report
 from openai_safety_otel.operations.report.build import Known, Window, build_report
 from openai_safety_otel.operations.store.files import open_files
@@ -107,7 +107,7 @@ def staged(out: Path) -> Iterator[Stage]:
         stage.key_file.touch(mode=0o600)
         stage.key_file.write_text(secrets.token_hex(32))
         stage.export()
-        open_source(str(stage.suspensions)).create({})
+        open_suspensions(str(stage.suspensions)).create({})
         yield stage
     except BaseException as error:
         if not isinstance(error, ProductError):  # that one points at the log

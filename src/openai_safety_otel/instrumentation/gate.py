@@ -11,7 +11,7 @@ from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.filtering import Filter
     from openai_safety_otel.instrumentation.guard import Guard
-    from openai_safety_otel.ledger.suspensions.entry import Entry
+    from openai_safety_otel.ledger.suspensions.entry import ListEntry
 
 
 class Gate:
@@ -28,7 +28,7 @@ class Gate:
     __slots__ = ("_ask", "_client", "_entry", "_record", "_texts")
 
     def __init__(
-        self, record: CallRecord, entry: Entry, client: Any, texts: tuple[str, ...], ask: Filter
+        self, record: CallRecord, entry: ListEntry, client: Any, texts: tuple[str, ...], ask: Filter
     ) -> None:
         self._record = record
         self._entry = entry

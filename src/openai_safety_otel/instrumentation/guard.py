@@ -12,7 +12,7 @@ from openai_safety_otel.contract.record import Identity, Outcome, SafetyEvent
 from openai_safety_otel.contract.settings import OnError, Settings
 from openai_safety_otel.ledger.decisions import Recorder, carry_out
 from openai_safety_otel.ledger.journal.entries import Decision
-from openai_safety_otel.ledger.suspensions import Entry, Source, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, SuspensionStore, open_suspensions
 from openai_safety_otel.ledger.suspensions.automatic import AutoEntry, AutoRule
 from openai_safety_otel.ledger.suspensions.entry import strongest
 from openai_safety_otel.ledger.suspensions.refresher import Dropped, Refresher
@@ -26,7 +26,7 @@ __all__ = ["UNAVAILABLE", "EndUserSuspended", "Guard", "refusal"]
 START_SECONDS: Final = 1.0
 # A list that was not read for so many seconds counts as unreadable: `suspensions_on_error` decides.
 UNREADABLE_SECONDS: Final = 30.0
-UNAVAILABLE: Final = Entry("suspend", None, "openai-safety", "the suspension list cannot be read")
+UNAVAILABLE: Final = ListEntry("suspend", None, "openai-safety", "the suspension list cannot be read")
 
 
 def _ignore_drop(signal: str, reason: str) -> None:
@@ -86,7 +86,7 @@ class Guard:
         if not settings.suspensions:
             return None
         recorder = Recorder(settings.store)
-        opening = functools.partial(open_source, settings.suspensions)
+        opening = functools.partial(open_suspensions, settings.suspensions)
         refresher = Refresher(opening, dropped, recorder.catch_up)
         # Red-team runs and drills are blocked on purpose: they suspend nobody.
         auto = AutoRule.parse(settings.auto_suspend) if settings.traffic == "production" else None
@@ -101,7 +101,7 @@ class Guard:
         refresher.start(START_SECONDS)
         return guard
 
-    def check(self, identity: Identity) -> Entry | None:
+    def check(self, identity: Identity) -> ListEntry | None:
         """What is decided about this person: the strongest active entry under any of their identifiers.
 
         Where the list cannot be read and ``suspensions_on_error`` is ``closed``, an identified call gets
@@ -118,7 +118,7 @@ class Guard:
             self._dropped("suspension_check", "unreadable")
         return entry
 
-    def _find(self, identity: Identity) -> Entry | None:
+    def _find(self, identity: Identity) -> ListEntry | None:
         rows = self._refresher.rows
         forms = (identity.value, *identity.matches)
         found = [row for form in forms if form is not None and (row := rows.get(form)) is not None]
@@ -129,7 +129,7 @@ class Guard:
         if self._auto is not None and identity.value is not None and self._auto.concerns(outcome):
             self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._decide))
 
-    def _decide(self, decision: Decision, source: Source) -> None:
+    def _decide(self, decision: Decision, source: SuspensionStore) -> None:
         carry_out(decision, self._record, source, self._emit)
 
     def states(self) -> list[tuple[float, dict[str, str]]]:
@@ -147,7 +147,7 @@ class Guard:
 
 
 def refusal(
-    entry: Entry | None,
+    entry: ListEntry | None,
     *,
     filtered: bool = False,
     method: str = "POST",

@@ -16,7 +16,13 @@ from openai_safety_otel.contract.conventions import DecisionAction
 from openai_safety_otel.contract.moments import DAY, HOUR
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Action, Entry, Holders, Source, Unreadable
+from openai_safety_otel.ledger.suspensions import (
+    Holders,
+    ListedAction,
+    ListEntry,
+    SuspensionStore,
+    Unreadable,
+)
 from openai_safety_otel.who.detectors import looks_raw
 
 # How long each action lasts unless told otherwise, and at most; None: no end.
@@ -99,15 +105,15 @@ def parse_until(text: str, now: float) -> float:
         raise DecisionError("--until takes 72h, 7d, 2027-01-31 or 2027-01-31T12:00+01:00") from None
 
 
-def listed(decision: Decision) -> Entry | None:
+def listed(decision: Decision) -> ListEntry | None:
     """The list's entry for a decision; None takes the identifier off the list.
 
     Who decided, and why, stays in the journal: others read the list. What a process decided by itself names nobody.
     """
-    if decision.action not in get_args(Action):
+    if decision.action not in get_args(ListedAction):
         return None
     by, why = (decision.by, decision.why) if decision.details.get("automatic") else ("", "")
-    return Entry(cast("Action", decision.action), decision.until, by, why, decision.at)
+    return ListEntry(cast("ListedAction", decision.action), decision.until, by, why, decision.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ class Applied:
     """What came of a decision. ``version`` is the list's, None where there is no list."""
 
     decision: Decision
-    before: Entry | None
+    before: ListEntry | None
     version: int | None
     holders: Holders
 
@@ -123,7 +129,7 @@ class Applied:
 def apply(
     decision: Decision,
     journal: Journal,
-    source: Source | None,
+    source: SuspensionStore | None,
     tell: Callable[[SafetyEvent], None],
     *,
     wait: float = HELD_SECONDS,
@@ -146,7 +152,7 @@ def apply(
 def carry_out(
     decision: Decision,
     record: Callable[[Decision], str | None],
-    source: Source | None,
+    source: SuspensionStore | None,
     tell: Callable[[SafetyEvent], None],
     *,
     patience: float = 0.0,
@@ -217,7 +223,7 @@ class Recorder:
             self._waiting.popleft()
 
 
-def _write(source: Source, decision: Decision, patience: float) -> int:
+def _write(source: SuspensionStore, decision: Decision, patience: float) -> int:
     """The list's new version; tried again for a while where another writer holds the list."""
     deadline = time.monotonic() + patience
     change = {decision.identifier: listed(decision)}
@@ -226,7 +232,7 @@ def _write(source: Source, decision: Decision, patience: float) -> int:
     return version
 
 
-def _written(source: Source, change: dict[str, Entry | None], *, last: bool) -> int | None:
+def _written(source: SuspensionStore, change: dict[str, ListEntry | None], *, last: bool) -> int | None:
     try:
         return source.write(change)
     except Unreadable as error:
@@ -235,7 +241,7 @@ def _written(source: Source, change: dict[str, Entry | None], *, last: bool) -> 
         raise
 
 
-def _held(source: Source, version: int, wait: float) -> Holders:
+def _held(source: SuspensionStore, version: int, wait: float) -> Holders:
     """Who holds the list: as soon as all do, or when the wait is over."""
     deadline = time.monotonic() + wait
     while True:

@@ -11,7 +11,7 @@ from openai_safety_otel.testing.scenarios import Act
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """One request as the provider saw it, and what it did with it.
 
     ``outcome`` and the ``block_*`` fields use the contract's words but come from the scenario that was
@@ -77,28 +77,28 @@ class Ledger:
     """All entries in the order the requests arrived; safe to read from any thread."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self._entries: list[LedgerEntry] = []
         self._count = 0
         self._lock = threading.Lock()
 
-    def open(self, **facts: Any) -> Entry:
+    def open(self, **facts: Any) -> LedgerEntry:
         """Append an entry; a second attempt marks the one it repeats as retried."""
         with self._lock:
             self._count += 1
-            entry = Entry(number=self._count, **facts)
+            entry = LedgerEntry(number=self._count, **facts)
             if entry.attempt:
                 self._mark_retried(entry)
             self._entries.append(entry)
             return entry
 
-    def _mark_retried(self, entry: Entry) -> None:
+    def _mark_retried(self, entry: LedgerEntry) -> None:
         before = (entry.digest, entry.attempt - 1, False)
         for earlier in reversed(self._entries):
             if (earlier.digest, earlier.attempt, earlier.retried) == before:
                 earlier.retried = True
                 return
 
-    def calls(self) -> list[Entry]:
+    def calls(self) -> list[LedgerEntry]:
         """Logical calls: the last attempt of each."""
         return [entry for entry in self if not entry.retried]
 
@@ -111,12 +111,12 @@ class Ledger:
         """Every entry as plain data."""
         return [asdict(entry) for entry in self]
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[LedgerEntry]:
         with self._lock:
             return iter(list(self._entries))
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __getitem__(self, place: int) -> Entry:
+    def __getitem__(self, place: int) -> LedgerEntry:
         return self._entries[place]

@@ -23,14 +23,14 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
-from openai_safety_otel.testing.ledger import Entry, Ledger
+from openai_safety_otel.testing.ledger import Ledger, LedgerEntry
 from openai_safety_otel.testing.replay import Recordings
-from openai_safety_otel.testing.routes import NONE, Endpoint, find
+from openai_safety_otel.testing.routes import NONE, Route, find
 from openai_safety_otel.testing.scenarios import IDENTIFIER, Act, act_for, error, settle
 from openai_safety_otel.testing.shapes.common import Scene
 from openai_safety_otel.testing.sockets import serve_socket
 from openai_safety_otel.testing.state import Fault, State
-from openai_safety_otel.testing.wire import Answer, Call, event_stream, json_answer, parse_body
+from openai_safety_otel.testing.wire import Answer, ProviderRequest, event_stream, json_answer, parse_body
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -158,7 +158,7 @@ class Provider:
             self.ledger.clear()
         return json_answer(self.ledger.as_json())
 
-    def open_entry(self, call: Call, transport: str) -> Entry:
+    def open_entry(self, call: ProviderRequest, transport: str) -> LedgerEntry:
         """A new entry of the ledger for a request, or for a response on a socket."""
         found = call.identifiers()
         place = next(iter(found), "none")
@@ -179,7 +179,7 @@ class Provider:
             key=self.state.accounts.key_of(call),
         )
 
-    def answer(self, call: Call, endpoint: Endpoint | None, entry: Entry) -> Answer:
+    def answer(self, call: ProviderRequest, endpoint: Route | None, entry: LedgerEntry) -> Answer:
         """Decide what happens to a request and give it its shape."""
         if (fault := self.state.next_fault(call.endpoint)) is not None:
             return _fault(fault, entry)
@@ -195,7 +195,7 @@ class Provider:
         self.state.count_block(entry.identifier, act)
         return _played(Scene(call, act, self.state, entry), endpoint)
 
-    def act_of(self, call: Call, entry: Entry) -> Act:
+    def act_of(self, call: ProviderRequest, entry: LedgerEntry) -> Act:
         """What the provider does with this request: an ended identifier first, then the scenario."""
         asks = call.method == "POST" or entry.transport == "socket"
         if asks and self.state.is_blocked(entry.identifier):
@@ -216,7 +216,7 @@ class Provider:
         return answer, entry.request_id
 
 
-def _parse(scope: MutableMapping[str, Any], raw: bytes) -> tuple[Call, Endpoint | None]:
+def _parse(scope: MutableMapping[str, Any], raw: bytes) -> tuple[ProviderRequest, Route | None]:
     method, path = scope["method"], scope["path"]
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     endpoint, params = find(method, path)
@@ -228,7 +228,7 @@ def _parse(scope: MutableMapping[str, Any], raw: bytes) -> tuple[Call, Endpoint 
 
 
 def _call(
-    endpoint: Endpoint | None,
+    endpoint: Route | None,
     method: str,
     path: str,
     params: dict[str, str],
@@ -236,20 +236,20 @@ def _call(
     headers: dict[str, str],
     raw: bytes,
     body: dict[str, Any],
-) -> Call:
+) -> ProviderRequest:
     name, api = (endpoint.name, endpoint.api) if endpoint else ("unknown", "unknown")
     azure = path.startswith("/openai/")
-    return Call(method, path, name, api, params, query, headers, raw, body, azure=azure)
+    return ProviderRequest(method, path, name, api, params, query, headers, raw, body, azure=azure)
 
 
-def _missing_parameter(call: Call) -> dict[str, Any] | None:
+def _missing_parameter(call: ProviderRequest) -> dict[str, Any] | None:
     asked = call.body.get("moderation")
     if isinstance(asked, dict) and not asked.get("model"):
         return error("missing_required_parameter", "Missing required parameter: 'moderation.model'.")
     return None
 
 
-def _fault(fault: Fault, entry: Entry) -> Answer:
+def _fault(fault: Fault, entry: LedgerEntry) -> Answer:
     entry.outcome = "failed"
     answer = _error_answer(fault.status, error(None, f"A fault was set: {fault.status}.", "server_error"))
     answer.delay = fault.hang
@@ -262,7 +262,7 @@ def _error_answer(status: int, fault: Any) -> Answer:
     return json_answer(fault if flat else {"error": fault}, status)
 
 
-def _played(scene: Scene, endpoint: Endpoint) -> Answer:
+def _played(scene: Scene, endpoint: Route) -> Answer:
     act = scene.act
     if act.garbage is not None:
         return _garbage(scene)
@@ -299,7 +299,7 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def _send(answer: Answer, send: Send, server: uvicorn.Server, entry: Entry | None) -> None:
+async def _send(answer: Answer, send: Send, server: uvicorn.Server, entry: LedgerEntry | None) -> None:
     await _wait(answer.delay, server)
     headers = {"content-type": answer.content_type, **answer.headers}
     if answer.frames is None:

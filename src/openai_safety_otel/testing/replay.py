@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from openai_safety_otel.testing.ledger import Entry
-from openai_safety_otel.testing.wire import Answer, Call, json_answer
+from openai_safety_otel.testing.ledger import LedgerEntry
+from openai_safety_otel.testing.wire import Answer, ProviderRequest, json_answer
 
 # What a client of today adds to a request by itself; a recording may lack it.
 _ADDED = frozenset({"encoding_format"})
@@ -31,7 +31,7 @@ class Recordings:
     def __len__(self) -> int:
         return sum(map(len, self._by_key.values()))
 
-    def answer(self, call: Call, entry: Entry) -> Answer:
+    def answer(self, call: ProviderRequest, entry: LedgerEntry) -> Answer:
         """The recorded answer; the ledger says ``recorded`` because nobody here knows the outcome."""
         entry.scenario, entry.outcome = "recorded", "recorded"
         turns = self._by_key.get(_key(call.method, call.path, call.body)) or self._by_key.get(

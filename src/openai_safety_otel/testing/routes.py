@@ -16,7 +16,7 @@ NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Route:
     """One operation: where it is, what it is called, what can happen to it and who draws its answer."""
 
     method: str
@@ -32,8 +32,8 @@ class Endpoint:
         return self.name.partition(".")[0]
 
 
-def _read(template: str, name: str, shape: Callable[[Scene], Answer]) -> Endpoint:
-    return Endpoint("GET", template, name, NONE, shape, inference=False)
+def _read(template: str, name: str, shape: Callable[[Scene], Answer]) -> Route:
+    return Route("GET", template, name, NONE, shape, inference=False)
 
 
 def _post(
@@ -43,20 +43,18 @@ def _post(
     ways: frozenset[str] = HTTP,
     *,
     inference: bool = True,
-) -> Endpoint:
-    return Endpoint("POST", template, name, ways, shape, inference)
+) -> Route:
+    return Route("POST", template, name, ways, shape, inference)
 
 
-ENDPOINTS: tuple[Endpoint, ...] = (
+ENDPOINTS: tuple[Route, ...] = (
     _post("/responses", "responses.create", responses.create, responses.WAYS),
     _post("/responses/compact", "responses.compact", responses.compact),
     _post("/responses/input_tokens", "responses.input_tokens", responses.input_tokens, inference=False),
     _read("/responses/{response_id}", "responses.retrieve", responses.retrieve),
     _read("/responses/{response_id}/input_items", "responses.input_items", responses.input_items),
     _post("/responses/{response_id}/cancel", "responses.cancel", responses.cancel, NONE, inference=False),
-    Endpoint(
-        "DELETE", "/responses/{response_id}", "responses.delete", NONE, responses.delete, inference=False
-    ),
+    Route("DELETE", "/responses/{response_id}", "responses.delete", NONE, responses.delete, inference=False),
     _post("/chat/completions", "chat.create", chat.create, chat.CHAT_WAYS),
     _post("/completions", "completions.create", chat.completions, chat.TEXT_WAYS),
     _post("/embeddings", "embeddings.create", small.embeddings),
@@ -113,7 +111,7 @@ _PATTERNS = tuple(
 _ROOT = re.compile(r"^(?:/openai/deployments/(?P<deployment>[^/]+)|/openai/v1|/openai|/v1)?(?P<rest>/.*)$")
 
 
-def find(method: str, path: str) -> tuple[Endpoint | None, dict[str, str]]:
+def find(method: str, path: str) -> tuple[Route | None, dict[str, str]]:
     """The endpoint for a request and what its path says, an Azure deployment included."""
     root = _ROOT.match(path)
     if root is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from openai_safety_otel.contract.conventions import BLOCK_CLASSES, BlockSource, BlockType, OutcomeName
-from openai_safety_otel.testing.wire import Call
+from openai_safety_otel.testing.wire import ProviderRequest
 
 # Ways in which an answer can end; an API that has no such way plays the next one down.
 NEXT_WAY: Final = {
@@ -72,7 +72,7 @@ class Act:
         return tuple(category for side, category in self.flags if side == direction)
 
 
-Scenario = Callable[[Act, str | None, Call], Act]
+Scenario = Callable[[Act, str | None, ProviderRequest], Act]
 
 
 def error(
@@ -87,7 +87,7 @@ def block(
 ) -> Scenario:
     """A scenario in which the provider blocks."""
 
-    def play(act: Act, _arg: str | None, _call: Call) -> Act:
+    def play(act: Act, _arg: str | None, _call: ProviderRequest) -> Act:
         facts: dict[str, Any] = {"outcome": "blocked", "block_type": kind, "block_source": source}
         return replace(act, way=way, error=fault, **facts, **changes)
 
@@ -100,7 +100,7 @@ def plain(**changes: Any) -> Scenario:
 
 
 def _flag(*directions: str) -> Scenario:
-    def play(act: Act, arg: str | None, _call: Call) -> Act:
+    def play(act: Act, arg: str | None, _call: ProviderRequest) -> Act:
         categories = (arg or "violence").split(",")
         return replace(act, flags=act.flags + tuple((d, c) for d in directions for c in categories))
 
@@ -110,7 +110,7 @@ def _flag(*directions: str) -> Scenario:
 def _fails(status: int, code: str, kind: str) -> Scenario:
     """Fails the first N attempts (the argument, 1 unless told), then answers."""
 
-    def play(act: Act, arg: str | None, call: Call) -> Act:
+    def play(act: Act, arg: str | None, call: ProviderRequest) -> Act:
         if call.attempt >= int(arg or 1):
             return act
         fault = error(code, f"The server answered {status}.", kind)
@@ -128,11 +128,11 @@ def _fails(status: int, code: str, kind: str) -> Scenario:
     return play
 
 
-def _hold(act: Act, arg: str | None, _call: Call) -> Act:
+def _hold(act: Act, arg: str | None, _call: ProviderRequest) -> Act:
     return replace(act, hold=float(arg or 0.5))
 
 
-def _drop(act: Act, arg: str | None, _call: Call) -> Act:
+def _drop(act: Act, arg: str | None, _call: ProviderRequest) -> Act:
     return replace(act, drop=True, outcome="failed", after=int(arg or 3))
 
 
@@ -277,7 +277,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 _MARKER = re.compile(r"\[\[([a-z0-9-]+)(?::([^\]]+))?\]\]")
 
 
-def markers(call: Call) -> list[tuple[str, str | None]]:
+def markers(call: ProviderRequest) -> list[tuple[str, str | None]]:
     """Scenario names and arguments that a request carries."""
     found = [(name, arg or None) for name, arg in _MARKER.findall(call.text())]
     if not found and call.model.startswith("stub-"):
@@ -287,7 +287,7 @@ def markers(call: Call) -> list[tuple[str, str | None]]:
     return [(name, arg) for name, arg in found if name in SCENARIOS]
 
 
-def act_for(call: Call) -> Act:
+def act_for(call: ProviderRequest) -> Act:
     """Play every marker of the request, in order, on top of a plain answer."""
     act = Act()
     names = []

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
-from openai_safety_otel.testing.ledger import Entry
+from openai_safety_otel.testing.ledger import LedgerEntry
 from openai_safety_otel.testing.scenarios import Act, settle
 from openai_safety_otel.testing.shapes import responses
 from openai_safety_otel.testing.shapes.common import Scene
 from openai_safety_otel.testing.state import State
-from openai_safety_otel.testing.wire import Call
+from openai_safety_otel.testing.wire import ProviderRequest
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,11 +38,11 @@ class Provider(Protocol):
 
     state: State
 
-    def open_entry(self, call: Call, transport: str) -> Entry:
+    def open_entry(self, call: ProviderRequest, transport: str) -> LedgerEntry:
         """A new entry of the ledger."""
         ...
 
-    def act_of(self, call: Call, entry: Entry) -> Act:
+    def act_of(self, call: ProviderRequest, entry: LedgerEntry) -> Act:
         """What the provider does with this request."""
         ...
 
@@ -53,7 +53,7 @@ class Connection:
 
     provider: Provider
     api: str
-    call: Call
+    call: ProviderRequest
     receive: Receive
     send: Send
     written: str = ""
@@ -89,14 +89,14 @@ class Connection:
         self.note(entry, act)
         return Scene(call, act, self.provider.state, entry)
 
-    def decide(self, call: Call, entry: Entry, ways: frozenset[str]) -> Act:
+    def decide(self, call: ProviderRequest, entry: LedgerEntry, ways: frozenset[str]) -> Act:
         """What happens to a response; what HTTP tells by its status, a socket tells by an error event."""
         act = self.provider.act_of(call, entry)
         if act.way == "http" and "http" not in ways:
             act = replace(act, way="frame")
         return settle(act, ways, stream=True)
 
-    def note(self, entry: Entry, act: Act) -> None:
+    def note(self, entry: LedgerEntry, act: Act) -> None:
         """Write what happens into the ledger."""
         entry.adopt(act)
         self.provider.state.count_block(entry.identifier, act)
@@ -276,7 +276,7 @@ async def _close_live(
     await connection.close()
 
 
-def _with_text(call: Call, text: str) -> Call:
+def _with_text(call: ProviderRequest, text: str) -> ProviderRequest:
     return replace(call, body={**call.body, "input": text})
 
 
@@ -325,14 +325,16 @@ async def serve_socket(
     await serve(Connection(provider, api, call, receive, send))
 
 
-def _handshake(scope: MutableMapping[str, Any], name: str, api: str) -> Call:
+def _handshake(scope: MutableMapping[str, Any], name: str, api: str) -> ProviderRequest:
     headers = {key.decode().lower(): value.decode("latin-1") for key, value in scope["headers"]}
     query = dict(parse_qsl(scope["query_string"].decode()))
     body = {"model": query["model"]} if "model" in query else {}
-    return Call("GET", scope["path"], name, api, {}, query, headers, b"", body)
+    return ProviderRequest("GET", scope["path"], name, api, {}, query, headers, b"", body)
 
 
-async def _refuse(scope: MutableMapping[str, Any], send: Send, act: Act, entry: Entry | None = None) -> None:
+async def _refuse(
+    scope: MutableMapping[str, Any], send: Send, act: Act, entry: LedgerEntry | None = None
+) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

@@ -10,7 +10,7 @@ from typing import Any
 
 from openai_safety_otel.testing.scenarios import Act
 from openai_safety_otel.testing.usage import Accounts
-from openai_safety_otel.testing.wire import Answer, Call
+from openai_safety_otel.testing.wire import Answer, ProviderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Fault:
 class Stored:
     """A response kept for ``GET /responses/{id}``: the request that made it and what was played."""
 
-    call: Call
+    call: ProviderRequest
     act: Act
     created: int
 

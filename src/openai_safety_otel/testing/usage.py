@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from openai_safety_otel.testing.ledger import Entry
-from openai_safety_otel.testing.wire import Answer, Call, json_answer
+from openai_safety_otel.testing.ledger import LedgerEntry
+from openai_safety_otel.testing.wire import Answer, ProviderRequest, json_answer
 
 ADMIN_KEY: Final = "sk-admin-stub"
 WIDTHS: Final = {"1m": (60, 60, 1440), "1h": (3600, 24, 168), "1d": (86_400, 7, 31)}  # seconds, usual, most
@@ -66,7 +66,7 @@ class Accounts:
         page: results on one page of a list.
     """
 
-    entries: Iterable[Entry] = ()
+    entries: Iterable[LedgerEntry] = ()
     clock: Callable[[], float] = time.time
     delay: float = 0.0
     counts_failures: bool = False
@@ -81,21 +81,21 @@ class Accounts:
             self.keys[secret] = ApiKey(known_id, name or known_id, project)
         return self.keys[secret]
 
-    def key_of(self, call: Call) -> str | None:
+    def key_of(self, call: ProviderRequest) -> str | None:
         """The id of the key that a request to a model was made with."""
         if call.endpoint not in _LEDGERS:
             return None
         said = call.headers.get("authorization", "").removeprefix("Bearer ")
         return self.key(said or call.headers.get("api-key", "")).id
 
-    def refuses(self, call: Call) -> Answer | None:
+    def refuses(self, call: ProviderRequest) -> Answer | None:
         """What everybody without the admin key gets; like the provider's, it shows how the key ends."""
         if call.headers.get("authorization") == f"Bearer {ADMIN_KEY}":
             return None
         shown = call.headers.get("authorization", "")[-4:]
         return _error(401, "invalid_api_key", f"Incorrect API key provided: sk-***{shown}.")
 
-    def usage(self, call: Call) -> Answer:
+    def usage(self, call: ProviderRequest) -> Answer:
         """One page of a ledger's buckets."""
         ledger, query = call.params["ledger"], call.query
         known = set(_LEDGERS.values())
@@ -147,11 +147,11 @@ class Accounts:
             found.setdefault(begin, []).append(result | amounts)
         return found
 
-    def _is_counted(self, entry: Entry) -> bool:
+    def _is_counted(self, entry: LedgerEntry) -> bool:
         settled = entry.at <= self.clock() - self.delay
         return settled and (self.counts_failures or entry.status in _OK or entry.transport == "socket")
 
-    def _facts(self, entry: Entry) -> dict[str, Any]:
+    def _facts(self, entry: LedgerEntry) -> dict[str, Any]:
         key = next((one for one in self.keys.values() if one.id == entry.key), None)
         model = entry.model or "gpt-5"
         return {
@@ -163,13 +163,13 @@ class Accounts:
             "service_tier": "default",
         }
 
-    def projects(self, call: Call) -> Answer:
+    def projects(self, call: ProviderRequest) -> Answer:
         """The organisation's projects."""
         names = {key.project_id: key.project for key in self.keys.values()}
         rows = [{"object": "organization.project", "id": one, "name": names[one]} for one in sorted(names)]
         return self._list(call, [{**row, "created_at": 1, "status": "active"} for row in rows])
 
-    def project_keys(self, call: Call) -> Answer:
+    def project_keys(self, call: ProviderRequest) -> Answer:
         """The keys of a project; like the provider's, with a redacted value that nobody should keep."""
         mine = [one for one in self.keys.items() if one[1].project_id == call.params["project_id"]]
         return self._list(
@@ -188,7 +188,7 @@ class Accounts:
             ],
         )
 
-    def _list(self, call: Call, rows: list[dict[str, Any]]) -> Answer:
+    def _list(self, call: ProviderRequest, rows: list[dict[str, Any]]) -> Answer:
         ids = [row["id"] for row in rows]
         after = call.query.get("after")
         begin = ids.index(after) + 1 if after in ids else 0

@@ -48,7 +48,7 @@ DONE = sse("[DONE]")
 
 
 @dataclass(slots=True)
-class Call:
+class ProviderRequest:
     """One request, parsed: what the provider can know of it."""
 
     method: str

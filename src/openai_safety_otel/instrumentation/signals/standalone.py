@@ -22,7 +22,7 @@ SERVICE = "openai-safety"
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class EventOutput:
     """A sink, and whether anything that is put into it arrives anywhere."""
 
     sink: EventSink
@@ -41,7 +41,7 @@ class Telling:
 
 
 @contextmanager
-def telling(settings: Settings, service: str = SERVICE, instance: str = "") -> Iterator[Telling]:
+def event_output(settings: Settings, service: str = SERVICE, instance: str = "") -> Iterator[EventOutput]:
     """A sink for one command: the running SDK's, else one for the OTLP endpoint that the environment names.
 
     What is still on its way when the command ends is waited for, `EXIT_SECONDS` at most.
@@ -57,7 +57,7 @@ def telling(settings: Settings, service: str = SERVICE, instance: str = "") -> I
         own_pipeline=not running and endpoint_named("logs"),
         resource=resource_attributes(service, instance),
     )
-    told = Telling(sink, running or sink.elsewhere)
+    told = EventOutput(sink, running or sink.elsewhere)
     try:
         yield told
     finally:

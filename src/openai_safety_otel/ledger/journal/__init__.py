@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.ledger.journal.chain import Link, first_broken
 from openai_safety_otel.ledger.journal.entries import (
-    Action,
     Decision,
+    JournalAction,
     Notice,
     from_mapping,
     notice_key,
@@ -22,9 +22,9 @@ from openai_safety_otel.ledger.journal.entries import (
 from openai_safety_otel.ledger.journal.failure import JournalError
 
 __all__ = [
-    "Action",
     "Decision",
     "Journal",
+    "JournalAction",
     "JournalError",
     "Link",
     "Notice",

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType, Traffic
 
-Action = Literal[
+JournalAction = Literal[
     "watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close", "subject", "reconcile"
 ]
 LookUp = Literal["none", "pending", "done", "failed"]
@@ -72,7 +72,7 @@ class Decision:
     """
 
     identifier: str
-    action: Action
+    action: JournalAction
     by: str
     why: str
     at: float = field(default_factory=time.time)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from openai_safety_otel.contract.addresses import is_redis
-from openai_safety_otel.ledger.suspensions.entry import ACTIONS, Action, Entry
-from openai_safety_otel.ledger.suspensions.source import INIT, Holders, Source, Unreadable, Update
+from openai_safety_otel.ledger.suspensions.entry import ACTIONS, ListedAction, ListEntry
+from openai_safety_otel.ledger.suspensions.store import INIT, Holders, SuspensionStore, Unreadable, Update
 
-__all__ = ["ACTIONS", "INIT", "Action", "Entry", "Holders", "Source", "Unreadable", "Update", "open_source"]
+__all__ = [
+    "ACTIONS",
+    "INIT",
+    "Holders",
+    "ListEntry",
+    "ListedAction",
+    "SuspensionStore",
+    "Unreadable",
+    "Update",
+    "open_suspensions",
+]
 
 
-def open_source(place: str) -> Source:
+def open_suspensions(place: str) -> SuspensionStore:
     """The list a ``suspensions`` setting names: a ``redis://`` URL or a JSON file's path. Does no I/O yet.
 
     Raises:
         Unreadable: the URL is wrong, or the ``redis`` package is missing.
     """
     if is_redis(place):
-        from openai_safety_otel.ledger.suspensions.redis_source import RedisSource  # noqa: PLC0415 - optional package
+        from openai_safety_otel.ledger.suspensions.redis_store import RedisStore  # noqa: PLC0415 - optional package
 
-        return RedisSource(place)
-    from openai_safety_otel.ledger.suspensions.file_source import FileSource  # noqa: PLC0415 - only where it is used
+        return RedisStore(place)
+    from openai_safety_otel.ledger.suspensions.file_store import FileStore  # noqa: PLC0415 - only where it is used
 
-    return FileSource(place)
+    return FileStore(place)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from openai_safety_otel.contract.record import Outcome
 from openai_safety_otel.ledger.journal.entries import Decision
-from openai_safety_otel.ledger.suspensions.source import Source
+from openai_safety_otel.ledger.suspensions.store import SuspensionStore
 
 SUSPEND_SECONDS = 72 * 3600.0
 BY = "openai-safety (automatic)"
@@ -76,10 +76,10 @@ class AutoEntry:
     identifier: str
     outcome: Outcome
     at: float
-    decide: Callable[[Decision, Source], object]
+    decide: Callable[[Decision, SuspensionStore], object]
     made: list[Decision] = field(default_factory=list)
 
-    def __call__(self, source: Source) -> None:
+    def __call__(self, source: SuspensionStore) -> None:
         """Suspend the end user if the rule says so and nothing stronger is decided already."""
         if not self.made:
             self.made.extend(self._decisions(source))
@@ -89,7 +89,7 @@ class AutoEntry:
         if current is None or not current.refuses:
             self.decide(self.made[0], source)
 
-    def _decisions(self, source: Source) -> Iterator[Decision]:
+    def _decisions(self, source: SuspensionStore) -> Iterator[Decision]:
         rule, now = self.rule, time.time()
         if rule.on_provider and self.outcome.block_type == "identifier_blocked":
             # The provider's block has no end, so ours has none.

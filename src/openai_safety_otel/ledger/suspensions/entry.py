@@ -6,27 +6,27 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard, get_args
 
-Action = Literal["watch", "filter", "suspend", "revoke"]
+ListedAction = Literal["watch", "filter", "suspend", "revoke"]
 
 # Weakest first: where several forms of one person are listed, the strongest action counts.
-ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
+ACTIONS: Final[tuple[ListedAction, ...]] = get_args(ListedAction)
 _STRENGTH: Final = {action: rank for rank, action in enumerate(ACTIONS)}
 
 _FAR: Final = 1e12  # seconds: beyond any year; neither infinite nor no number is below it
 # An entry as the in-memory index keeps it: a plain tuple of atoms, which the garbage collector stops
-# visiting, so that a list of a million entries costs no collection pauses. Fields in the order of ``Entry``.
-Row = tuple[Action, float | None, str, str, float]
+# visiting, so that a list of a million entries costs no collection pauses. Fields in the order of ``ListEntry``.
+Row = tuple[ListedAction, float | None, str, str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListEntry:
     """What the list says about one identifier.
 
     ``until`` and ``at`` are Unix seconds; ``until`` None never expires. ``by`` and ``why`` are there for an
     automatic entry only: an operator's name and reason are in the journal, because others read the list.
     """
 
-    action: Action
+    action: ListedAction
     until: float | None = None
     by: str = ""
     why: str = ""
@@ -57,14 +57,14 @@ def parse_row(value: Any) -> Row | None:
     return (action, until, str(value.get("by") or ""), str(value.get("why") or ""), at)
 
 
-def strongest(rows: list[Row], now: float | None = None) -> Entry | None:
+def strongest(rows: list[Row], now: float | None = None) -> ListEntry | None:
     """Choose among the rows of one person: expired ones do not count, the strongest action wins."""
     now = time.time() if now is None else now
     active = [row for row in rows if row[1] is None or row[1] > now]
-    return Entry(*max(active, key=lambda row: _STRENGTH[row[0]])) if active else None
+    return ListEntry(*max(active, key=lambda row: _STRENGTH[row[0]])) if active else None
 
 
-def _is_action(value: Any) -> TypeGuard[Action]:
+def _is_action(value: Any) -> TypeGuard[ListedAction]:
     return isinstance(value, str) and value in _STRENGTH
 
 

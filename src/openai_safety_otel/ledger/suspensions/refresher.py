@@ -16,7 +16,7 @@ from openai_safety_otel.contract.conventions import SuspensionsState
 from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.contract.process import after_fork, at_exit
 from openai_safety_otel.ledger.suspensions.entry import Row
-from openai_safety_otel.ledger.suspensions.source import Source, Unreadable, Update
+from openai_safety_otel.ledger.suspensions.store import SuspensionStore, Unreadable, Update
 
 POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5.0
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 Dropped = Callable[[str, str], None]
 # What a call asked for; runs on this thread with the source, and may raise Unreadable to be tried again.
-Task = Callable[[Source], None]
+Task = Callable[[SuspensionStore], None]
 
 
 def _nothing() -> None:
@@ -37,17 +37,20 @@ class Refresher:
     """Follows one list. ``rows`` is the index that the call path reads; only this thread changes it.
 
     Args:
-        open_source: makes the source; called on the thread, again after a fork.
+        open_suspensions: makes the source; called on the thread, again after a fork.
         dropped: counts (signal, reason) of what could not be read or kept.
         chore: done with every heartbeat, and at the end.
     """
 
     def __init__(
-        self, open_source: Callable[[], Source], dropped: Dropped, chore: Callable[[], object] = _nothing
+        self,
+        open_suspensions: Callable[[], SuspensionStore],
+        dropped: Dropped,
+        chore: Callable[[], object] = _nothing,
     ) -> None:
         self.rows: dict[str, Row] = {}
         self.version = -1
-        self._open_source = open_source
+        self._open_source = open_suspensions
         self._dropped = dropped
         self._chore = chore
         self._born = time.monotonic()
@@ -60,7 +63,7 @@ class Refresher:
 
     def _reset(self) -> None:
         """What a fork's child needs anew: a lock may be held, and threads do not survive."""
-        self._source: Source | None = None
+        self._source: SuspensionStore | None = None
         self._wake = threading.Event()
         self._stop = False
         self._first = threading.Event()
@@ -143,7 +146,7 @@ class Refresher:
         with contextlib.suppress(Unreadable):  # the next poll will tell
             self._heartbeat(self._source)
 
-    def _do_tasks(self, source: Source) -> None:
+    def _do_tasks(self, source: SuspensionStore) -> None:
         while self._tasks:
             self._tasks[0](source)  # stays first until it is done
             self._tasks.popleft()
@@ -172,7 +175,7 @@ class Refresher:
             self._dropped("suspensions", "bad_entry")
             _log.warning("suspension list: %d entries make no sense and are passed over", update.skipped)
 
-    def _heartbeat(self, source: Source) -> None:
+    def _heartbeat(self, source: SuspensionStore) -> None:
         if (now := time.monotonic()) - self._beat_at >= HEARTBEAT_SECONDS:
             self._beat_at = now
             source.hold(self._process, self.version)

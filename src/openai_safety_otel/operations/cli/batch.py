@@ -19,9 +19,9 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import call_event
-from openai_safety_otel.instrumentation.signals.standalone import Telling, telling
+from openai_safety_otel.instrumentation.signals.standalone import EventOutput, event_output
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions.entry import strongest
 from openai_safety_otel.operations.batch import (
     BatchError,
@@ -99,7 +99,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
         hasher = load_hasher(settings)
         asked = _asked(given)
         known = read_users(users.read_text(encoding="utf-8-sig")) if users else {}
-        with telling(settings) as told, _reading(file) as lines:
+        with event_output(settings) as told, _reading(file) as lines:
             read = read_results(lines, settings, hasher, counts, asked=asked, users=known)
             for line in _emitted(read, told):
                 if as_json:
@@ -128,7 +128,7 @@ def _stop_if_known(file: Path, before: str | None) -> None:
         raise BatchError(f"{file} was recorded on {before}; --again counts it twice")
 
 
-def _emitted(lines: Iterator[Line], told: Telling) -> Iterator[Line]:
+def _emitted(lines: Iterator[Line], told: EventOutput) -> Iterator[Line]:
     """Emit each line's event, never more of them at a time than the queues on their way can hold."""
     for number, line in enumerate(lines, 1):
         told.sink.emit(call_event(line.record, line.outcome, (0, 0, 0)))
@@ -172,7 +172,7 @@ def _suspended(settings: Settings) -> Callable[[Iterable[str]], bool]:
     """Whether any form of a person is refused, by the list as it is now."""
     if not settings.suspensions:
         return lambda _: False
-    update = open_source(settings.suspensions).poll()
+    update = open_suspensions(settings.suspensions).poll()
     rows = update.rows if update else {}
 
     def refused(forms: Iterable[str]) -> bool:

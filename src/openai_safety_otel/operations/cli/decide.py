@@ -13,7 +13,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import DecisionAction
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation.signals.standalone import telling
+from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import (
     ACTIONS,
     Applied,
@@ -24,7 +24,13 @@ from openai_safety_otel.ledger.decisions import (
     new_decision,
 )
 from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Entry, Holders, Source, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import (
+    Holders,
+    ListEntry,
+    SuspensionStore,
+    Unreadable,
+    open_suspensions,
+)
 from openai_safety_otel.ledger.suspensions.refresher import POLL_SECONDS
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import say, show
@@ -118,9 +124,9 @@ def _decide(
     try:
         decision = new_decision(identifier, action, by=by, why=why, until=until)
         decision = replace(decision, identifier=meant(decision.identifier, settings, force=force))
-        source = open_source(settings.suspensions) if settings.suspensions else None
+        source = open_suspensions(settings.suspensions) if settings.suspensions else None
         journal = open_journal(settings.store)
-        with telling(settings) as told:
+        with event_output(settings) as told:
             applied = apply(decision, journal, source, told.sink.emit)
         notes = _notes(applied, journal, settings)
     except (DecisionError, JournalError) as error:
@@ -151,7 +157,7 @@ def _notes(applied: Applied, journal: Journal, settings: Settings) -> list[str]:
     return notes
 
 
-def provider_blocked(identifier: str, entry: Entry | None, journal: Journal, settings: Settings) -> bool:
+def provider_blocked(identifier: str, entry: ListEntry | None, journal: Journal, settings: Settings) -> bool:
     """Whether the provider is known to have blocked this identifier: by a notice, or by an answer."""
     if any(n.type == "identifier_blocked" and n.identifier == identifier for n in journal.notices()):
         return True
@@ -164,9 +170,9 @@ def _seen_blocked(identifier: str, settings: Settings) -> bool:
     if not (settings.file_dir or settings.loki_url):
         return False
     try:
-        from openai_safety_otel.operations.cli.sources import Place, open_place  # noqa: PLC0415 - needs the report extra
+        from openai_safety_otel.operations.cli.sources import EventSource, open_place  # noqa: PLC0415 - needs the report extra
 
-        place = Place("files" if settings.file_dir else "loki", (), None, copies=True)
+        place = EventSource("files" if settings.file_dir else "loki", (), None, copies=True)
         with open_place(place, settings) as events:
             return bool(events.rows(_BLOCKED, who=identifier))
     except (ModuleNotFoundError, click.ClickException) as error:
@@ -240,7 +246,7 @@ def decisions(
             return
         identifier = meant(identifier, settings) if identifier else None
         found = open_journal(settings.store).decisions(identifier)
-        listing = open_source(settings.suspensions) if settings.suspensions else None
+        listing = open_suspensions(settings.suspensions) if settings.suspensions else None
         found += _automatic(listing, found, identifier)
         counting = _counting(found)
         if restore:
@@ -254,9 +260,9 @@ def decisions(
 def _verify(settings: Settings, source: str | None) -> None:
     place = None
     if source:
-        from openai_safety_otel.operations.cli.sources import Place  # noqa: PLC0415 - needs the report extra
+        from openai_safety_otel.operations.cli.sources import EventSource  # noqa: PLC0415 - needs the report extra
 
-        place = Place(source, (), None, copies=True)
+        place = EventSource(source, (), None, copies=True)
     verify(settings, place)
 
 
@@ -264,7 +270,9 @@ def _counting(found: list[Decision]) -> dict[str, Decision]:
     return in_force(found)
 
 
-def _automatic(source: Source | None, known: list[Decision], identifier: str | None) -> list[Decision]:
+def _automatic(
+    source: SuspensionStore | None, known: list[Decision], identifier: str | None
+) -> list[Decision]:
     """Entries that processes made by themselves: on the list, not in the audit trail."""
     if source is None:
         return []
@@ -278,7 +286,7 @@ def _automatic(source: Source | None, known: list[Decision], identifier: str | N
     ]
 
 
-def _restore(counting: dict[str, Decision], source: Source | None) -> None:
+def _restore(counting: dict[str, Decision], source: SuspensionStore | None) -> None:
     if source is None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: there is no list to put them on")
     held = source.entries()

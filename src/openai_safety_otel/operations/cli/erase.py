@@ -14,7 +14,7 @@ import click
 from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown, usable_hasher
@@ -141,7 +141,7 @@ def _look(
             journal.close()
     if settings.suspensions:
         with contextlib.suppress(Unreadable):  # said when it is to be changed
-            result.listed = len(open_source(settings.suspensions).look_up(forms))
+            result.listed = len(open_suspensions(settings.suspensions).look_up(forms))
 
 
 def _in_loki(url: str, form: str) -> bool:
@@ -244,7 +244,7 @@ def _erase_lists(result: Result, settings: Settings) -> None:
     if not settings.suspensions:
         return
     try:
-        source = open_source(settings.suspensions)
+        source = open_suspensions(settings.suspensions)
         entries = source.look_up(result.identifiers)
         # By identifier only: what an automatic entry says of the reason goes.
         source.write({form: replace(entry, by="", why="") for form, entry in entries.items()})

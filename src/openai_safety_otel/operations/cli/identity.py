@@ -12,7 +12,7 @@ from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
     NobodyMeantError,
@@ -93,7 +93,7 @@ def _on_list(settings: Settings) -> set[str]:
     if not settings.suspensions:
         return set()
     try:
-        return set(open_source(settings.suspensions).entries())
+        return set(open_suspensions(settings.suspensions).entries())
     except Unreadable as error:
         warn(f"note: the suspension list cannot be read: {error}")
         return set()

@@ -19,7 +19,7 @@ from openai_safety_otel.ledger.journal import JournalError
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.cli.sources import (
-    Place,
+    EventSource,
     known_besides,
     open_place,
     parse_past,
@@ -154,7 +154,7 @@ def investigate(
     asked = Asked(read_evidence, evidence_from, fetch_stored, logs)
     now = time.time()
     window = Window(parse_past(since, now), now, "all")
-    place = Place(source, files, loki_url, copies).chosen(settings)
+    place = EventSource(source, files, loki_url, copies).chosen(settings)
     try:
         name = shown(identifier, usable_hasher(settings))
         if asked.content and out is None and not as_json:
@@ -193,7 +193,7 @@ def _kinds(value: str | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _open(name: str, place: Place, settings: Settings) -> Iterator[tuple[str, Events, list[str]]]:
+def _open(name: str, place: EventSource, settings: Settings) -> Iterator[tuple[str, Events, list[str]]]:
     """Who is meant, and the events: of files all, of Loki those that this identifier is part of, and others' APIs."""
     if place.source == "files":
         with open_place(place, settings) as events:
@@ -206,7 +206,7 @@ def _open(name: str, place: Place, settings: Settings) -> Iterator[tuple[str, Ev
         yield name, events, apis
 
 
-def _context(case: Case, asked: Asked, place: Place, settings: Settings) -> list[Source]:
+def _context(case: Case, asked: Asked, place: EventSource, settings: Settings) -> list[Source]:
     now_ns = int(case.until * 1e9)
     sources = [_evidence(case, asked, place, settings)]
     if asked.stored is None:
@@ -229,7 +229,7 @@ def _context(case: Case, asked: Asked, place: Place, settings: Settings) -> list
     return sources
 
 
-def _evidence(case: Case, asked: Asked, place: Place, settings: Settings) -> Source:
+def _evidence(case: Case, asked: Asked, place: EventSource, settings: Settings) -> Source:
     now_ns = int(case.until * 1e9)
     if not asked.evidence:
         return evidence.unread(case.totals["evidence"], case.last_signal_ns, now_ns)

@@ -16,7 +16,7 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation.signals.standalone import telling
+from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import (
     Decision,
@@ -145,12 +145,12 @@ def _add(
     if not journal.add_notice(notice):
         known = journal.update_notice(notice.key, **stated) if stated else journal.notice(notice.key)
         return known or notice, False, True
-    with telling(settings) as told:
+    with event_output(settings) as told:
         told.sink.emit(notice_event(notice))
     if told.arrives:
         now = journal.update_notice(notice.key, emitted=True) or notice
         if now.subject != notice.subject:  # a receiver has read its case meanwhile
-            with telling(settings) as again:
+            with event_output(settings) as again:
                 again.sink.emit(notice_event(now))
         notice = now
     return notice, True, told.arrives
@@ -221,7 +221,7 @@ def close(
         journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-    with telling(settings) as told:
+    with event_output(settings) as told:
         told.sink.emit(_about(decision, chain, closed))
     say(
         json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
@@ -310,7 +310,7 @@ def subject(
         journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
-    with telling(settings) as told:
+    with event_output(settings) as told:
         told.sink.emit(_about(decision, chain, found))
         told.sink.emit(notice_event(found))
     say(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")

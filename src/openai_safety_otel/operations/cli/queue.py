@@ -17,7 +17,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.operations.cli.output import say, show, warn
-from openai_safety_otel.operations.cli.sources import Place, open_place, parse_past, source_options
+from openai_safety_otel.operations.cli.sources import EventSource, open_place, parse_past, source_options
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.store.blocked import BLOCKED
 from openai_safety_otel.operations.store.loki import NOTABLE
@@ -61,7 +61,7 @@ def queue(
     whose decision has run out, comes back when anything newer happens.
     """
     settings, begin = Settings.resolve(), parse_past(since, time.time())
-    place = Place(source, files, loki_url, copies)
+    place = EventSource(source, files, loki_url, copies)
     try:
         journal = open_journal(settings.store)
         notices, decisions = journal.notices(), journal.decisions()

@@ -14,10 +14,10 @@ import click
 
 from openai_safety_otel.contract.moments import HOUR, MINUTE, minute, span
 from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
-from openai_safety_otel.instrumentation.signals.standalone import measuring, telling
+from openai_safety_otel.instrumentation.signals.standalone import event_output, measuring
 from openai_safety_otel.operations.cli.output import put, say, show, warn
 from openai_safety_otel.operations.cli.sources import (
-    Place,
+    EventSource,
     open_place,
     parse_past,
     progress_bar,
@@ -40,7 +40,7 @@ class Asked:
 
     since: str
     until: str | None
-    place: Place
+    place: EventSource
     keys: dict[str, str]
 
 
@@ -96,13 +96,13 @@ def reconcile(
     if every and until:
         raise click.UsageError("--every compares up to now: leave out --until")
     try:
-        place = Place(source, files, loki_url, copies).chosen(settings)
+        place = EventSource(source, files, loki_url, copies).chosen(settings)
         asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
         books = Administration(_admin_key(admin_key_file))
         pause = _span(every)
         audit(settings, "", "reconcile", by=by, why=why)
         signal.signal(signal.SIGTERM, _leave)
-        with telling(settings) as told, measuring(instance="reconcile") as meters:
+        with event_output(settings) as told, measuring(instance="reconcile") as meters:
             gauges = Gauges(meters)
             for now in _rounds(pause):
                 if found := _compared(asked, settings, books, now, patient=bool(pause)):

@@ -11,7 +11,7 @@ from rich.console import Console
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.cli.sources import (
-    Place,
+    EventSource,
     known_besides,
     open_place,
     parse_past,
@@ -81,7 +81,7 @@ def report(
     if chosen == "parquet" and out is None:
         raise click.UsageError("parquet needs --out FILE")
     settings = Settings.resolve()
-    with open_place(Place(source, files, loki_url, copies), settings) as events:
+    with open_place(EventSource(source, files, loki_url, copies), settings) as events:
         found = build_report(events, window, known_besides(settings), by=by)
         _print(found, chosen, out, top)
 

@@ -17,7 +17,7 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.report.build import Known, from_journal
 from openai_safety_otel.operations.store.events import Events
@@ -28,7 +28,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EventSource:
     """Where to read from, as the command line says it."""
 
     source: str | None
@@ -36,7 +36,7 @@ class Place:
     loki_url: str | None
     copies: bool
 
-    def chosen(self, settings: Settings) -> Place:
+    def chosen(self, settings: Settings) -> EventSource:
         """The same with its source, files and URL filled in: what was typed, else what is configured.
 
         Where both files and Loki are configured, files are the source; where only Loki is, Loki is.
@@ -55,7 +55,7 @@ class Place:
                 "say where the events are: --files DIR or OPENAI_SAFETY_FILE_DIR, "
                 "--loki-url URL or OPENAI_SAFETY_LOKI_URL"
             )
-        return Place(source, files, url, self.copies)
+        return EventSource(source, files, url, self.copies)
 
 
 def source_options(command: _F) -> _F:
@@ -87,7 +87,7 @@ def source_options(command: _F) -> _F:
 
 @contextmanager
 def open_place(
-    place: Place, settings: Settings, *, since: float | None = None, query: str = EVERYTHING
+    place: EventSource, settings: Settings, *, since: float | None = None, query: str = EVERYTHING
 ) -> Iterator[Events]:
     """The events of a place; problems end in one line.
 
@@ -104,7 +104,7 @@ def open_place(
         yield events
 
 
-def _open(place: Place, since: float | None, query: str, advance: Callable[[int, int], None]) -> Events:
+def _open(place: EventSource, since: float | None, query: str, advance: Callable[[int, int], None]) -> Events:
     if place.source == "files":
         return open_files(place.files, keep_copies=place.copies, progress=advance)
     now = time.time()
@@ -144,7 +144,7 @@ def _suspended(settings: Settings) -> frozenset[str] | None:
     if not settings.suspensions:
         return None
     try:
-        entries = open_source(settings.suspensions).entries()
+        entries = open_suspensions(settings.suspensions).entries()
     except Unreadable as error:
         warn(f"the suspension list cannot be read, decisions speak for it: {error}")
         return None

@@ -10,7 +10,7 @@ from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import in_force, listed
 from openai_safety_otel.ledger.journal import JournalError, open_journal
-from openai_safety_otel.ledger.suspensions import Entry, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import say
 
 
@@ -35,7 +35,7 @@ def init(from_decisions: bool) -> None:
     place = without_password(settings.suspensions)
     try:
         entries = _in_force(settings, needed=from_decisions)
-        source = open_source(settings.suspensions)
+        source = open_suspensions(settings.suspensions)
         version = source.create(entries if from_decisions else {})
         held = source.entries()
     except JournalError as error:
@@ -48,7 +48,7 @@ def init(from_decisions: bool) -> None:
         say(f"{text} openai-safety decisions --restore", err=True)
 
 
-def _in_force(settings: Settings, *, needed: bool) -> dict[str, Entry]:
+def _in_force(settings: Settings, *, needed: bool) -> dict[str, ListEntry]:
     """What the decisions on record say now; nothing where there is no record and none is ``needed``."""
     if "://" not in settings.store and not Path(settings.store).exists():
         if needed:

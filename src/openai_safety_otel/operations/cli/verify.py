@@ -14,7 +14,7 @@ from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.store.schema import column_name
 
 if TYPE_CHECKING:
-    from openai_safety_otel.operations.cli.sources import Place
+    from openai_safety_otel.operations.cli.sources import EventSource
 
 _HEADS: Final = (
     f"SELECT time_ns, {column_name(c.DECISION_CHAIN)} AS head, {column_name(c.DECISION_ACTION)} AS action, "  # noqa: S608 - names of our own contract
@@ -24,7 +24,7 @@ _HEADS: Final = (
 _QUERY: Final = f'{{service_name=~".+"}} | event_name="{c.DECISION_EVENT}"'
 
 
-def verify(settings: Settings, place: Place | None) -> None:
+def verify(settings: Settings, place: EventSource | None) -> None:
     """Print that the journal is whole; with a place, that every stored event knows it as it is.
 
     Raises:
@@ -40,7 +40,7 @@ def verify(settings: Settings, place: Place | None) -> None:
         say(f"{_known_to_events(links, settings, place)} decision events know it as it is")
 
 
-def _known_to_events(links: list[Link], settings: Settings, place: Place) -> int:
+def _known_to_events(links: list[Link], settings: Settings, place: EventSource) -> int:
     from openai_safety_otel.operations.cli.sources import open_place  # noqa: PLC0415 - needs the report extra
 
     known = {link.digest for link in links}

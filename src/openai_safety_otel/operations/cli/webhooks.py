@@ -76,14 +76,14 @@ def _require_packages() -> None:
 
 
 def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeType, ...]) -> None:
-    from openai_safety_otel.instrumentation.signals.standalone import measuring, telling  # noqa: PLC0415 - only when serving
+    from openai_safety_otel.instrumentation.signals.standalone import event_output, measuring  # noqa: PLC0415 - only when serving
     from openai_safety_otel.operations.webhooks import create_app  # noqa: PLC0415
-    from openai_safety_otel.operations.webhooks.door import guarded  # noqa: PLC0415
+    from openai_safety_otel.operations.webhooks.bounded_server import guarded  # noqa: PLC0415
 
     who = ("openai-safety-webhooks", f"{socket.gethostname()}:{port}")  # the same after a restart
     with (
         closing(open_journal(settings.store)) as journal,
-        telling(settings, *who) as told,
+        event_output(settings, *who) as told,
         measuring(*who) as meters,
     ):
         app = create_app(

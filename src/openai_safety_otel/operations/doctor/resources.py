@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from openai_safety_otel.contract.settings import PREFIX, Settings
-from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_source
+from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_suspensions
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.reach import listens
 from openai_safety_otel.who.resolver import SLOW_SECONDS
@@ -94,7 +94,7 @@ def _filter(place: Any, variable: str) -> Iterator[Finding]:
 def _suspensions(place: Any, variable: str) -> Iterator[Finding]:
     mend = f"set {variable} to a list that this machine can read"
     try:
-        source = open_source(place)
+        source = open_suspensions(place)
         try:
             update = source.poll()
         finally:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation.signals.standalone import telling
+from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import Decision, JournalError, open_journal
-from openai_safety_otel.ledger.journal.entries import Action
+from openai_safety_otel.ledger.journal.entries import JournalAction
 from openai_safety_otel.who.identifier import Hasher, shown_identity
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
@@ -20,7 +20,7 @@ class AuditError(RuntimeError):
 def audit(
     settings: Settings,
     identifier: str,
-    action: Action,
+    action: JournalAction,
     *,
     by: str | None,
     why: str | None,
@@ -49,7 +49,7 @@ def audit(
             journal.close()
     except JournalError as error:
         raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
-    with telling(settings) as told:
+    with event_output(settings) as told:
         told.sink.emit(decision_event(entry, chain))
 
 

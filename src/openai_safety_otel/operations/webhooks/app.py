@@ -11,10 +11,10 @@ from opentelemetry.metrics import MeterProvider
 from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.settings import Settings, environment
 from openai_safety_otel.instrumentation.signals.sink import EventSink, Sink
-from openai_safety_otel.instrumentation.signals.standalone import Telling
+from openai_safety_otel.instrumentation.signals.standalone import EventOutput
 from openai_safety_otel.ledger.journal import Journal, open_journal
 from openai_safety_otel.operations.webhooks.cases import CaseReader
-from openai_safety_otel.operations.webhooks.follow_up import Means, Pace, Suspender
+from openai_safety_otel.operations.webhooks.follow_up import FollowUpTools, RetryPolicy, Suspender
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.notice import Show
 from openai_safety_otel.operations.webhooks.notify import Notifier
@@ -35,7 +35,7 @@ def create_app(
     sink: Sink | None = None,
     suspend_on: Iterable[NoticeType] | None = None,
     suspender: Suspender | None = None,
-    pace: Pace | None = None,
+    retries: RetryPolicy | None = None,
     flush: Callable[[], object] | None = None,
     meters: MeterProvider | None = None,
 ) -> Receiver:
@@ -48,7 +48,7 @@ def create_app(
         suspend_on: notice types that suspend the identifier they name; default: ``identifier_blocked`` where
             the setting ``auto_suspend`` is ``provider``, else none.
         suspender: default: the suspension list of the settings.
-        pace: retries and patience.
+        retries: retries and patience.
         flush: called after each event, to hand it on before it is noted as sent; default with the default sink:
             the running SDK's.
         meters: where measurements go; default: the running SDK's.
@@ -65,20 +65,20 @@ def create_app(
     journal = journal or open_journal(settings.store)
     if sink is None:
         sink = EventSink.from_settings(settings)
-        flush = flush or Telling(sink, arrives=True).flush
+        flush = flush or EventOutput(sink, arrives=True).flush
     kinds = frozenset(suspend_on) if suspend_on is not None else _suspend_on(settings)
     if kinds and suspender is None:
         suspender = list_suspender(settings, journal, sink)
-    means = Means(
+    tools = FollowUpTools(
         sink=sink,
-        show=shower(load_hasher(settings)),
+        show=show_with(load_hasher(settings)),
         cases=case_reader(settings),
         suspender=suspender if kinds else None,
         suspend_on=kinds,
         notifier=notifier,
         flush=flush,
     )
-    return Receiver(journal, verifier, means, measures=Measures(journal, meters), pace=pace)
+    return Receiver(journal, verifier, tools, measures=Measures(journal, meters), retries=retries)
 
 
 def webhook_secrets(settings: Settings) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def webhook_secrets(settings: Settings) -> tuple[str, ...]:
     return signing_secrets(settings.webhook_secret or environment("OPENAI_WEBHOOK_SECRET"))
 
 
-def shower(hasher: Hasher | None) -> Show:
+def show_with(hasher: Hasher | None) -> Show:
     """What telemetry may hold of an identifier from the provider: its hash if it looks raw."""
     return lambda value: shown_identity(value, hasher, "caller").value
 

@@ -39,7 +39,7 @@ class Suspender(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RetryPolicy:
     """How patient the follow-up is. All in seconds but ``tries`` (per step).
 
     ``patience`` bounds how long the event waits for its case; ``first`` doubles at each retry up to ``most``;
@@ -61,8 +61,8 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What the follow-up works with; a None means that there is no such step."""
+class FollowUpTools:
+    """What the steps of the follow-up use; None where there is no such step."""
 
     sink: Sink
     show: Show
@@ -73,25 +73,27 @@ class Means:
     flush: Callable[[], object] | None = None
 
 
-def prepared(notice: Notice, means: Means, pace: Pace, now: float) -> Notice:
+def prepared(notice: Notice, tools: FollowUpTools, retries: RetryPolicy, now: float) -> Notice:
     """The notice with the steps it needs here."""
     return steps.received(
         notice,
         now,
-        patience=pace.patience,
-        suspends=means.suspender is not None and notice.type in means.suspend_on,
-        outgoing=means.notifier is not None,
+        patience=retries.patience,
+        suspends=tools.suspender is not None and notice.type in tools.suspend_on,
+        outgoing=tools.notifier is not None,
     )
 
 
 class FollowUp:
     """The worker: one task that finds due notices and works on several at once."""
 
-    def __init__(self, journal: Journal, means: Means, measures: Measures, pace: Pace | None = None) -> None:
+    def __init__(
+        self, journal: Journal, tools: FollowUpTools, measures: Measures, retries: RetryPolicy | None = None
+    ) -> None:
         self._journal = journal
-        self._means = means
+        self._tools = tools
         self._measures = measures
-        self._pace = pace or Pace()
+        self._retries = retries or RetryPolicy()
         self._wake = asyncio.Event()
         self._rounds: set[asyncio.Task[None]] = set()
         # In this order: what a step needs is known when its turn comes.
@@ -141,7 +143,7 @@ class FollowUp:
                 await self._update(notice, self._again(notice))
 
     def _again(self, notice: Notice) -> dict[str, Any]:
-        fresh = prepared(notice, self._means, self._pace, time.time())
+        fresh = prepared(notice, self._tools, self._retries, time.time())
         wanted = {"look_up"} if notice.suspension == "done" else {"look_up", "suspension"}
         pending = notice.pending | {name: fresh.pending[name] for name in wanted & set(fresh.pending)}
         suspension = "pending" if "suspension" in pending else notice.suspension
@@ -155,9 +157,9 @@ class FollowUp:
     async def _start_due(self) -> None:
         now = time.time()
         for notice in await asyncio.to_thread(self._journal.due, now):
-            if len(self._rounds) >= self._pace.at_once:
+            if len(self._rounds) >= self._retries.at_once:
                 return  # a finished round wakes us
-            until = now + self._pace.lease
+            until = now + self._retries.lease
             if await asyncio.to_thread(self._journal.claim, notice.key, now=now, until=until):
                 task = asyncio.create_task(self._guarded(lambda n=notice: self._round(n)))  # type: ignore[misc]
                 self._rounds.add(task)
@@ -171,11 +173,11 @@ class FollowUp:
         """Seconds until the next step is due, at most ``poll``."""
         now = time.time()
         try:
-            soon = await asyncio.to_thread(self._journal.due, now + self._pace.poll)
+            soon = await asyncio.to_thread(self._journal.due, now + self._retries.poll)
         except JournalError:
-            return self._pace.poll  # already said by the round before
+            return self._retries.poll  # already said by the round before
         times = [notice.next_at for notice in soon if notice.next_at is not None]
-        return max(min(times, default=now + self._pace.poll) - now, 0.01)
+        return max(min(times, default=now + self._retries.poll) - now, 0.01)
 
     async def _round(self, notice: Notice) -> None:
         """Every step that is ready, in order; then the time of the next one."""
@@ -202,11 +204,11 @@ class FollowUp:
     async def _failed(self, notice: Notice, name: str, tries: int, error: StepFailedError) -> Notice:
         now = time.time()
         pending = dict(notice.pending)
-        pending[name] = [tries, now + self._pace.delay(tries, lasting=error.lasting)]
+        pending[name] = [tries, now + self._retries.delay(tries, lasting=error.lasting)]
         changes: dict[str, Any] = {"pending": pending}
         if name == "look_up":
             changes["look_up_error"] = error.reason
-        if tries >= self._pace.tries:
+        if tries >= self._retries.tries:
             del pending[name]
             changes.update({name: "failed"} if name in {"look_up", "suspension", "outgoing"} else {})
             self._measures.dropped(name, error.reason)
@@ -228,9 +230,9 @@ class FollowUp:
         return {}
 
     async def _look_up(self, notice: Notice) -> dict[str, Any]:
-        if self._means.cases is None:
+        if self._tools.cases is None:
             raise StepFailedError("no_key", lasting=True)
-        details = read_case(notice, await self._means.cases.read(notice), self._means.show)
+        details = read_case(notice, await self._tools.cases.read(notice), self._tools.show)
         rest = {name: state for name, state in notice.pending.items() if name != "look_up"}
         changes = {"look_up": "done", "look_up_error": None}
         stored = await asyncio.to_thread(self._journal.notice, notice.key)
@@ -242,16 +244,16 @@ class FollowUp:
         now = await asyncio.to_thread(self._journal.notice, notice.key)
         if now is not None and now.emitted:
             return {}  # the command that entered it has sent it meanwhile
-        self._means.sink.emit(notice_event(notice))
-        if self._means.flush is not None:
+        self._tools.sink.emit(notice_event(notice))
+        if self._tools.flush is not None:
             with contextlib.suppress(
                 asyncio.TimeoutError
             ):  # handed over already: sending it again is no help
-                await asyncio.wait_for(asyncio.to_thread(self._means.flush), FLUSH_SECONDS)
+                await asyncio.wait_for(asyncio.to_thread(self._tools.flush), FLUSH_SECONDS)
         return {"emitted": True}
 
     async def _suspend(self, notice: Notice) -> dict[str, Any]:
-        suspender = self._means.suspender
+        suspender = self._tools.suspender
         if suspender is None or notice.identifier is None:
             return {"suspension": "off"}
         why = f"notice {notice.type} {notice.id}"
@@ -259,7 +261,7 @@ class FollowUp:
         return {"suspension": "done"}
 
     async def _tell(self, notice: Notice) -> dict[str, Any]:
-        if self._means.notifier is None:
+        if self._tools.notifier is None:
             return {"outgoing": "off"}
-        await asyncio.wait_for(asyncio.to_thread(self._means.notifier.send, notice), SEND_SECONDS)
+        await asyncio.wait_for(asyncio.to_thread(self._tools.notifier.send, notice), SEND_SECONDS)
         return {"outgoing": "done"}

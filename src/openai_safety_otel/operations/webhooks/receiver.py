@@ -16,7 +16,7 @@ from typing import Any
 from openai_safety_otel.contract.conventions import WebhookResult
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import notice as notices
-from openai_safety_otel.operations.webhooks.follow_up import FollowUp, Means, Pace, prepared
+from openai_safety_otel.operations.webhooks.follow_up import FollowUp, FollowUpTools, RetryPolicy, prepared
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.verify import RejectedError, Verifier, envelope
 
@@ -53,17 +53,17 @@ class Receiver:
         self,
         journal: Journal,
         verifier: Verifier,
-        means: Means,
+        tools: FollowUpTools,
         *,
         measures: Measures | None = None,
-        pace: Pace | None = None,
+        retries: RetryPolicy | None = None,
         body_seconds: float = BODY_SECONDS,
         finish_seconds: float = FINISH_SECONDS,
     ) -> None:
         self._journal = journal
         self._verifier = verifier
-        self._means = means
-        self._pace = pace or Pace()
+        self._tools = tools
+        self._retries = retries or RetryPolicy()
         self._measures = measures or Measures(journal)
         self._body_seconds = body_seconds
         self._finish_seconds = finish_seconds
@@ -90,7 +90,7 @@ class Receiver:
     def _start(self) -> FollowUp:
         # A worker that died (its event loop was closed, a mistake of ours) is replaced.
         if self._follow_up is None or self._worker is None or self._worker.done():
-            self._follow_up = FollowUp(self._journal, self._means, self._measures, self._pace)
+            self._follow_up = FollowUp(self._journal, self._tools, self._measures, self._retries)
             self._worker = asyncio.create_task(self._follow_up.run(), name="openai-safety follow-up")
         return self._follow_up
 
@@ -100,8 +100,8 @@ class Receiver:
             await asyncio.gather(self._worker, return_exceptions=True)
             await self._follow_up.finish(self._finish_seconds)
         self._worker = None
-        if self._means.cases is not None:
-            await self._means.cases.close()
+        if self._tools.cases is not None:
+            await self._tools.cases.close()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -143,8 +143,8 @@ class Receiver:
             known = await asyncio.to_thread(self._journal.seen, delivery)
             return ("duplicate" if known else "ignored"), None
         now = int(time.time())
-        notice = notices.from_webhook(content, delivery, now, self._means.show)
-        return await self._store(prepared(notice, self._means, self._pace, now), delivery)
+        notice = notices.from_webhook(content, delivery, now, self._tools.show)
+        return await self._store(prepared(notice, self._tools, self._retries, now), delivery)
 
     async def _store(self, notice: Notice, delivery: str) -> tuple[WebhookResult, Notice]:
         new, work = await asyncio.to_thread(self._add, notice, delivery)

@@ -7,7 +7,7 @@ import threading
 from openai_safety_otel.instrumentation.signals.sink import Sink
 from openai_safety_otel.ledger.decisions import ACTIONS, carry_out
 from openai_safety_otel.ledger.journal import Decision, Journal
-from openai_safety_otel.ledger.suspensions import open_source
+from openai_safety_otel.ledger.suspensions import open_suspensions
 
 
 class ListSuspender:
@@ -18,7 +18,7 @@ class ListSuspender:
     """
 
     def __init__(self, place: str, journal: Journal, sink: Sink) -> None:
-        self._source = open_source(place)
+        self._source = open_suspensions(place)
         self._lock = threading.Lock()  # a source is not for several threads at once
         self._journal = journal
         self._sink = sink

@@ -64,7 +64,7 @@ class Verifier:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = tuple(secrets)
-        # The client is only the SDK's door to its verifier: it never sends anything.
+        # The client only leads to the SDK's verifier: it never sends anything.
         client = openai.OpenAI(api_key="unused", base_url="http://127.0.0.1:9")
         webhooks = getattr(client, "webhooks", None)
         if webhooks is None:

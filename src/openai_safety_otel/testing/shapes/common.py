@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai_safety_otel.contract.conventions import CATEGORIES
-from openai_safety_otel.testing.ledger import Entry
+from openai_safety_otel.testing.ledger import LedgerEntry
 from openai_safety_otel.testing.scenarios import Act
 from openai_safety_otel.testing.state import State
-from openai_safety_otel.testing.wire import Call
+from openai_safety_otel.testing.wire import ProviderRequest
 
 TEXT = "Here is a short and friendly answer from the stub."
 REFUSAL = "I cannot help with that."
@@ -22,10 +22,10 @@ ARGUMENTS = ('{"city":', '"Oslo"}')
 class Scene:
     """All an endpoint's shape needs: the request, the act, the memory and the ledger's entry to fill."""
 
-    call: Call
+    call: ProviderRequest
     act: Act
     state: State
-    entry: Entry
+    entry: LedgerEntry
 
     @property
     def words(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from openai_safety_otel.testing.shapes.common import Scene, moderation_result
 from openai_safety_otel.testing.usage import Accounts
-from openai_safety_otel.testing.wire import Answer, Call, json_answer
+from openai_safety_otel.testing.wire import Answer, ProviderRequest, json_answer
 
 
 def embeddings(scene: Scene) -> Answer:
@@ -98,7 +98,7 @@ def models(scene: Scene) -> Answer:
     return json_answer({"object": "list", "data": [model]})
 
 
-def administered(answer: Callable[[Accounts, Call], Answer]) -> Callable[[Scene], Answer]:
+def administered(answer: Callable[[Accounts, ProviderRequest], Answer]) -> Callable[[Scene], Answer]:
     """An answer of the administration API, for the admin key alone."""
     return lambda scene: scene.state.accounts.refuses(scene.call) or answer(scene.state.accounts, scene.call)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.operations.webhooks.door import Damped, guarded
+from openai_safety_otel.operations.webhooks.bounded_server import Damped, guarded
 from webhooks.bench import Bench, CaseApi, until, warning
 from webhooks.test_command import Start, environ, start
 

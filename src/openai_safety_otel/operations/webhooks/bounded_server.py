@@ -1,10 +1,9 @@
-"""The door of the receiver's own server: deadlines, a cap on connections, and a log that cannot be flooded."""
+"""The receiver's own server, bounded: deadlines, a cap on connections, and a log that cannot be flooded."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import time
 from functools import partial
 from typing import Any, Final
@@ -23,34 +22,34 @@ _LOGGERS: Final = ("uvicorn.error", "asyncio", "openai_safety_otel.operations.we
 _log = logging.getLogger(__name__)
 
 
-class Door:
-    """Who waits at the door: connections that have not sent a whole request yet, the oldest first."""
+class WaitingConnections:
+    """Connections that have not sent a whole request yet, the oldest first."""
 
     def __init__(self, most: int, seconds: float) -> None:
         self.most = most
         self.seconds = seconds
-        self.waiting: dict[Guarded, None] = {}
+        self.waiting: dict[BoundedProtocol, None] = {}
 
     def make_room(self, held: int) -> None:
-        """Where the house is full, end the connection that has waited longest."""
+        """Where there are too many, end the connection that has waited longest."""
         if held > self.most and self.waiting:
             _log.warning("over %d connections: the longest without a whole request is ended", self.most)
             next(iter(self.waiting)).end()
 
 
-class Guarded(H11Protocol):
+class BoundedProtocol(H11Protocol):
     """uvicorn's protocol, in which a request that does not arrive in time ends its connection."""
 
-    def __init__(self, *arguments: Any, door: Door, **named: Any) -> None:
+    def __init__(self, *arguments: Any, waiting: WaitingConnections, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._door = door
+        self._waiting = waiting
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, and give it its time."""
         super().connection_made(transport)
         self._watch()
-        self._door.make_room(len(self.connections))
+        self._waiting.make_room(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Take data; the time runs on until the request is whole."""
@@ -72,17 +71,17 @@ class Guarded(H11Protocol):
         if whole or self.transport.is_closing():
             self._rest()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self._door.seconds, self._late)
-            self._door.waiting[self] = None
+            self._timer = self.loop.call_later(self._waiting.seconds, self._late)
+            self._waiting.waiting[self] = None
 
     def _rest(self) -> None:
-        self._door.waiting.pop(self, None)
+        self._waiting.waiting.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _late(self) -> None:
-        _log.warning("no whole request within %.0f s: the connection is ended", self._door.seconds)
+        _log.warning("no whole request within %.0f s: the connection is ended", self._waiting.seconds)
         self.end()
 
 
@@ -109,6 +108,16 @@ class Damped(logging.Filter):
         return True
 
 
+def _room(most: int) -> int:
+    """How many connections the process may have descriptors for."""
+    try:
+        import resource  # noqa: PLC0415 - not on Windows, which sets no such limit
+    except ModuleNotFoundError:
+        return most
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if files == resource.RLIM_INFINITY else files - BACKLOG - _OTHER_FILES
+
+
 def guarded(
     app: Receiver, *, most: int = MOST_CONNECTIONS, seconds: float = REQUEST_SECONDS
 ) -> uvicorn.Server:
@@ -119,10 +128,8 @@ def guarded(
         most: connections held at a time; fewer where the process may open fewer files.
         seconds: for a whole request to arrive.
     """
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = files - BACKLOG - _OTHER_FILES if files != resource.RLIM_INFINITY else most
-    door = Door(max(16, min(most, room)), seconds)
-    protocol: Any = partial(Guarded, door=door)
+    waiting = WaitingConnections(max(16, min(most, _room(most))), seconds)
+    protocol: Any = partial(BoundedProtocol, waiting=waiting)
     damped = Damped()
     config = uvicorn.Config(
         app,

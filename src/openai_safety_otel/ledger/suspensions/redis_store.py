@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from openai_safety_otel.ledger.suspensions.entry import Entry, Row, parse_row, strongest
-from openai_safety_otel.ledger.suspensions.source import Holders, Unreadable, Update, missing
+from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, parse_row, strongest
+from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
 try:
     import redis
@@ -47,7 +47,7 @@ return version
 """
 
 
-class RedisSource:
+class RedisStore:
     """The list on the server at ``url``; every exchange is bounded by `TIMEOUT_SECONDS`.
 
     A server that lost its data (restarted without persistence, failed over to an empty replica) has no list
@@ -126,7 +126,7 @@ class RedisSource:
                     skipped += 1
         return Update(version, rows, tuple(removed), whole=False, skipped=skipped)
 
-    def create(self, entries: Mapping[str, Entry]) -> int | None:
+    def create(self, entries: Mapping[str, ListEntry]) -> int | None:
         """Create the list's marker, then put the entries under it; None where it is there already."""
         with _reachable():
             version = self._run(secrets.token_hex(8), [])
@@ -134,7 +134,7 @@ class RedisSource:
             return None
         return self.write(entries) if entries else version
 
-    def write(self, changes: Mapping[str, Entry | None]) -> int:
+    def write(self, changes: Mapping[str, ListEntry | None]) -> int:
         """Set or remove entries, some thousands at a time in one indivisible step."""
         flat = [
             text
@@ -161,7 +161,7 @@ class RedisSource:
         if not self._redis.exists(EPOCH):
             raise missing(_NAME)
 
-    def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
+    def look_up(self, identifiers: Iterable[str]) -> dict[str, ListEntry]:
         """The entries of these identifiers as they are now."""
         names = list(identifiers)
         if not names:
@@ -171,9 +171,9 @@ class RedisSource:
             texts = self._redis.hmget(ENTRIES, names)
         return _active(zip(names, texts, strict=True))
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, ListEntry]:
         """Every active entry."""
-        found: dict[str, Entry] = {}
+        found: dict[str, ListEntry] = {}
         with _reachable():
             self._must_exist()
             for page in self._pages():
@@ -232,7 +232,7 @@ def _row(text: str | None) -> Row | None:
         return None
 
 
-def _active(pairs: Iterable[tuple[str, str | None]]) -> dict[str, Entry]:
+def _active(pairs: Iterable[tuple[str, str | None]]) -> dict[str, ListEntry]:
     rows = {name: _row(text) for name, text in pairs}
     active = {name: strongest([row]) for name, row in rows.items() if row is not None}
     return {name: entry for name, entry in active.items() if entry is not None}

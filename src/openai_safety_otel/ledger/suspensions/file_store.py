@@ -12,16 +12,16 @@ from pathlib import Path
 
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.suspensions import document
-from openai_safety_otel.ledger.suspensions.entry import Entry, Row, strongest
+from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, strongest
 from openai_safety_otel.ledger.suspensions.lock import BusyError, file_lock
-from openai_safety_otel.ledger.suspensions.source import Holders, Unreadable, Update, missing
+from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
 # A process that was not heard of for so many seconds is taken for ended: three missed heartbeats.
 SILENT_SECONDS = 16.0
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-class FileSource:
+class FileStore:
     """The list at ``path``.
 
     Beside it stand ``PATH.lock`` (writers take turns), ``PATH.holders/`` (one small file for each process
@@ -71,7 +71,7 @@ class FileSource:
         found = self._path.stat()
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
-    def create(self, entries: Mapping[str, Entry]) -> int | None:
+    def create(self, entries: Mapping[str, ListEntry]) -> int | None:
         """Create the file, and its folder; None where it is there already, whatever it holds."""
         with _readable(self._path):
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ class FileSource:
                     out.writelines(document.dump(1, rows, {}, {}))
         return 1
 
-    def write(self, changes: Mapping[str, Entry | None]) -> int:
+    def write(self, changes: Mapping[str, ListEntry | None]) -> int:
         """Set or remove entries; expired ones are swept out. A malformed file is not overwritten."""
         with _readable(self._path):
             self._path.stat()  # no lock is made beside a list that does not exist
@@ -103,14 +103,14 @@ class FileSource:
                 out.writelines(document.dump(version, rows, read.skipped(), read.other))
         return version
 
-    def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
+    def look_up(self, identifiers: Iterable[str]) -> dict[str, ListEntry]:
         """The entries of these identifiers, from the file as it is now."""
         with _readable(self._path):
             rows = self._document().rows()
         active = {name: strongest([rows[name]]) for name in identifiers if name in rows}
         return {name: entry for name, entry in active.items() if entry is not None}
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, ListEntry]:
         """Every active entry."""
         with _readable(self._path):
             rows = self._document().rows()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from openai_safety_otel.ledger.suspensions.entry import Entry, Row
+from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row
 
 INIT: Final = "openai-safety suspensions init"  # the only command that creates a list
 
@@ -48,14 +48,14 @@ class Holders:
     holding: int = 0
 
 
-class Source(Protocol):
+class SuspensionStore(Protocol):
     """One place that holds the list. Not for several threads at once; every method may raise `Unreadable`.
 
     A list that does not exist is unreadable (reason ``missing``), and cannot be written: a new row in a new
     list would free everybody else.
     """
 
-    def create(self, entries: Mapping[str, Entry]) -> int | None:
+    def create(self, entries: Mapping[str, ListEntry]) -> int | None:
         """Create the list with these entries and return its version; None where there is one already."""
         ...
 
@@ -63,15 +63,15 @@ class Source(Protocol):
         """What changed since the last poll of this object; None where nothing did. Bounded in time."""
         ...
 
-    def write(self, changes: Mapping[str, Entry | None]) -> int:
+    def write(self, changes: Mapping[str, ListEntry | None]) -> int:
         """Set (or, with None, remove) entries for every process; returns the list's new version."""
         ...
 
-    def look_up(self, identifiers: Iterable[str]) -> dict[str, Entry]:
+    def look_up(self, identifiers: Iterable[str]) -> dict[str, ListEntry]:
         """The entries of these identifiers as they are now, expired ones left out."""
         ...
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, ListEntry]:
         """Every active entry as it is now."""
         ...
 
