@@ -17,7 +17,7 @@ import pytest
 from openai_safety_otel import end_user
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
-from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.litellm import callback
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
@@ -224,7 +224,7 @@ def test_whoever_is_suspended_is_refused(
 ) -> None:
     """No request leaves, and one record says why; another user's call passes."""
     place = str(tmp_path / "list.json")
-    new_list(place, {ANN: Entry("suspend", None, "operator", "test")})
+    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
     instrument(suspensions=place, store=str(tmp_path / "store.db"))
     function, arguments, _, _ = ROUTES[route]
     more = {"image": [io.BytesIO(b"\x89PNG")]} if route == "aimage_edit" else {}

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.ledger.suspensions import Entry
+from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from support.event_files import records
@@ -101,7 +101,7 @@ def proxy(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Itera
     (folder / "own_auth.py").write_text(AUTHENTICATE)
     (folder / "config.yaml").write_text(json.dumps(configuration(provider)))
     suspended = str(folder / "list.json")
-    new_list(suspended, {EVE: Entry("suspend", None, "operator", "test")})
+    new_list(suspended, {EVE: ListEntry("suspend", None, "operator", "test")})
     with socket.socket() as probe:  # a port that was free a moment ago
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
