@@ -11,8 +11,13 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.responses import ResponseRefusalDeltaEvent, ResponseTextDeltaEvent
 
 from openai_safety_otel.contract.record import CallRecord
-from openai_safety_otel.instrumentation.extract.plain import is_plain
+from openai_safety_otel.instrumentation.extract.plain import plain_test
 from openai_safety_otel.instrumentation.extract.stream import Seen, fold
+
+
+def is_plain(record: CallRecord, chunk: Any) -> bool:
+    test = plain_test(record)
+    return test is not None and test(chunk)
 
 
 def _begun(api: str, **more: Any) -> CallRecord:

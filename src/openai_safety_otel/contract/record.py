@@ -174,7 +174,7 @@ class Outcome:
         return BLOCK_CLASSES[self.block_type] if self.block_type else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SafetyEvent:
     """One log record to be: an event name, its Unix nanoseconds, a short body and flat attributes."""
 

@@ -15,7 +15,7 @@ from openai_safety_otel.instrumentation.evidence import Collector
 from openai_safety_otel.instrumentation.extract.encoding import Decoder, decoder
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.instrumentation.extract.error import attempt_of, read_error
-from openai_safety_otel.instrumentation.extract.plain import is_plain
+from openai_safety_otel.instrumentation.extract.plain import IsPlain, plain_test
 from openai_safety_otel.instrumentation.extract.response import read_head, read_response
 from openai_safety_otel.instrumentation.extract.sse import BodyReader
 from openai_safety_otel.instrumentation.extract.stream import Seen, fold
@@ -37,55 +37,30 @@ class Call:
         record: the facts, filled as they become known.
         endpoint: the operation.
         ended: is told of the end.
-        client: makes the call, where it passes the HTTP hook.
     """
 
-    __slots__ = (
-        "_answer",
-        "_body",
-        "_clock",
-        "_decode",
-        "_dropped",
-        "_last",
-        "_open",
-        "_previous",
-        "_refusal",
-        "_tapped",
-        "claimed",
-        "client",
-        "ended",
-        "endpoint",
-        "evidence",
-        "gate",
-        "listening",
-        "overtaken",
-        "reading",
-        "record",
-        "span",
-    )
+    client: Any = None
+    span: CallSpan | None = None
+    gate: Gate | None = None
+    evidence: Collector | None = None
+    overtaken = False  # it came past the outer hook, so that it ends where its answer is parsed
+    reading = False
+    claimed = False
+    listening = True
+    _body: BodyReader | None = None
+    _answer: Any = None
+    _is_plain: IsPlain | None = None
+    _decode: Decoder | None = None
+    _tapped = False
+    _dropped = False
+    _previous: Running | None = None
+    _refusal: object = None
 
-    def __init__(
-        self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None], client: Any = None
-    ) -> None:
+    def __init__(self, record: CallRecord, endpoint: Endpoint, ended: Callable[[Call], None]) -> None:
         self.record = record
         self.endpoint = endpoint
         self.ended = ended
-        self.client = client
-        self.span: CallSpan | None = None
-        self.gate: Gate | None = None
-        self.evidence: Collector | None = None
-        self.overtaken = False  # it came past the outer hook, so that it ends where its answer is parsed
-        self.reading = False
-        self.claimed = False
-        self.listening = True
-        self._body: BodyReader | None = None
-        self._answer: Any = None
-        self._decode: Decoder | None = None
-        self._tapped = False
-        self._dropped = False
         self._open = [True]
-        self._previous: Running | None = None
-        self._refusal: object = None
         record.started_ns = time.time_ns()
         self._clock = self._last = time.perf_counter_ns()  # durations: it never goes backwards
 
@@ -220,10 +195,11 @@ class Call:
             self._last = now = time.perf_counter_ns()
             record = self.record
             record.chunks += 1
-            if not is_plain(record, chunk):
+            if self._is_plain is None or not self._is_plain(chunk):
                 seen = fold(record, chunk)
                 if seen or record.chunks == 1 or record.complete:
                     self._mark(seen, now)
+                self._is_plain = plain_test(record)
             if self.evidence is not None:
                 self.evidence.chunk(chunk)
         except Exception as error:  # noqa: BLE001 - as above

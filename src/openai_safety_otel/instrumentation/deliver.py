@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import logging
@@ -11,9 +10,11 @@ from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.conventions import IdentifierDelivery, ProblemReason
 from openai_safety_otel.contract.record import AttributeValue, CallRecord, Identity
 from openai_safety_otel.contract.settings import CallerIdentifier, Settings
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
+from openai_safety_otel.instrumentation.options import ABSENT, caller_value, place_used, put
 from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.identifier import Hasher, identify, shown_identity, unkeyed_short
 from openai_safety_otel.who.resolver import Resolver
@@ -21,10 +22,8 @@ from openai_safety_otel.who.user import EndUser, blank
 
 _log = logging.getLogger(__name__)
 
-HEADER = "OpenAI-Safety-Identifier"
 # Other providers behind the SDK that take an identifier; used once the host is on the allow-list.
 HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
-_ABSENT = object()
 _WHOLE_URL = ("http://", "https://", "ws://", "wss://")
 _HTTPS = 443
 _MAX_DESTINATIONS = 256
@@ -45,6 +44,15 @@ class Destination(NamedTuple):
     standard: dict[str, AttributeValue]
 
 
+class Sender(NamedTuple):
+    """What is the same for every call of one end user: ``value`` is sent where it may be; if not, ``delivery``."""
+
+    identity: Identity
+    value: str | None
+    delivery: IdentifierDelivery
+    problems: tuple[ProblemReason, ...]
+
+
 class Delivery:
     """Fills in a record's identity and delivery, and puts our identifier where this call accepts one."""
 
@@ -56,13 +64,13 @@ class Delivery:
         self._allowed = {*settings.inject_hosts, *dict(settings.host_identifiers)}
         self._key_ids: dict[str, str] = {}
         self._replaced: set[str] = set()
-        self._identify = functools.lru_cache(_MAX_CACHED_PEOPLE)(functools.partial(identify, hasher=hasher))
+        self._sender = functools.lru_cache(_MAX_CACHED_PEOPLE)(self._make_sender)
         # By the client's own URL object, which is kept so that its id stays its own.
-        self._destinations: dict[tuple[int, type, str, str | None], tuple[object, Destination]] = {}
+        self._destinations: dict[tuple[int, str, str | None], tuple[object, Destination]] = {}
 
     def identity_now(self) -> Identity:
         """Who the running context is for, as a call made now would say it."""
-        return self._identify(self._resolver.current([]) if self._settings.identifier else None)
+        return self._sender(self._resolver.current([]) if self._settings.identifier else None).identity
 
     def destination(self, endpoint: Endpoint, client: Any, options: Any) -> Destination:
         """Where a call goes: to the client's base URL, unless the path is a whole URL."""
@@ -70,7 +78,7 @@ class Delivery:
             parts = urlsplit(options.url)
             return self._destination(endpoint, client, parts.hostname, parts.port)
         base = getattr(client, "base_url", None)
-        key = (id(base), type(client), endpoint.name, endpoint.place)
+        key = (id(base), endpoint.name, endpoint.place)
         kept = self._destinations.get(key)
         if kept is not None and kept[0] is base:
             return kept[1]
@@ -114,10 +122,11 @@ class Delivery:
         self, record: CallRecord, to: Destination, client: Any, options: Any, body: Mapping[str, Any]
     ) -> Any:
         person = self._resolver.current(record.problems) if self._settings.identifier else None
-        own = record.identity = self._identify(person)
-        sent = _caller_value(body, options, client, to.place)
-        if sent is not _ABSENT:
-            return self._of_the_app(record, sent, own, person, to, client, options)
+        own, value, delivery, problems = self._sender(person)
+        record.identity = own
+        given = caller_value(body, options, client, to.place)
+        if given is not ABSENT:
+            return self._of_the_app(record, given, own, person, to, client, options)
         if not self._settings.identifier:
             record.identity, record.delivery = Identity(source="not_used"), "none"
             return options
@@ -126,29 +135,27 @@ class Delivery:
         if to.place is None or not to.allowed:
             record.delivery = "not_accepted"
             return options
-        value = self._to_send(record, person)
-        changed = put(options, to.place, value) if value is not None else None
+        record.problems += problems
+        record.delivery = delivery
+        changed = None if value is None else put(options, to.place, value)
         if changed is None:
             return options
         record.delivery = "sent"
         return changed
 
-    def _to_send(self, record: CallRecord, person: EndUser | None) -> str | None:
-        """The value to inject, or None with the reason noted; withheld until it is put in."""
+    def _make_sender(self, person: EndUser | None) -> Sender:
+        own = identify(person, hasher=self._hasher)
         if person is None:
-            record.delivery = "none"
-            record.problems.append("no_user")
-            return None
+            return Sender(own, None, "none", ("no_user",))
         if person.system:
-            record.delivery = "none"
-            return None
-        value = person.identifier or record.identity.value
-        record.delivery = "withheld"
+            return Sender(own, None, "none", ())
+        value = person.identifier or own.value
+        problems: list[ProblemReason] = []
         if value is None:
-            record.problems.append("no_key")
-        if record.identity.raw_suspected:
-            record.problems.append("raw_suspected")
-        return value if self._settings.inject else None
+            problems.append("no_key")
+        if own.raw_suspected:
+            problems.append("raw_suspected")
+        return Sender(own, value if self._settings.inject else None, "withheld", tuple(problems))
 
     def _legacy(self, record: CallRecord, user: str, options: Any) -> Any:
         record.identity = shown_identity(user, self._hasher, "legacy_user")
@@ -171,7 +178,7 @@ class Delivery:
         text = sent if isinstance(sent, str) and not blank(sent) else ""
         library = c.LIBRARY_CONSTANTS.get(text)
         mode = self._mode(library, person, to)
-        place = _place_used(options, client, to.place)
+        place = place_used(options, client, to.place)
         shown = shown_identity(text, self._hasher, "library" if library else "caller")
         if person is not None and text and text == person.id and not shown.raw_suspected:
             # The raw user id itself, even if it does not look like personal data.
@@ -235,111 +242,5 @@ class Delivery:
         return found
 
 
-def with_moderation(options: Any, model: str) -> Any | None:
-    """A copy of the options with inline moderation asked for; None where the body is not ours to change."""
-    data = getattr(options, "json_data", None)
-    if getattr(options, "content", None) is not None or not isinstance(data, Mapping):
-        return None
-    return _copy_with(options, "json_data", {**data, "moderation": {"model": model}})
-
-
-def body_of(options: Any) -> Mapping[str, Any]:
-    """The JSON body as it will be sent: ``extra_body`` is merged over the call's own fields by the SDK."""
-    data = getattr(options, "json_data", None)
-    extra = getattr(options, "extra_json", None)
-    if extra is None and type(data) is dict:
-        return data
-    if isinstance(extra, Mapping):
-        return {**data, **extra} if isinstance(data, Mapping) else extra
-    return data if isinstance(data, Mapping) else {}
-
-
 def _is_named(user: object) -> TypeGuard[str]:
     return isinstance(user, str) and not blank(user)
-
-
-def _caller_value(body: Mapping[str, Any], options: Any, client: Any, place: str | None) -> object:
-    """What the app itself sends as an identifier (perhaps None), or a sentinel where it sends nothing."""
-    kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
-    if kind == "body" and path[0] in body:
-        found = _nested(body, path)
-        if found is not _ABSENT:
-            return found
-    # Older SDKs leave the client's own headers out of a socket's handshake.
-    defaults = getattr(client, "_custom_headers", None)
-    if defaults and not getattr(options, "sends_defaults", True):
-        defaults = None
-    for headers in (getattr(options, "headers", None), defaults):
-        if headers and isinstance(headers, Mapping):
-            for key, value in headers.items():
-                if isinstance(key, str) and key.lower() in wanted:
-                    return value
-    return _ABSENT
-
-
-def _place_used(options: Any, client: Any, place: str | None) -> str | None:
-    """Where the app's value stands: perhaps in a header, where the API has a field for it too."""
-    kind, _, path, wanted = _parsed_place(place or "body:safety_identifier")
-    if place is None or kind == "header" or _nested(body_of(options), path) is not _ABSENT:
-        return place
-    for headers in (getattr(options, "headers", None), getattr(client, "_custom_headers", None)):
-        for name in headers if isinstance(headers, Mapping) else ():
-            if isinstance(name, str) and name.lower() in wanted:
-                return f"header:{name}"
-    return place
-
-
-@functools.lru_cache(maxsize=64)
-def _parsed_place(place: str) -> tuple[str, str, tuple[str, ...], frozenset[str]]:
-    """Kind, name, path in the body, and the headers (in lower case) in which an app may send the same."""
-    kind, _, name = place.partition(":")
-    headers = {HEADER.lower()} if kind == "body" else {HEADER.lower(), name.lower()}
-    return kind, name, tuple(name.split(".")), frozenset(headers)
-
-
-def _nested(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
-    found: Any = body
-    for part in path:
-        if not (type(found) is dict or isinstance(found, Mapping)) or part not in found:
-            return _ABSENT
-        found = found[part]
-    return found
-
-
-def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any | None:
-    """A copy of the options with the value in its place; None where the body is not ours to change.
-
-    The app's own objects are never changed: it may send the same options or dict again.
-    """
-    kind, name, path, _ = _parsed_place(place)
-    if kind == "header":
-        given = getattr(options, "headers", None)
-        kept = dict(given) if isinstance(given, Mapping) else {}
-        others = {key: one for key, one in kept.items() if key.lower() != name.lower()}
-        return _copy_with(options, "headers", {**others, name: value})
-    if getattr(options, "content", None) is not None:
-        return None
-    source = "extra_json" if replace and _nested(_extra(options), path) is not _ABSENT else "json_data"
-    data = getattr(options, source, None)
-    if data is not None and not isinstance(data, Mapping):
-        return None
-    return _copy_with(options, source, _with(data or {}, list(path), value))
-
-
-def _copy_with(options: Any, member: str, value: object) -> Any:
-    changed = copy.copy(options)
-    object.__setattr__(changed, member, value)  # a model of the SDK would look at length what it is
-    return changed
-
-
-def _extra(options: Any) -> Mapping[str, Any]:
-    extra = getattr(options, "extra_json", None)
-    return extra if isinstance(extra, Mapping) else {}
-
-
-def _with(body: Mapping[str, Any], path: list[str], value: str) -> dict[str, Any]:
-    if len(path) == 1:
-        return {**body, path[0]: value}
-    head, *rest = path
-    inner = body.get(head)
-    return {**body, head: _with(inner if isinstance(inner, Mapping) else {}, rest, value)}

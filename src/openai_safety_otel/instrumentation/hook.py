@@ -11,7 +11,7 @@ from typing import Any
 from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.observer import Observer
-from openai_safety_otel.instrumentation.passing import Pass, current_call
+from openai_safety_otel.instrumentation.passing import Pass, current
 from openai_safety_otel.instrumentation.streams import closed, opened
 
 _Args = tuple[Any, ...]
@@ -115,12 +115,15 @@ class Hooks:
     def _running(self, client: Any, options: Any, response: Any, *, stream: bool = False) -> Call | None:
         """The call that this response belongs to, if it is recorded.
 
-        Another library may have taken ``request`` from the class before we were there, and put it into the
-        client itself: then nobody has seen the call yet.
+        A call may be made inside another one (by a filter, an ``api_key`` function, a transport): what arrives for
+        one client is never another one's. Another library may have taken ``request`` from the class before we were
+        there, and put it into the client itself: then nobody has seen the call yet.
         """
-        current = current_call(client)
-        if current is not None or not self._may_be_overtaken(client):
-            return current if isinstance(current, Call) else None
+        running = current.get()
+        if running is not None and running.client is client:
+            return running if isinstance(running, Call) else None
+        if not self._may_be_overtaken(client):
+            return None
         return self.observer.overtaken(
             client, options or _options_of(response.request), response, streaming=stream
         )

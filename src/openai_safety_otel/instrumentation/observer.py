@@ -12,13 +12,14 @@ from openai_safety_otel.contract.process import Act, after_fork, at_exit, at_wor
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.call import Call
-from openai_safety_otel.instrumentation.deliver import Delivery, Destination, body_of, with_moderation
+from openai_safety_otel.instrumentation.deliver import Delivery, Destination
 from openai_safety_otel.instrumentation.evidence import Evidence
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint, find
 from openai_safety_otel.instrumentation.extract.request import read_request
 from openai_safety_otel.instrumentation.extract.terminal import goes_on
 from openai_safety_otel.instrumentation.filtering import Filter, running
 from openai_safety_otel.instrumentation.gate import gate_for
+from openai_safety_otel.instrumentation.options import body_of, with_moderation
 from openai_safety_otel.instrumentation.outcome import classify, pending
 from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.who.identifier import Hasher, shown_identity
@@ -81,7 +82,8 @@ class Observer:
             endpoint = find(options.method, options.url, unrecorded=self.guard is not None)
             if endpoint is None:
                 return None, options
-            call = Call(_record(endpoint), endpoint, self._ended, client)
+            call = Call(_record(endpoint), endpoint, self._ended)
+            call.client = client
             record, body = call.record, body_of(options)
             sent = self.prepare(record, endpoint, client, options, body)
             if self.guard is not None or self.evidence.wanted:
@@ -107,7 +109,7 @@ class Observer:
         if endpoint is None or not self.active or running():
             return None
         with harmless("request"):
-            call = Call(_record(endpoint), endpoint, self._ended, client)
+            call = Call(_record(endpoint), endpoint, self._ended)
             call.overtaken = True
             call.backdate(response)
             record, body = call.record, body_of(options)

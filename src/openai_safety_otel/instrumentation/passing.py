@@ -18,16 +18,6 @@ last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
 current: contextvars.ContextVar[Running | None] = contextvars.ContextVar("openai_safety_call", default=None)
 
 
-def current_call(client: Any) -> Running | None:
-    """The call of this client that an inner hook belongs to; None where it came past the outer hook.
-
-    A call may be made inside another one (by a filter, an ``api_key`` function, a transport): what arrives for
-    one client is never another one's.
-    """
-    found = current.get()
-    return found if found is not None and found.client is client else None
-
-
 def last_response_id() -> str | None:
     """The id of the last response that ended in this context, for the app's own log lines."""
     return last_response.get()

@@ -137,12 +137,12 @@ class _AsyncReader:
         call.reading = True
         try:
             chunk = await inner.__anext__()
-            call.chunk(chunk)
         except BaseException as error:
             call.reading = False
             _left(call, error)
             raise
         call.reading = False
+        call.chunk(chunk)
         return chunk
 
     async def aclose(self) -> None:

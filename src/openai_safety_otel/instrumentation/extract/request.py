@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
@@ -49,7 +49,8 @@ def _format(value: Any) -> str | None:
 
 
 # Attribute, path in the body, how its value is checked. Of several rows for one attribute the last one wins.
-_FIELDS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
+_Row = tuple[str, tuple[str, ...], Reader]
+_FIELDS: Final[tuple[_Row, ...]] = (
     (c.REQUEST_MODEL, ("agent", "model"), safe_model),
     (c.REQUEST_MODEL, ("session", "model"), safe_model),
     (c.REQUEST_MODEL, ("model",), safe_model),
@@ -74,13 +75,12 @@ _FIELDS: Final[tuple[tuple[str, tuple[str, ...], Reader], ...]] = (
     (c.ENCODING_FORMATS, ("encoding_format",), _words),
     (c.DIMENSION_COUNT, ("dimensions",), count),
 )
-_BY_KEY: Final[dict[str, tuple[tuple[str, tuple[str, ...], Reader], ...]]] = {
-    key: tuple((name, path[1:], check) for name, path, check in _FIELDS if path[0] == key)
-    for _, (key, *_), _ in _FIELDS
-}
 
 
-_RANK: Final = {key: rank for rank, key in enumerate(_BY_KEY)}
+@lru_cache(maxsize=256)
+def _rows(keys: tuple[object, ...]) -> tuple[_Row, ...]:
+    """The rows about a body with these keys, in the table's order."""
+    return tuple(row for row in _FIELDS if row[1][0] in keys)
 
 
 def read_request(record: CallRecord, json_data: object) -> None:
@@ -94,28 +94,19 @@ def read_request(record: CallRecord, json_data: object) -> None:
     if not is_mapping(json_data):
         return
     asked = members(json_data)
-    for key in _asked_keys(json_data):
-        member = asked.get(key)
+    for name, path, check in _rows(tuple(json_data)) if type(json_data) is dict else _FIELDS:
+        member = asked.get(path[0])
         if member is not None:
-            for name, rest, check in _BY_KEY[key]:
-                found = check(_below(member, rest) if rest else member)
-                if found is not None:
-                    standard[name] = found
+            found = check(_below(member, path[1:]) if len(path) > 1 else member)
+            if found is not None:
+                standard[name] = found
     model = standard.get(c.REQUEST_MODEL)
     record.request_model = model if isinstance(model, str) else None
     record.streaming = record.streaming or c.STREAM in standard
     record.background = asked.get("background") is True
-    read_requested(record, asked.get("moderation"))
-
-
-def _asked_keys(body: dict[str, Any]) -> Iterable[str]:
-    """The members that are looked at, in the table's order; a body has few of them."""
-    if type(body) is not dict:
-        return _BY_KEY  # a mapping of the app's own: its keys may be anything
-    found = [key for key in body if key in _RANK]
-    if len(found) > 1:
-        found.sort(key=_RANK.__getitem__)
-    return found
+    moderation = asked.get("moderation")
+    if moderation is not None:
+        read_requested(record, moderation)
 
 
 def _below(member: Any, rest: tuple[str, ...]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from openai_safety_otel.contract.conventions import OTHER
 from openai_safety_otel.instrumentation.extract.shape import is_text
@@ -25,9 +26,14 @@ def safe_word(word: object) -> str | None:
 
 def safe_model(name: object) -> str | None:
     """A model's name as it may be exported; ``_OTHER`` for prose, None for nothing."""
-    if type(name) is str and _MODEL.fullmatch(name):
-        return name
+    if type(name) is str:
+        return _safe_model(name)  # an app uses a few, again and again
     return _scrubbed(_MODEL, name) if is_text(name) else None
+
+
+@lru_cache(maxsize=256)
+def _safe_model(name: str) -> str | None:
+    return _scrubbed(_MODEL, name)
 
 
 def safe_identifier(value: object) -> str | None:

@@ -53,17 +53,9 @@ class CallSpan:
         own_late: False where another instrumentation makes its span only after the call has returned.
     """
 
-    __slots__ = (
-        "_before",
-        "_early",
-        "_enriches",
-        "_own_late",
-        "_record",
-        "_tracer",
-        "context",
-        "owned",
-        "span",
-    )
+    span: Span | None = None
+    owned = False
+    _own_late = False
 
     def __init__(
         self, tracer: Tracer, mode: SpanMode, record: CallRecord, *, own_early: bool, own_late: bool
@@ -73,11 +65,7 @@ class CallSpan:
         self._enriches = mode in {"auto", "enrich"}
         # What measurements and events of this call belong to; looked up once and handed on.
         self.context = self._before = before = otel_context.get_current()
-        self.owned = False
-        self._early: dict[str, AttributeValue] = {}
-        self.span: Span | None = None
         self._take(before)
-        self._own_late = False
         if (
             self.span is None
             and own_late
@@ -89,11 +77,6 @@ class CallSpan:
                 self._start()
                 # Attached by value: nothing is held that must be detached in the same context.
                 otel_context.attach(self.context)
-
-    @property
-    def of_another(self) -> bool:
-        """Whether the span is another instrumentation's."""
-        return self.span is not None and not self.owned
 
     def look(self) -> None:
         """Take the model-call span that is current now, if there is one and none was taken yet."""
@@ -110,7 +93,7 @@ class CallSpan:
     def _start(self) -> None:
         """Begin an own span with what a sampler may want to see."""
         record, standard = self._record, self._record.standard
-        self._early = {name: standard[name] for name in _EARLY if name in standard}
+        self._early: dict[str, AttributeValue] = {name: standard[name] for name in _EARLY if name in standard}
         model = record.request_model
         self.span = self._tracer.start_span(
             f"{record.operation} {model}" if model else record.operation,
@@ -134,33 +117,19 @@ class CallSpan:
         self._enrich(safety_attributes(self._record, outcome))
 
     def finish(self, outcome: Outcome, safety: Mapping[str, AttributeValue]) -> None:
-        """The call is over: end an own span, or write once more to the other's.
+        """The call is over: end an own span by one setting of what is new, or write once more to the other's.
 
         ``safety`` are the `safety_attributes` of this outcome, which the event shares.
         """
         if self.span is None and self._own_late:
             self._start()
-        if self.owned:
-            self._end(outcome, safety)
-        else:
+        if self.span is None or not self.owned:
             self._enrich(safety)
-
-    def _enrich(self, safety: Mapping[str, AttributeValue]) -> None:
-        """Set last, and again at the end, because a full span drops its oldest attributes.
-
-        Its owner may have ended it: a span that does not record is not touched.
-        """
-        if self.span is not None and self.span.is_recording():
-            self.span.set_attributes({**score_attributes(self._record, only_flagged=True), **safety})
-
-    def _end(self, outcome: Outcome, safety: Mapping[str, AttributeValue]) -> None:
-        """Complete an own span by one setting of what is new, and end it."""
-        record, span = self._record, self.span
-        if span is None:
             return
+        record, span = self._record, self.span
         attributes = dict(record.standard)
         for name, value in self._early.items():
-            if attributes.get(name) == value:
+            if attributes[name] == value:
                 del attributes[name]
         if record.moderation.legs:
             attributes.update(score_attributes(record, only_flagged=True))
@@ -170,6 +139,14 @@ class CallSpan:
             # No description: exception messages can quote the user.
             span.set_status(Status(StatusCode.ERROR))
         span.end(end_time=record.ended_ns)
+
+    def _enrich(self, safety: Mapping[str, AttributeValue]) -> None:
+        """Set last, and again at the end, because a full span drops its oldest attributes.
+
+        Its owner may have ended it: a span that does not record is not touched.
+        """
+        if self.span is not None and self.span.is_recording():
+            self.span.set_attributes({**score_attributes(self._record, only_flagged=True), **safety})
 
     @property
     def ids(self) -> Ids:

@@ -17,8 +17,6 @@ _ANSWERS = ("gen_ai.response.", "gen_ai.usage.", "openai.response.")
 class SessionCall(Call):
     """A session's own call. Nobody asked it for output at one moment: it has no time to first output."""
 
-    __slots__ = ()
-
     def _mark(self, seen: Seen, now: int) -> None:
         if seen & Seen.OUTPUT:
             self.record.output_begun = True

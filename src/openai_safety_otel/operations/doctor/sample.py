@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation.deliver import HEADER
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.instrumentation.options import HEADER
 from openai_safety_otel.instrumentation.suspended import http_library
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.resources import resolved
