@@ -306,6 +306,26 @@ def test_hosts_off_the_list(
     assert (ANN, "not_accepted") == (event[c.USER_HASH], event[c.IDENTIFIER_DELIVERY])
 
 
+@pytest.mark.parametrize("route", ["completion", "responses", "aresponses", "aimage_edit"])
+def test_what_is_recorded_is_not_counted_as_unseen(
+    route: str,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the callback nothing is unseen; without it, what goes past the SDK is."""
+    instrument(unseen=True)
+    function, arguments, _, _ = ROUTES[route]
+    for told in ([callback], []):
+        monkeypatch.setattr(litellm, "callbacks", told)
+        monkeypatch.setattr(litellm, "input_callback", [*told])
+        more = {"image": [io.BytesIO(b"\x89PNG")]} if route == "aimage_edit" else {}
+        drained(function(**arguments, **more))
+        past = 0 if told or route == "completion" else 1
+        assert past == sum(telemetry.points("openai_safety.unseen").values())
+
+
 def test_the_version_under_test() -> None:
     """The page names the version that was run."""
     page = (RECIPES.parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")

@@ -564,6 +564,13 @@ CLIENT_SECRETS: Final = _metric(
 SESSIONS: Final = _metric(
     "openai_safety.realtime.sessions", "counter", "{session}", "socket sessions observed here", (API, TRAFFIC)
 )
+UNSEEN: Final = _metric(
+    "openai_safety.unseen",
+    "counter",
+    "{request}",
+    "requests to the provider that no record tells of",
+    (SERVER_ADDRESS, API),
+)
 RECONCILED: Final = _metric(
     "openai_safety.reconcile.requests",
     "gauge",

@@ -181,6 +181,11 @@ class Settings:
         "`dedicated` sends safety events through an OTLP pipeline of their own; without effect where FILE_DIR is set",
     )
     metric_models: int = setting(20, _whole, "distinct models kept in metrics; later ones become `_other`")
+    unseen: bool = setting(
+        False,
+        _switch,
+        "`on` counts requests of httpx, httpx2 and requests to the hosts of INJECT_HOSTS that no record tells of",
+    )
     traffic: Traffic = setting(
         "production", _one_of("production", "redteam", "drill"), "what kind of traffic this process makes"
     )

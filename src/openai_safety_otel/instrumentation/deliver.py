@@ -72,6 +72,10 @@ class Delivery:
         """Who the running context is for, as a call made now would say it."""
         return self._sender(self._resolver.current([]) if self._settings.identifier else None).identity
 
+    def allowed(self, host: str | None) -> bool:
+        """Whether calls to this host are a provider's that takes an identifier."""
+        return host in self._allowed
+
     def destination(self, endpoint: Endpoint, client: Any, options: Any) -> Destination:
         """Where a call goes: to the client's base URL, unless the path is a whole URL."""
         if options.url.startswith(_WHOLE_URL):
@@ -100,7 +104,7 @@ class Delivery:
             standard[c.SERVER_ADDRESS] = host
             if port is not None and port != _HTTPS:  # which goes without saying
                 standard[c.SERVER_PORT] = port
-        allowed = host in self._allowed
+        allowed = self.allowed(host)
         place: str | None = endpoint.place
         if allowed and (own := self._places.get(host or "")):
             place = own if endpoint.inference else None

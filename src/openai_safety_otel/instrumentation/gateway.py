@@ -16,6 +16,7 @@ from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.response import read_head
 from openai_safety_otel.instrumentation.extract.words import safe_code
 from openai_safety_otel.instrumentation.observer import Observer
+from openai_safety_otel.instrumentation.passing import announce
 
 _MAX_CHAIN = 8
 
@@ -25,6 +26,7 @@ def begin(observer: Observer, client: Any, url: str, headers: Any, body: Any) ->
 
     ``client`` has a ``base_url`` and an ``api_key``; headers and body are left as they are.
     """
+    announce(url)
     options = SimpleNamespace(method="POST", url=url, headers=headers, json_data=body)
     streaming = isinstance(body, dict) and bool(body.get("stream"))
     return observer.observe(client, options, streaming=streaming, peer_inside=True)

@@ -27,6 +27,7 @@ from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 from openai_safety_otel.instrumentation.sockets import DOORS, Door, hooks_of
+from openai_safety_otel.instrumentation.unseen import CLIENTS, Unseen
 from openai_safety_otel.who.keys import load_hasher
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,9 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for door in DOORS:
             yield door.module, functools.partial(self._open_door, door=door)
         yield "uvicorn.server", self._end_with_server
+        if self.observer is not None and self.observer.settings.unseen:
+            for name in dict.fromkeys(name for name, _ in CLIENTS):
+                yield name, self._look_past
 
     def _install(self, _module: Any) -> None:
         observer = self.observer
@@ -167,6 +171,15 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         with harmless("server"):
             self._put(module.Server, "shutdown", _Shutdown(observer).shutdown)
+
+    def _look_past(self, module: Any) -> None:
+        """Count what other HTTP clients send to the provider."""
+        observer = self.observer
+        if observer is not None and observer.settings.unseen:
+            with harmless("unseen"):
+                for name, cls in CLIENTS:
+                    if name == module.__name__:
+                        self._put(getattr(module, cls), "send", Unseen(observer).send)
 
     def _wrap_door(self, door: Door, module: Any, hooks: object) -> None:
         for owner_name, attribute, wrapper in hooks_of(door):

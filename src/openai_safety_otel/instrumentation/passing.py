@@ -18,6 +18,23 @@ last_response: contextvars.ContextVar[str | None] = contextvars.ContextVar(
 current: contextvars.ContextVar[Running | None] = contextvars.ContextVar("openai_safety_call", default=None)
 
 
+# Addresses that a gateway's recorded calls are about to be sent to.
+_announced: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar(
+    "openai_safety_announced", default=None
+)
+
+
+def announce(url: str) -> None:
+    """A recorded call is about to send a request there, with a client that is not the SDK's."""
+    _announced.set([url])
+
+
+def told(url: str) -> bool:
+    """Whether this request was announced, which is said once."""
+    expected = _announced.get()
+    return expected is not None and url in expected and bool(expected.pop())
+
+
 def last_response_id() -> str | None:
     """The id of the last response that ended in this context, for the app's own log lines."""
     return last_response.get()

@@ -64,6 +64,7 @@ class Metrics:
         self._dropped = self.counter(c.DROPPED)
         self._secrets = self.counter(c.CLIENT_SECRETS)
         self._sessions = self.counter(c.SESSIONS)
+        self._past = self.counter(c.UNSEEN)
         self._first_output = self.histogram(c.FIRST_OUTPUT)
         self._duration = self.histogram(c.OPERATION_DURATION)
         self._tokens = self.histogram(c.TOKEN_USAGE)
@@ -140,6 +141,10 @@ class Metrics:
     def client_secret(self) -> None:
         """Count a Realtime client secret issued."""
         self._secrets.add(1, self._label(c.CLIENT_SECRETS, self._traffic))
+
+    def unseen(self, host: str, api: str) -> None:
+        """Count a request past the SDK, to one of the few hosts that are the provider's."""
+        self._past.add(1, self._label(c.UNSEEN, host, api))
 
     def session(self, api: str) -> None:
         """Count a socket session observed here."""
