@@ -57,7 +57,7 @@ stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kaf
 test-stack: stack-build ## everything that runs on the real programs
 	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m stack tests
 
-stack-up: $(READY) ## the stack on loopback with the demo's traffic
+stack-up: $(READY) ## the stack on loopback, with a product in use and the runbook's commands at hand
 	$(BIN)/python stack/up.py
 
 bench: $(READY) ## all benchmarks, results into benchmarks/results

@@ -1,8 +1,7 @@
-"""The demo's traffic as an agent gets it: OTLP requests of `openai-safety demo`, made as long as a benchmark wants."""
+"""The demo's traffic as an agent gets it: OTLP requests of its app, made as long as a benchmark wants."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,28 +10,35 @@ from pathlib import Path
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.demo.people import people
+from openai_safety_otel.demo.product import Product
+from openai_safety_otel.demo.run import BLOCK_AFTER, staged
+from openai_safety_otel.testing.provider import Provider
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from support.collector import Collector
 
 EVENTS_A_REQUEST = 512  # what an SDK's batch processor sends at once
-_DEMO = (
-    "import sys; from openai_safety_otel.operations.cli import main; sys.argv[0] = 'openai-safety'; main()"
-)
 
 
 def _shown() -> list[ExportLogsServiceRequest]:
-    """What one run of the demo sends."""
-    with Collector() as collector, tempfile.TemporaryDirectory() as folder:
-        out = str(Path(folder) / "out")
-        command = [sys.executable, "-c", _DEMO, "demo", "--out", out, "--collector", collector.url]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    """What the demo's people make its app send."""
+    with (
+        Collector() as collector,
+        tempfile.TemporaryDirectory() as folder,
+        staged(Path(folder) / "out") as stage,
+        Provider(block_after=BLOCK_AFTER) as provider,
+        Product(provider.url, stage.telemetry, stage.log, stage.settings(), collector.url) as product,
+    ):
+        for person in people():
+            for route, text in person.turns:
+                product.ask(person.name, route, text)
     return collector.requests
 
 
 class DemoTraffic:
-    """The safety events of one run of the demo, repeated at ever later times."""
+    """The safety events of the demo, repeated at ever later times."""
 
     def __init__(self) -> None:
         self._request = ExportLogsServiceRequest()

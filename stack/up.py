@@ -7,19 +7,22 @@ very same configuration (Grafana and Tempo are not among them: look with the lin
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from stack import query, traffic  # noqa: E402 - after the path
+from stack import query  # noqa: E402 - after the path
 from stack.launches import COLLECTOR_CONFIG  # noqa: E402
+from stack.life import Life  # noqa: E402
 from stack.programs import Running, prepare, running  # noqa: E402
 
 # The usual ports where they are free, so that a second terminal can use the defaults of every tool.
@@ -37,9 +40,18 @@ def _engine() -> list[str] | None:
     return None
 
 
-def _compose(command: list[str]) -> int:
+def _compose(command: list[str], folder: Path) -> int:
+    """The containers, with the same life on this machine once their agent answers."""
     print("Grafana http://127.0.0.1:3000  Prometheus http://127.0.0.1:9090  OTLP http://127.0.0.1:4318")
-    return subprocess.run([*command, "-f", str(ROOT / "compose.yaml"), "up"], check=False).returncode
+    with subprocess.Popen([*command, "-f", str(ROOT / "compose.yaml"), "up"]) as containers:
+        while containers.poll() is None:
+            time.sleep(1)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 4318), 1):
+                break
+        else:
+            return containers.returncode
+        with contextlib.closing(Life(folder, "http://127.0.0.1:4318")):
+            return containers.wait()
 
 
 def _rules(pattern: str) -> list[Path]:
@@ -54,7 +66,7 @@ def _start(stack: contextlib.ExitStack, folder: Path) -> dict[str, Running]:
     collector = prepare(
         "collector",
         folder=folder / "collector",
-        ports=USUAL["collector"],
+        ports=_ports(USUAL["collector"]),
         configs=[
             COLLECTOR_CONFIG / "agent.yaml",
             COLLECTOR_CONFIG / "evidence.yaml",
@@ -83,16 +95,13 @@ def _start(stack: contextlib.ExitStack, folder: Path) -> dict[str, Running]:
     return {"collector": collector, "loki": loki, "prometheus": prometheus, "alertmanager": alertmanager}
 
 
-def _traffic(stack: contextlib.ExitStack, collector: Running) -> None:
-    """The demo's traffic where the demo is installed, else made-up events."""
-    if importlib.util.find_spec("openai_safety_otel.demo.__main__"):
-        command = "from openai_safety_otel.operations.cli import main; main()"
-        demo = subprocess.Popen(
-            [sys.executable, "-c", command, "demo", "--collector", collector.url], cwd=ROOT
-        )
-        stack.callback(demo.terminate)
-    else:
-        stack.enter_context(traffic.Load(collector.url, "demo", batch=10, pause=1.0))
+def _ports(names: dict[str, int]) -> dict[str, int]:
+    """The usual ports, and another for each that somebody has."""
+    found = {}
+    for name, usual in names.items():
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", usual)):
+            found[name] = usual
+    return found
 
 
 def _print_links(programs: dict[str, Running]) -> None:
@@ -106,26 +115,35 @@ def _print_links(programs: dict[str, Running]) -> None:
     )
     print(f"alerts        {prometheus}/alerts   Alertmanager {programs['alertmanager'].url}/api/v2/alerts")
     print(f"Loki          {ask} {question}")
-    print("Ctrl-C ends everything.", flush=True)
 
 
 def main() -> int:
-    """Run until interrupted."""
-    if command := _engine():
-        return _compose(command)
+    """Run until interrupted, or told to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openai-safety-stack-")))
+        if command := _engine():
+            return _compose(command, folder / "product")
         try:
             programs = _start(stack, folder)
         except FileNotFoundError as missing:
             print(f"stack-up: {missing}", file=sys.stderr)
             return 1
-        _traffic(stack, programs["collector"])
+        # The operator's commands read Loki, so that files are not where they look.
+        loki = {"OPENAI_SAFETY_LOKI_URL": programs["loki"].url, "OPENAI_SAFETY_FILE_DIR": ""}
+        life = stack.enter_context(
+            contextlib.closing(Life(folder / "product", programs["collector"].url, **loki))
+        )
         _print_links(programs)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        print(f"receiver      {life.receiver}")
+        print(
+            f"runbook       . {life.stage.exports}   then its commands work as printed (users.txt is beside it)"
+        )
+        print("Ctrl-C ends everything.", flush=True)
+        threading.Event().wait()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

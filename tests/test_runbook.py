@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,26 +14,14 @@ from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
 from support import loki
 from support.events import BOB, blocked, call, flagged, notice, write
+from support.runbook import commands
 
-RUNBOOK = Path(__file__).parents[1] / "grafana" / "runbook.md"
 KEY = "k" * 40
 IDENTIFIER = Hasher(KEY.encode()).end_user("u42")
 # What the reader puts in; everything else is run as it stands.
 FILLED_IN = {"IDENT": IDENTIFIER, "YOU": "ann", "postgresql://host/app": "sqlite:///app.db"}
-# Named in a sentence, without what they need.
-NAMED = [["notice", "subject"], ["reconcile"]]
-
-
-def commands() -> list[list[str]]:
-    """Every whole command of the runbook in its order, each once: its arguments after `openai-safety`."""
-    text = RUNBOOK.read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`(openai-safety [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    found = dict.fromkeys(
-        line.strip() for line in lines if line.startswith("openai-safety ") and "…" not in line
-    )
-    return [shlex.split(line)[1:] for line in found]
+# Those look at a service's environment and at a running receiver: `stack_up/` has both.
+ELSEWHERE = {"doctor", "webhooks"}
 
 
 @pytest.fixture(params=["files", "loki"])
@@ -83,9 +69,7 @@ def test_every_command_works_as_printed(place: Path) -> None:
     """Line by line, in the order of the page: each ends well, and the four steps say what they must."""
     said = {}
     for command in commands():
-        if command in NAMED:
-            continue
-        if command[0] == "doctor":  # looks at the service's own environment, and has tests of its own
+        if command[0] in ELSEWHERE:
             continue
         filled = [FILLED_IN.get(word, word) for word in command]
         found = run(*filled)

@@ -55,14 +55,11 @@ def demo(fed: Fed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         "OPENAI_SAFETY_USER_RESOLVER": "openai_safety_otel.demo.app:current_user",
         "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
         "OPENAI_SAFETY_MODERATION": "score",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": fed.agent,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=demo",
         "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "false",
     }
     with Provider(block_after=3) as provider:
-        product = Product(provider.url, folder, folder / "app.log", settings)
-        del product._environment["OTEL_CONFIG_FILE"]  # the ordinary exporters, as most people run it
+        product = Product(provider.url, folder, folder / "app.log", settings, fed.agent)
         with product, ThreadPoolExecutor(6) as crowd:
             list(crowd.map(lambda person: _act(product, person), people()))
         calls = len(provider.ledger.calls())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.hastened import EXPORTERS, Stack, stack
+from support.hastened import EXPORTERS, MINUTE, Stack, stack
 from webhooks.bench import SECRET, CaseApi
 
 Command = Callable[..., str]
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(400 + 70 * MINUTE))
 
 
 def environ(folder: Path, collector: str, provider: str) -> dict[str, str]:

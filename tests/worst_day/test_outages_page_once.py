@@ -44,12 +44,10 @@ def product(whole: Stack, provider: Provider, tmp_path: Path) -> Iterator[Produc
         "OPENAI_SAFETY_HMAC_KEY": "k" * 40,
         "OPENAI_SAFETY_USER_RESOLVER": "openai_safety_otel.demo.app:current_user",
         "OPENAI_SAFETY_INJECT_HOSTS": "+127.0.0.1",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": whole.collectors[0].url,
         "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
     }
-    app = Product(provider.url, tmp_path, tmp_path / "app.log", settings)
-    del app._environment["OTEL_CONFIG_FILE"]  # the ordinary exporters, as most people run it
-    with app:
+    log, collector = tmp_path / "app.log", whole.collectors[0].url
+    with Product(provider.url, tmp_path, log, settings, collector) as app:
         app.ask("anna", "/chat", "How do I bake bread?")
         assert eventually(lambda: bool(query.promql(whole.prometheus.url, CALLS)), 3 * MINUTE + 30)
         assert eventually(lambda: bool(query.lines(whole.loki.url, LINES)), 3 * MINUTE + 30)

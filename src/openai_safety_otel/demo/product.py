@@ -37,13 +37,12 @@ def _to_files(telemetry: Path) -> dict[str, str]:
     }
 
 
-def _to_collector(url: str, telemetry: Path) -> dict[str, str]:
-    """All three signals to a collector; events also into files, which the demo compares with the ledger."""
+def _to_collector(url: str) -> dict[str, str]:
+    """All three signals to a collector."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_METRIC_EXPORT_INTERVAL": "5000",
-        "OPENAI_SAFETY_FILE_DIR": str(telemetry),
     }
 
 
@@ -57,17 +56,18 @@ class Product:
         log: Path,
         settings: dict[str, str],
         collector: str | None = None,
+        app: str = "openai_safety_otel.demo.app:app",
     ) -> None:
         self._log = log
-        destination = _to_collector(collector, telemetry) if collector else _to_files(telemetry)
+        self._app = app
+        destination = _to_collector(collector) if collector else _to_files(telemetry)
         self._environment = environment_of_child(
             ("OTEL_", "OPENAI_"),
             OPENAI_API_KEY="sk-demo",
             OPENAI_BASE_URL=provider_url,
             NO_PROXY="127.0.0.1",
             OTEL_SERVICE_NAME=SERVICE,
-            **destination,
-            **settings,
+            **{**destination, **settings},
         )
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -76,7 +76,7 @@ class Product:
         command = [
             *(sys.executable, "-m", "openai_safety_otel.demo.leash"),
             program("opentelemetry-instrument"),
-            *(sys.executable, "-m", "uvicorn", "openai_safety_otel.demo.app:app"),
+            *(sys.executable, "-m", "uvicorn", self._app),
             *("--host", "127.0.0.1", "--port", "0", "--no-access-log"),
         ]
         # A session of its own: Ctrl-C reaches the demo alone, which then ends the app in good order.

@@ -71,9 +71,11 @@ class Stage:
         """The environment of the operator's commands: they read, and add to, the same files."""
         return environment_of_child(("OTEL_", "OPENAI_"), **self._operators())
 
-    def export(self) -> None:
+    def export(self, **more: str) -> None:
         """Write what a shell needs so that every printed command works in it as it was printed."""
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in self._operators().items()]
+        lines = [
+            f"export {name}={shlex.quote(value)}" for name, value in {**self._operators(), **more}.items()
+        ]
         lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
         self.exports.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -115,16 +117,13 @@ def staged(out: Path) -> Iterator[Stage]:
         raise
 
 
-def run(out: Path, console: Console | None = None, collector: str | None = None) -> int:
-    """Run the demo; 0 if the files and the provider's ledger agree, 1 if not, 130 if interrupted.
-
-    ``collector`` is the OTLP/HTTP endpoint that gets the app's telemetry too; None keeps it in files alone.
-    """
+def run(out: Path, console: Console | None = None) -> int:
+    """Run the demo; 0 if the files and the provider's ledger agree, 1 if not, 130 if interrupted."""
     console = console or Console()
     with _ended_in_good_order():
         try:
             with staged(out) as stage, Provider(block_after=BLOCK_AFTER) as provider:
-                return _play(stage, provider, console, collector)
+                return _play(stage, provider, console)
         except KeyboardInterrupt:
             console.print("interrupted; nothing is left behind")
             return 130
@@ -133,10 +132,10 @@ def run(out: Path, console: Console | None = None, collector: str | None = None)
             return 1
 
 
-def _play(stage: Stage, provider: Provider, console: Console, collector: str | None) -> int:
+def _play(stage: Stage, provider: Provider, console: Console) -> int:
     crowd = people()
     _say_settings(stage, provider, console)
-    with Product(provider.url, stage.telemetry, stage.log, stage.settings(), collector) as product:
+    with Product(provider.url, stage.telemetry, stage.log, stage.settings()) as product:
         _drive(crowd, product, console)
         _await_events(stage, len(provider.ledger.calls()))
         verdict, report = _read(stage, provider)

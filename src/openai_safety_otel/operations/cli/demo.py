@@ -24,13 +24,12 @@ _NEEDED = (
     show_default=True,
     help="Folder for telemetry, page and log; made anew.",
 )
-@click.option("--collector", metavar="URL", help="Send the app's telemetry to this OTLP/HTTP endpoint too.")
 @click.option("--serve", is_flag=True, hidden=True)
-def demo(out: Path, collector: str | None, serve: bool) -> None:
+def demo(out: Path, serve: bool) -> None:
     """Start a provider stub and an unchanged app, drive 30 users through it, and show what is known of them.
 
     Only loopback is used. Exit code 1: the files and the provider's own ledger disagree.
     """
     if serve:
         raise click.UsageError("the provider alone is now: openai-safety provider")
-    sys.exit(needing("the demo", _NEEDED, "openai_safety_otel.demo.run").run(out, collector=collector))
+    sys.exit(needing("the demo", _NEEDED, "openai_safety_otel.demo.run").run(out))

@@ -1,0 +1,82 @@
+"""Every panel that a new user opens shows something, or says why it shows nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from openai_safety_otel.contract import conventions as c
+from stack import query
+from stack_up.conftest import Up
+from support.fed import VARIABLES, eventually
+from support.panels import BOARDS, Query, panels, run
+from support.stores import loki, prometheus
+
+PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board) if panel.get("targets")]
+# What a panel says of itself where it may well be empty.
+REASON = ("nothing here", "empty")
+
+
+@pytest.fixture(scope="module")
+def person(up: Up) -> str:
+    """Whom OpenAI has blocked for good and warned about."""
+    worst = '{openai_safety_stream="notable"} | openai_safety_notice_id="C-17"'
+    assert query.until(lambda: bool(query.lines(up.loki, worst)), timeout=60)
+    return str(query.lines(up.loki, worst)[0]["user_hash"])
+
+
+def _says_why(panel: dict[str, Any]) -> bool:
+    stated = panel["fieldConfig"]["defaults"].get("noValue") if "fieldConfig" in panel else None
+    text = str(panel.get("description", "")).lower()
+    return bool(stated) or any(word in text for word in REASON)
+
+
+def _shows(up: Up, board: str, panel: dict[str, Any], person: str) -> bool:
+    stores = {"loki": loki(up.loki), "prometheus": prometheus(up.prometheus)}
+    chosen = {**VARIABLES, "identifier": person}
+    asked = [Query(board, panel["title"], target) for target in panel["targets"]]
+    return any(run(one, stores[one.kind], time.time(), chosen) for one in asked if one.kind in stores)
+
+
+def test_no_panel_is_empty_without_saying_why(up: Up, person: str) -> None:
+    """Asked of the stores themselves, within two minutes of the start, each panel has data or states its reason."""
+
+    def silent() -> list[str]:
+        return [
+            f"{board}: {panel['title']}"
+            for board, panel in PANELS
+            if not _says_why(panel) and not _shows(up, board, panel, person)
+        ]
+
+    assert eventually(lambda: not silent(), seconds=120), silent()
+
+
+# What the traffic of the stack is there for, and the question whose answer shows it.
+HAPPENED = {
+    "a receiver": f"{c.WEBHOOKS.name.replace('.', '_')}_total{{openai_safety_result='accepted'}} > 0",
+    "a drop": f"{c.DROPPED.name.replace('.', '_')}_total > 0",
+    "an open notice": "openai_safety_notices_open > 0",
+    "a deadline": "openai_safety_notice_deadline_seconds > 0",
+}
+TOLD = {
+    "a report": ("safety", c.USER_REPORT_EVENT),
+    "a notice": ("safety", c.NOTICE_EVENT),
+    "a decision": ("safety", c.DECISION_EVENT),
+    "evidence": ("safety-evidence", c.EVIDENCE_EVENT),
+}
+
+
+@pytest.mark.parametrize("what", HAPPENED)
+def test_it_is_counted(up: Up, what: str) -> None:
+    """Each of these is in Prometheus without anything that the user does."""
+    assert eventually(lambda: bool(query.promql(up.prometheus, HAPPENED[what])), seconds=60)
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_it_is_told(up: Up, what: str) -> None:
+    """Each of these is in Loki without anything that the user does."""
+    tenant, event = TOLD[what]
+    selector = f'{{service_name=~".+"}} | event_name="{event}"'
+    assert eventually(lambda: bool(query.lines(up.loki, selector, tenant=tenant)), seconds=60)
