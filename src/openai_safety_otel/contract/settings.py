@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.conventions import Traffic
@@ -104,16 +104,15 @@ def setting(default: Any, parse: Callable[[Any], Any], doc: str, *, secret: bool
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings:
-    """Everything that can be set; each field is also the environment variable ``OPENAI_SAFETY_<FIELD>``."""
+class Who:
+    """Who: the end user, the key, and the identifier the provider gets."""
 
-    enabled: bool = setting(True, _switch, "`off` leaves the SDK untouched")
     identifier: bool = setting(
         True, _switch, "`off` for single-user apps: no key needed, outcomes and scores stay"
     )
     hmac_key: bytes | None = setting(None, _secret, "the HMAC key itself, at least 32 bytes", secret=True)
     hmac_key_file: str | None = setting(
-        None, _text, "a file holding the HMAC key (wins over nothing; HMAC_KEY wins over it)"
+        None, _text, "a file holding the HMAC key, read where HMAC_KEY is not set"
     )
     hmac_retired_key_files: tuple[str, ...] = setting(
         (), _names, "files of earlier keys: suspensions keep matching"
@@ -122,11 +121,6 @@ class Settings:
         None,
         lambda v: v if callable(v) else _text(v),
         "`module:function` called in the caller's thread; returns str, EndUser or None",
-    )
-    span: SpanMode = setting(
-        "auto",
-        _one_of("auto", "own", "enrich", "off"),
-        "auto enriches another instrumentation's span, else makes one",
     )
     inject: bool = setting(True, _switch, "add the identifier to calls that accept one")
     inject_hosts: tuple[str, ...] = setting(
@@ -143,6 +137,16 @@ class Settings:
         _one_of("replace", "keep"),
         "what to do with a library's constant where the end user is known: `keep` leaves all users one",
     )
+    traffic: Traffic = setting(
+        "production", _one_of("production", "redteam", "drill"), "what kind of traffic this process makes"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Acting:
+    """Acting: what is asked for, kept, filtered and refused."""
+
+    enabled: bool = setting(True, _switch, "`off` leaves the SDK untouched")
     moderation: ModerationMode = setting(
         "off", _one_of("off", "score"), "`score` asks for inline moderation where the app did not"
     )
@@ -164,8 +168,16 @@ class Settings:
     filter: str | None = setting(
         None, _text, "`module:function` run before calls under a filter decision; default: the Moderation API"
     )
-    store: str = setting(
-        "openai-safety.db", _text, "notices and decisions: an SQLite file's path or a `redis://` URL"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Delivery:
+    """Delivery: spans, events and metrics, and where they go."""
+
+    span: SpanMode = setting(
+        "auto",
+        _one_of("auto", "own", "enrich", "off"),
+        "auto enriches another instrumentation's span, else makes one",
     )
     file_dir: str | None = setting(
         None,
@@ -186,8 +198,14 @@ class Settings:
         _switch,
         "`on` counts requests of httpx, httpx2 and requests to the hosts of INJECT_HOSTS that no record tells of",
     )
-    traffic: Traffic = setting(
-        "production", _one_of("production", "redteam", "drill"), "what kind of traffic this process makes"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class CommandLine:
+    """Command line and webhook receiver: what is stored, read and notified."""
+
+    store: str = setting(
+        "openai-safety.db", _text, "notices and decisions: an SQLite file's path or a `redis://` URL"
     )
     loki_url: str | None = setting(None, _text, "Loki's base URL, for the command line")
     webhook_secret: bytes | None = setting(
@@ -200,6 +218,14 @@ class Settings:
     notify_template: str | None = setting(
         None, _text, "file with a JSON template for NOTIFY_URL; default suits Slack-compatible hooks"
     )
+
+
+SECTIONS: Final = (Who, Acting, Delivery, CommandLine)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings(Who, Acting, Delivery, CommandLine):
+    """Everything that can be set; each field is also the environment variable ``OPENAI_SAFETY_<FIELD>``."""
 
     def __repr__(self) -> str:
         shown = {one.name: repr(getattr(self, one.name)) for one in fields(self) if one.repr}
