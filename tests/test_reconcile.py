@@ -202,7 +202,9 @@ def test_it_is_audited_and_needs_a_key(place: Path, monkeypatch: pytest.MonkeyPa
     said = "Error: give the provider's admin key: OPENAI_ADMIN_KEY or --admin-key-file FILE\n"
     assert said == reconcile().output
     (place / "admin.key").write_text(f"{ADMIN_KEY}\n")
-    assert 0 == reconcile("--admin-key-file", "admin.key", "--files", str(place)).exit_code
+    (place / "admin.key").chmod(0o644)
+    done = reconcile("--admin-key-file", "admin.key", "--files", str(place))
+    assert (0, "admin.key: others may read it (chmod 600)\n") == (done.exit_code, done.stderr)
 
 
 def test_windows_are_whole_hours_that_are_settled() -> None:

@@ -29,6 +29,7 @@ from openai_safety_otel.operations.reconcile.keys import KeysFileError, held_for
 from openai_safety_otel.operations.reconcile.ours import recorded
 from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
 from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
+from openai_safety_otel.who.keys import loose_permissions
 
 SETTLED_SECONDS: Final = 15 * MINUTE  # the provider's books are late; so old a request is in them
 _PROBLEMS: Final = (AdministrationError, AuditError, KeysFileError)
@@ -100,6 +101,9 @@ def reconcile(
         asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
         books = Administration(_admin_key(admin_key_file))
         pause = _span(every)
+        for file in filter(None, (keys_file, admin_key_file)):
+            if loose_permissions(str(file)):
+                warn(f"{file}: others may read it (chmod 600)")
         audit(settings, "", "reconcile", by=by, why=why)
         signal.signal(signal.SIGTERM, _leave)
         with event_output(settings) as told, measuring(instance="reconcile") as meters:
