@@ -20,6 +20,16 @@ _Facts = dict[str, AttributeValue]
 _FINISHES: Final = {name: (name,) for name in ("stop", "length", "tool_calls", "function_call")}
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
 _OUTPUT: Final = frozenset({"message", "reasoning"})
+# Members of a response that say more than that it was given.
+_MORE: Final = (
+    "error",
+    "last_error",
+    "incomplete_details",
+    "conversation",
+    "input_transformations",
+    "access_programs",
+    "content_filters",
+)
 
 
 class _UnusualError(Exception):
@@ -58,12 +68,6 @@ def _own(model: Any) -> _Members:
     return {**extra, **own} if extra else own
 
 
-def _none(own: _Members, *names: str) -> None:
-    for name in names:
-        if own.get(name) is not None:
-            raise _UnusualError
-
-
 def _common(found: _Facts, own: _Members) -> None:
     name, model = own["id"], own["model"]
     if (
@@ -86,19 +90,22 @@ def _common(found: _Facts, own: _Members) -> None:
 
 
 def _chat(found: _Facts, own: _Members) -> None:
-    _none(own, "error", "prompt_filter_results", "status")
     (choice,) = own["choices"]
     said = _own(choice)
-    _none(said, "content_filter_results")
-    _none(_own(said["message"]), "refusal")
+    if not (
+        own.get("error") is None
+        and own.get("prompt_filter_results") is None
+        and own.get("status") is None
+        and said.get("content_filter_results") is None
+        and _own(said["message"]).get("refusal") is None
+    ):
+        raise _UnusualError
     found[c.FINISH_REASONS] = _FINISHES[said["finish_reason"]]
     _usage(found, own.get("usage"), _CHAT_USAGE)
 
 
 def _responses(found: _Facts, own: _Members) -> None:
-    _none(own, "error", "last_error", "incomplete_details", "conversation")
-    _none(own, "input_transformations", "access_programs", "content_filters")
-    if own["status"] != "completed":
+    if own["status"] != "completed" or any(own.get(member) is not None for member in _MORE):
         raise _UnusualError
     for item in own["output"]:
         said = item.__dict__

@@ -84,9 +84,7 @@ def score_attributes(record: CallRecord, *, only_flagged: bool) -> dict[str, Att
         keys, scores = c.SCORES[direction], leg.scores
         if only_flagged:
             scores = {category: scores[category] for category in leg.categories if category in scores}
-        for category, score in scores.items():
-            if category in keys:
-                found[keys[category]] = score
+        found.update({keys[category]: score for category, score in scores.items() if category in keys})
     return found
 
 
