@@ -55,7 +55,7 @@ def make(folder: Path, events: int) -> None:
     for part in range(SPLIT):
         rows = f"range({part * events // SPLIT}, {(part + 1) * events // SPLIT}) AS numbers(i)"
         database.execute(
-            f"COPY (SELECT {columns}, hash(i) AS row_key FROM {rows}) "  # noqa: S608 - our own names
+            f"COPY (SELECT {columns}, hash(i) AS row_key FROM {rows}) "
             f"TO '{folder}/{part:02d}.parquet' (FORMAT parquet, COMPRESSION zstd)"
         )
 
@@ -125,12 +125,12 @@ def serve(events: int) -> None:
 def compare_all(folder: Path, url: str) -> None:
     """What the command does, from its own modules, on Parquet that is there already."""
     import openai
+    from openai_safety_otel.operations.store.rows import Skipped
 
     from openai_safety_otel.operations.reconcile.compare import compare
     from openai_safety_otel.operations.reconcile.ours import recorded
     from openai_safety_otel.operations.reconcile.provider import Administration
     from openai_safety_otel.operations.store.events import open_events
-    from openai_safety_otel.operations.store.rows import Skipped
 
     since, until = BEGIN, BEGIN + HOURS * 3600
     books = Administration("sk-admin", client=openai.OpenAI(api_key="sk-admin", base_url=url))

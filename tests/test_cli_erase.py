@@ -13,7 +13,8 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
 from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.operations.cli.group import app
-from openai_safety_otel.operations.store.files import COPIES, open_files
+from openai_safety_otel.operations.store.columns import STORE
+from openai_safety_otel.operations.store.files import compact_files, open_files
 from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, BOB, DAY, EVE, batch, call, decision, event, lines, write
 from support.lists import new_list
@@ -59,7 +60,7 @@ def test_records_go_and_everything_else_stays(here: Path) -> None:
     assert (len(after), ANN.encode() in after, b"secret" in after) == (size, False, False)
     assert after.startswith(other + b" " * (len(one) - 1) + b"\n")
     assert after.endswith(other[:100])
-    with open_files([path], keep_copies=False) as events:
+    with open_files([path], compact=False) as events:
         kept = events.rows("SELECT user_hash AS who FROM events ORDER BY 1")
         assert kept == [{"who": BOB}, {"who": EVE}]
         assert events.skipped.broken_lines == 0
@@ -148,7 +149,7 @@ def test_a_process_may_go_on_writing(here: Path) -> None:
     assert run(ANN, "--files", "events", "--yes").exit_code == 0
     os.write(writer, lines([call(BOB, NOW - 7)]))
     os.close(writer)
-    with open_files([path], keep_copies=False) as events:
+    with open_files([path], compact=False) as events:
         assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}, {"who": BOB}]
 
 
@@ -161,18 +162,17 @@ def test_a_line_half_written_is_said(here: Path) -> None:
     assert "NOT reached: events/a.jsonl: the last line is still being written; run this again" in found.stderr
 
 
-def test_packed_files_and_copies_are_reached(here: Path) -> None:
-    """A gzip file is written anew, and compacted copies that held him are gone."""
+def test_packed_files_and_columns_are_reached(here: Path) -> None:
+    """A gzip file is written anew, and the columns hold him no more; what stood only there counts as well."""
     packed = here / "events" / "b.jsonl.gz"
     packed.write_bytes(gzip.compress(lines([call(ANN, NOW - 9), call(BOB, NOW - 8)])))
-    plain = write(here / "events", [call(ANN, NOW - 7)], "a.jsonl")
-    for path in (packed, plain):
-        os.utime(path, (NOW - 9999, NOW - 9999))
-    open_files([here / "events"]).__exit__(None, None, None)
-    assert len(list((here / "events" / COPIES).iterdir())) == 2
-    assert run(ANN, "--files", "events", "--yes").exit_code == 0
+    gone = write(here / "events", [call(ANN, NOW - 7)], "a.jsonl")
+    compact_files([here / "events"])
+    gone.unlink()
+    found = run(ANN, "--files", "events", "--yes", "--json")
+    assert (found.exit_code, json.loads(found.stdout)["records"]) == (0, 2)
     assert ANN.encode() not in gzip.decompress(packed.read_bytes())
-    assert list((here / "events" / COPIES).iterdir()) == []
+    assert not any(ANN.encode() in path.read_bytes() for path in (here / "events" / STORE).rglob("*.parquet"))
     with open_files([here / "events"]) as events:
         assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}]
 
@@ -199,7 +199,7 @@ def test_a_user_is_erased_under_every_key_with_his_own_sessions(
     result = json.loads(found.stdout)
     assert (result["identifiers"], result["records"]) == ([now, old, SESSION], 4)
     assert result["unreached"] == [f"session {SHARED}: others used it too"]
-    with open_files([here / "events"], keep_copies=False) as events:
+    with open_files([here / "events"], compact=False) as events:
         assert events.rows("SELECT user_hash AS who FROM events ORDER BY 1") == [
             {"who": SHARED},
             {"who": BOB},

@@ -56,7 +56,7 @@ def differences(folder: Path, entries: list[LedgerEntry], *events: dict[str, Any
     for number, attributes in enumerate(events):
         writer.emit(SafetyEvent(name=c.CALL_EVENT, time_ns=10**18 + number, attributes=attributes))
     writer.close()
-    with open_files([folder], keep_copies=False) as read:
+    with open_files([folder], compact=False) as read:
         verdict = compare(entries, read)
     assert verdict.calls == len(entries)
     return verdict.differences

@@ -61,7 +61,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Events]:
             event(c.DECISION_EVENT, NOON - 9, {c.USER_HASH: BOB, c.DECISION_ACTION: "whois"}),
         ],
     )
-    with open_files([folder], keep_copies=False) as opened:
+    with open_files([folder], compact=False) as opened:
         yield opened
 
 
@@ -171,7 +171,7 @@ def test_coverage_leaves_out_what_never_left_and_a_librarys_constant(tmp_path: P
             *(call("openai-guardrails-python", NOON - n, IDENTIFIER_SOURCE="library") for n in (1, 2, 3)),
         ],
     )
-    with open_files([tmp_path], keep_copies=False) as opened:
+    with open_files([tmp_path], compact=False) as opened:
         totals = build_report(opened, WEEK).totals
     assert (0.5, 3) == (totals.coverage, totals.of_library)
 
@@ -256,7 +256,7 @@ def test_a_hold_is_a_late_median_of_enough_streams(tmp_path: Path) -> None:
     usual = [call(EVE, NOON - 300 - n, TIME_TO_FIRST_OUTPUT=0.5) for n in range(30)]
     model = [call(EVE, NOON - 400 - n, TIME_TO_FIRST_OUTPUT=9.0, REQUEST_MODEL="slow") for n in range(9)]
     write(tmp_path, [*slow, *few, *usual, *model])
-    with open_files([tmp_path], keep_copies=False) as opened:
+    with open_files([tmp_path], compact=False) as opened:
         holds = {one.identifier: one.holds for one in build_report(opened, WEEK).activities}
     assert holds == {ANN: [Hold("gpt-5", 11.0, 0.5, 5)], BOB: [], EVE: []}
 
@@ -284,6 +284,6 @@ def test_the_journal_and_the_list_are_heard(events: Events) -> None:
 def test_nothing_is_a_report_too(tmp_path: Path) -> None:
     """No event at all gives zeros, quiet, and no division by zero."""
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    with open_files([tmp_path], keep_copies=False) as opened:
+    with open_files([tmp_path], compact=False) as opened:
         found = build_report(opened, WEEK)
     assert (found.totals, found.activities, found.organisation.stage) == (Totals(), [], "quiet")

@@ -26,7 +26,7 @@ def report_of(tmp_path: Path, by: str = "identifier") -> Report:
         notice("warning", NOON - DAY),
     ]
     write(tmp_path, events)
-    with open_files([tmp_path], keep_copies=False) as opened:
+    with open_files([tmp_path], compact=False) as opened:
         return build_report(opened, Window(NOON - DAY, NOON), by=by)
 
 
@@ -73,7 +73,7 @@ def test_empty_reports_keep_their_columns(tmp_path: Path, by: str) -> None:
     """A report without lines has the header of one with lines, as CSV and as Parquet."""
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "e.jsonl").write_bytes(b"")
-    with open_files([tmp_path / "none"], keep_copies=False) as opened:
+    with open_files([tmp_path / "none"], compact=False) as opened:
         empty = build_report(opened, Window(NOON - DAY, NOON), by=by)
     full = report_of(tmp_path / "full", by)
     assert formats.to_csv(empty) == formats.to_csv(full).splitlines(keepends=True)[0]

@@ -58,7 +58,7 @@ def page_of(folder: Path, injected: str) -> str:
     ]
     events[0].attributes[c.FLAGGED_CATEGORIES["input"]] = (injected,)
     write(folder, events)
-    with open_files([folder], keep_copies=False) as opened:
+    with open_files([folder], compact=False) as opened:
         return render_page(build_report(opened, Window(NOON - DAY, NOON)))
 
 

@@ -84,7 +84,7 @@ def test_pages_of_any_size_lose_and_repeat_nothing(
     send(loki, write(stored.parent / "same", same))
     monkeypatch.setattr(reading, "PAGE", 7)
     with Loki(loki.url) as source, source.events(NOW - 7200, NOW + 60) as events:
-        query = "SELECT count(*) AS n, count(DISTINCT row_key) AS keys FROM every_row"
+        query = "SELECT count(*) AS n, count(DISTINCT (time_ns, user_hash)) AS keys FROM fresh"
         assert events.rows(query) == [{"n": 81, "keys": 81}]
     monkeypatch.setattr(reading, "PAGE", 4)
     with Loki(loki.url) as source, pytest.raises(LokiError, match="more than 4 entries at one nanosecond"):

@@ -32,7 +32,7 @@ def page_of(folder: Path, people: int) -> Path:
     if people:
         events.append(notice("warning", NOON - 2.5 * DAY, "C-17"))
     write(folder, events)
-    with open_files([folder], keep_copies=False) as opened:
+    with open_files([folder], compact=False) as opened:
         report = build_report(opened, Window(NOON - 7 * DAY, NOON))
     target = folder / "page.html"
     target.write_text(render_page(report), encoding="utf-8")

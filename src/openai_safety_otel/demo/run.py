@@ -176,7 +176,7 @@ def _drive(crowd: list[Person], product: Product, console: Console) -> None:
 def _await_events(stage: Stage, calls: int) -> None:
     until = time.monotonic() + _ARRIVE_SECONDS
     while time.monotonic() < until:
-        with open_files([stage.telemetry], keep_copies=False) as events:
+        with open_files([stage.telemetry], compact=False) as events:
             if count_calls(events) >= calls:
                 return
         time.sleep(0.2)
@@ -184,7 +184,7 @@ def _await_events(stage: Stage, calls: int) -> None:
 
 def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
     now = time.time()
-    with open_files([stage.telemetry], keep_copies=False) as events:
+    with open_files([stage.telemetry], compact=False) as events:
         verdict = compare(provider.ledger.calls(), events)
         report = build_report(events, Window(now - 86_400, now + 60, "production"), Known())
     return verdict, report
@@ -192,7 +192,7 @@ def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
 
 def _refusal_untold(stage: Stage, identifier: str) -> list[str]:
     """The app has ended and flushed: the call that we refused must be in the files too."""
-    with open_files([stage.telemetry], keep_copies=False) as events:
+    with open_files([stage.telemetry], compact=False) as events:
         told = count_refused(events, identifier)
     return [] if told == 1 else [f"{told} refused calls in the files, 1 expected"]
 

@@ -23,6 +23,7 @@ VERBS = {
     "reconcile": "openai_safety_otel.operations.cli.reconcile:reconcile",
     "batch": "openai_safety_otel.operations.cli.batch:batch",
     "provider": "openai_safety_otel.operations.cli.provider:provider",
+    "compact": "openai_safety_otel.operations.cli.compact:compact",
     "erase": "openai_safety_otel.operations.cli.erase:erase",
 }
 

@@ -172,7 +172,7 @@ def _seen_blocked(identifier: str, settings: Settings) -> bool:
     try:
         from openai_safety_otel.operations.cli.sources import EventSource, open_place  # noqa: PLC0415 - needs the report extra
 
-        place = EventSource("files" if settings.file_dir else "loki", (), None, copies=True)
+        place = EventSource("files" if settings.file_dir else "loki", (), None, compact=True)
         with open_place(place, settings) as events:
             return bool(events.rows(_BLOCKED, who=identifier))
     except (ModuleNotFoundError, click.ClickException) as error:
@@ -262,7 +262,7 @@ def _verify(settings: Settings, source: str | None) -> None:
     if source:
         from openai_safety_otel.operations.cli.sources import EventSource  # noqa: PLC0415 - needs the report extra
 
-        place = EventSource(source, (), None, copies=True)
+        place = EventSource(source, (), None, compact=True)
     verify(settings, place)
 
 

@@ -29,7 +29,7 @@ from openai_safety_otel.operations.cli.sources import (
 from openai_safety_otel.operations.investigation import applogs, evidence, stored
 from openai_safety_otel.operations.investigation.appeal import appeal
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown, usable_hasher
-from openai_safety_otel.operations.investigation.case import KINDS, Case, UnknownIdentifierError, open_case
+from openai_safety_otel.operations.investigation.case import Case, UnknownIdentifierError, open_case
 from openai_safety_otel.operations.investigation.casefile import (
     CaseFileError,
     document_parts,
@@ -42,6 +42,7 @@ from openai_safety_otel.operations.report.table import printable
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import NoEventFilesError
 from openai_safety_otel.operations.store.loki import Loki, LokiError, about, apis_in_loki, linked_in_loki
+from openai_safety_otel.operations.store.questions import KINDS
 
 _TONES = {
     "blocked": "bold red",
@@ -140,7 +141,7 @@ def investigate(
     files: tuple[Path, ...],
     source: str | None,
     loki_url: str | None,
-    copies: bool,
+    compact: bool,
 ) -> None:
     """Show what happened to IDENTIFIER, its standing, the APIs it still can reach, and its request context.
 
@@ -154,7 +155,7 @@ def investigate(
     asked = Asked(read_evidence, evidence_from, fetch_stored, logs)
     now = time.time()
     window = Window(parse_past(since, now), now, "all")
-    place = EventSource(source, files, loki_url, copies).chosen(settings)
+    place = EventSource(source, files, loki_url, compact).chosen(settings)
     try:
         name = shown(identifier, usable_hasher(settings))
         if asked.content and out is None and not as_json:

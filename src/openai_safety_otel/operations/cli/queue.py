@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import click
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
@@ -19,29 +18,8 @@ from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, op
 from openai_safety_otel.operations.cli.output import say, show, warn
 from openai_safety_otel.operations.cli.sources import EventSource, open_place, parse_past, source_options
 from openai_safety_otel.operations.report.activity import short
-from openai_safety_otel.operations.store.blocked import BLOCKED
+from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.loki import NOTABLE
-from openai_safety_otel.operations.store.schema import column_name
-
-_FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
-_SCORE: Final = ", ".join(f"coalesce({column_name(c.MAX_SCORE[d])}, 0)" for d in c.DIRECTIONS)
-_CLASS: Final = column_name(c.BLOCK_CLASS)
-# Only what the provider or its moderation said, and only about real traffic; our own refusals are decisions.
-_WAITING: Final = f"""
-SELECT {column_name(c.USER_HASH)} AS identifier,
-       count(*) FILTER ({_CLASS} = 'enforcement') AS enforcement_blocks,
-       count(*) FILTER ({_CLASS} = 'filter') AS filter_blocks,
-       count(*) FILTER ({_FLAGGED}) AS flagged,
-       {BLOCKED} AS blocked_by_provider,
-       max(greatest({_SCORE})) AS highest_score,
-       max(time_ns) / 1000000000 AS last_seen,
-       max(time_ns) FILTER ({_CLASS} = 'enforcement') / 1000000000 AS last_enforcement
-FROM events
-WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND {column_name(c.USER_HASH)} IS NOT NULL
-      AND coalesce({column_name(c.TRAFFIC)}, 'production') = 'production'
-      AND ({_CLASS} IN ('enforcement', 'filter') OR {_FLAGGED})
-GROUP BY 1
-"""  # noqa: S608 - names of our own contract
 
 
 @click.command(
@@ -51,7 +29,12 @@ GROUP BY 1
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @source_options
 def queue(
-    since: str, as_json: bool, files: tuple[Path, ...], source: str | None, loki_url: str | None, copies: bool
+    since: str,
+    as_json: bool,
+    files: tuple[Path, ...],
+    source: str | None,
+    loki_url: str | None,
+    compact: bool,
 ) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
@@ -61,14 +44,14 @@ def queue(
     whose decision has run out, comes back when anything newer happens.
     """
     settings, begin = Settings.resolve(), parse_past(since, time.time())
-    place = EventSource(source, files, loki_url, copies)
+    place = EventSource(source, files, loki_url, compact)
     try:
         journal = open_journal(settings.store)
         notices, decisions = journal.notices(), journal.decisions()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     with open_place(place, settings, since=begin, query=NOTABLE) as events:
-        found = events.rows(_WAITING, since=int(begin * 1e9))
+        found = events.rows(questions.WAITING, since=int(begin * 1e9))
     waiting = undecided(with_notices(found, notices, begin), decisions)
     _print(waiting, as_json=as_json)
 

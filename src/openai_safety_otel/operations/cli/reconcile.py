@@ -85,7 +85,7 @@ def reconcile(
     files: tuple[Path, ...],
     source: str | None,
     loki_url: str | None,
-    copies: bool,
+    compact: bool,
 ) -> None:
     """Compare our record with the provider's own count of requests: what is dark, the most first.
 
@@ -97,7 +97,7 @@ def reconcile(
     if every and until:
         raise click.UsageError("--every compares up to now: leave out --until")
     try:
-        place = EventSource(source, files, loki_url, copies).chosen(settings)
+        place = EventSource(source, files, loki_url, compact).chosen(settings)
         asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
         books = Administration(_admin_key(admin_key_file))
         pause = _span(every)

@@ -65,7 +65,7 @@ def report(
     files: tuple[Path, ...],
     source: str | None,
     loki_url: str | None,
-    copies: bool,
+    compact: bool,
 ) -> None:
     """Report activity, scores, blocks and ladders, the riskiest first.
 
@@ -81,7 +81,7 @@ def report(
     if chosen == "parquet" and out is None:
         raise click.UsageError("parquet needs --out FILE")
     settings = Settings.resolve()
-    with open_place(EventSource(source, files, loki_url, copies), settings) as events:
+    with open_place(EventSource(source, files, loki_url, compact), settings) as events:
         found = build_report(events, window, known_besides(settings), by=by)
         _print(found, chosen, out, top)
 

@@ -34,7 +34,7 @@ class EventSource:
     source: str | None
     files: tuple[Path, ...]
     loki_url: str | None
-    copies: bool
+    compact: bool
 
     def chosen(self, settings: Settings) -> EventSource:
         """The same with its source, files and URL filled in: what was typed, else what is configured.
@@ -55,7 +55,7 @@ class EventSource:
                 "say where the events are: --files DIR or OPENAI_SAFETY_FILE_DIR, "
                 "--loki-url URL or OPENAI_SAFETY_LOKI_URL"
             )
-        return EventSource(source, files, url, self.copies)
+        return EventSource(source, files, url, self.compact)
 
 
 def source_options(command: _F) -> _F:
@@ -75,9 +75,9 @@ def source_options(command: _F) -> _F:
             ),
             click.option("--loki-url", help="Loki's base URL. [default: OPENAI_SAFETY_LOKI_URL]"),
             click.option(
-                "--copies/--no-copies",
+                "--compact/--no-compact",
                 default=True,
-                help="Keep compacted copies of quiet files beside them, for the next time.",
+                help="Take finished files into the column store of their folder first.",
             ),
         )
     ):
@@ -106,7 +106,7 @@ def open_place(
 
 def _open(place: EventSource, since: float | None, query: str, advance: Callable[[int, int], None]) -> Events:
     if place.source == "files":
-        return open_files(place.files, keep_copies=place.copies, progress=advance)
+        return open_files(place.files, compact=place.compact, progress=advance)
     now = time.time()
     with Loki(place.loki_url or "") as loki:
         return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, query=query, progress=advance)

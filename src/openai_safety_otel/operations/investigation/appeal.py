@@ -10,11 +10,11 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import read_chain
-from openai_safety_otel.operations.investigation.case import SIGNAL, Case
-from openai_safety_otel.operations.report import queries
+from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.report.activity import Decision, Notice
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
+from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
 
@@ -28,7 +28,7 @@ SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
   list_sort(list_distinct(flatten(list(list_concat(coalesce({column_name(c.BLOCK_CATEGORIES)}, []), {_FLAGGED})))))
     AS categories,
   count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
-FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
+FROM mine WHERE {questions.SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
 """  # noqa: S608 - names of our own contract
 
 
@@ -47,7 +47,7 @@ def appeal(case: Case, settings: Settings, redress: str | None, *, of_everybody:
         "coverage": _coverage(case.events, Window(case.since, case.until)) if of_everybody else None,
         "reconciliation": [
             comparison_fields(row)
-            for row in case.events.rows(queries.COMPARISONS, **Window(case.since, case.until).bound)
+            for row in case.events.rows(questions.COMPARISONS, **Window(case.since, case.until).bound)
         ],
     }
 
@@ -62,9 +62,9 @@ def _chain(settings: Settings) -> dict[str, Any]:
 
 
 def _coverage(events: Events, window: Window) -> dict[str, Any]:
-    for view in queries.calls_views(None):
+    for view in questions.calls_views(None):
         events.database.execute(view)
-    row = events.rows(queries.TOTALS, **window.bound)[0]
+    row = events.rows(questions.TOTALS, **window.bound)[0]
     share = row["sent"] / row["coverable"] if row["coverable"] else None
     return {
         "calls": row["calls"],

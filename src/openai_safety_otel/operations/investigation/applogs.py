@@ -12,8 +12,8 @@ import msgspec
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.investigation.context import Source
-from openai_safety_otel.operations.investigation.evidence import open_text
 from openai_safety_otel.operations.store.loki import Loki
+from openai_safety_otel.operations.store.oddities import open_text
 
 NOT_ASKED: Final = Source(
     "app logs", "not asked", "--logs GLOB or --logs '{service_name=\"app\"}' searches them"

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO, Final, cast
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.store.files import find_files, forget_copies
+from openai_safety_otel.operations.store.columns import StoreError
+from openai_safety_otel.operations.store.files import find_files, find_stores
+from openai_safety_otel.operations.store.schema import column_name, quoted
 
 # Not the linked session: a record that names one is about the user it has, and two users may share one.
 _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
@@ -26,11 +28,14 @@ _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
 
 @dataclass(slots=True)
 class Erased:
-    """What became of the files: ``unreached`` says in words what could not be erased."""
+    """What became of the files: ``unreached`` says in words what could not be erased.
+
+    ``stored`` counts events in column stores, most of which are in an event file too.
+    """
 
     files: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    copies: int = 0
+    stored: int = 0
     unreached: list[str] = field(default_factory=list)
 
     @property
@@ -65,19 +70,31 @@ def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = Fals
     """
     wanted = frozenset(forms)
     erased = Erased()
-    files = find_files(paths)
-    for file in files:
+    given = tuple(paths)
+    for file in find_files(given):
         try:
-            found = _erase_packed(file.path, wanted, erased, dry=dry)
+            found = _erase_packed(file, wanted, erased, dry=dry)
         except (OSError, EOFError) as error:
-            erased.unreached.append(f"{file.path}: {getattr(error, 'strerror', None) or error}")
+            erased.unreached.append(f"{file}: {getattr(error, 'strerror', None) or error}")
             continue
         erased.files += bool(found)
         erased.kinds.update(found)
-    if not dry:
-        # Copies of changed files go; those of others hold nothing of them.
-        erased.copies = sum(forget_copies(folder) for folder in {file.path.parent for file in files})
+    _erase_stored(given, wanted, erased, dry=dry)
     return erased
+
+
+def _erase_stored(paths: Iterable[Path], wanted: Iterable[str], erased: Erased, *, dry: bool) -> None:
+    """The same events once more, in the column stores; some are in no event file any more."""
+    forms = ", ".join(map(quoted, sorted(wanted)))
+    condition = " OR ".join(f"{column_name(name)} IN ({forms})" for name in _NAMES)
+    stored: Counter[str] = Counter()
+    for store in find_stores(paths):
+        try:
+            stored += store.count(condition) if dry else store.erase(condition)
+        except (OSError, StoreError) as error:  # noqa: PERF203 - the other stores all the same
+            erased.unreached.append(f"{store.root}: {error}")
+    erased.stored = stored.total()
+    erased.kinds |= stored
 
 
 def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bool) -> Counter[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +12,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.investigation.context import EVIDENCE_DAYS, Source, gone_or_never
 from openai_safety_otel.operations.store.files import find_files
 from openai_safety_otel.operations.store.loki import EVIDENCE_TENANT, Loki
+from openai_safety_otel.operations.store.oddities import open_text
 from openai_safety_otel.operations.store.schema import column_name
 
 _NAME: Final = c.EVIDENCE_EVENT.encode()
@@ -31,7 +31,7 @@ def from_files(paths: Iterable[Path], forms: list[str]) -> Iterator[dict[str, An
     """Evidence about these identifiers in event files."""
     wanted = [form.encode() for form in forms]
     for file in find_files(paths):
-        for line in whole_lines(file.path):
+        for line in whole_lines(file):
             if _NAME in line and any(form in line for form in wanted):
                 yield from _in_line(line, forms)
 
@@ -43,11 +43,6 @@ def whole_lines(path: Path) -> Iterator[bytes]:
             yield from lines
     except (OSError, EOFError):
         return
-
-
-def open_text(path: Path) -> BinaryIO:
-    """A file, unpacked where its name ends in ``.gz``."""
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def _in_line(line: bytes, forms: list[str]) -> Iterator[dict[str, Any]]:

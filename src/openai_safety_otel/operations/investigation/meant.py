@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.questions import BEGINNING_WITH
 from openai_safety_otel.operations.store.schema import column_name
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 # Where an identifier says nothing, a beginning of it can only be one. `user-1` may be meant as it stands.
 _OPAQUE: Final = re.compile(r"[0-9a-f-]{32,}")
 _WHO: Final = (column_name(c.USER_HASH), column_name(c.IDENTIFIER_LINKED), column_name(c.REPORTED_HASH))
-_STORED: Final = " UNION ".join(
-    f"SELECT DISTINCT {name} AS value FROM events WHERE starts_with(lower({name}), lower($beginning))"  # noqa: S608 - names of our own contract
-    for name in _WHO
-)
 _RANGE_DAYS: Final = 29  # below Loki's default limit of 30 days in one query
 
 # Every identifier of one place that begins with a text, in whatever case.
@@ -87,7 +84,7 @@ def _never(typed: str, text: str, *, open_ended: bool) -> str:
 
 def in_events(events: Events) -> Place:
     """The identifiers of events that are open already."""
-    return lambda beginning: [str(row["value"]) for row in events.rows(_STORED, beginning=beginning)]
+    return lambda beginning: {str(row["value"]) for row in events.rows(BEGINNING_WITH, beginning=beginning)}
 
 
 def among(identifiers: Iterable[str]) -> Place:

@@ -12,15 +12,11 @@ from typing import Final
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki
+from openai_safety_otel.operations.store.questions import SESSIONS
 from openai_safety_otel.operations.store.schema import column_name
 
 _LINKED: Final = column_name(c.IDENTIFIER_LINKED)
 _WHO: Final = column_name(c.USER_HASH)
-_IN_FILES: Final = f"""
-SELECT {_LINKED} AS session, bool_and(list_contains($forms, {_WHO})) AS alone
-FROM events WHERE {_LINKED} IS NOT NULL AND {_WHO} IS NOT NULL AND NOT list_contains($forms, {_LINKED})
-GROUP BY 1 HAVING bool_or(list_contains($forms, {_WHO}))
-"""  # noqa: S608 - names of our own contract
 _DAY_NS: Final = 86_400 * 10**9
 
 
@@ -43,8 +39,8 @@ def sessions_of(forms: list[str], paths: Iterable[Path], urls: Iterable[str]) ->
 def _in_files(forms: list[str], paths: tuple[Path, ...]) -> dict[str, bool]:
     if not paths:
         return {}
-    with open_files(paths, keep_copies=False) as events:
-        return {row["session"]: row["alone"] for row in events.rows(_IN_FILES, forms=forms)}
+    with open_files(paths) as events:
+        return {row["session"]: row["alone"] for row in events.rows(SESSIONS, forms=forms)}
 
 
 def _in_loki(forms: list[str], url: str) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
-from openai_safety_otel.operations.report import ladders, queries, ranking
+from openai_safety_otel.operations.report import ladders, ranking
 from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
@@ -22,6 +22,7 @@ from openai_safety_otel.operations.report.activity import (
     Report,
     Totals,
 )
+from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.events import Events
 
 NS = 1_000_000_000
@@ -73,8 +74,8 @@ class _Building:
     known: Known
     found: dict[str, Activity] = field(default_factory=dict)
 
-    def ask(self, sql: str) -> list[dict[str, Any]]:
-        return self.events.rows(sql, **self.window.bound)
+    def ask(self, sql: str, **more: Any) -> list[dict[str, Any]]:
+        return self.events.rows(sql, **self.window.bound, **more)
 
     def of(self, identifier: str) -> Activity:
         return self.found.setdefault(identifier, Activity(identifier))
@@ -98,9 +99,9 @@ def build_report(
         only: one identifier, to report on its calls alone.
     """
     building = _Building(events, window, known or Known())
-    for view in queries.calls_views(only):
+    for view in questions.calls_views(only):
         events.database.execute(view)
-    notices = all_notices(building.ask(queries.NOTICES), building.known.notices)
+    notices = all_notices(building.ask(questions.NOTICES), building.known.notices)
     _read_calls(building)
     _read_ladder_facts(building)
     _read_decisions(building, notices)
@@ -117,7 +118,7 @@ def build_report(
         notices=notices,
         activities=sorted(building.found.values(), key=ranking.risk),
         rule=f"{ranking.RISK_RULE} {ladders.LADDER_RULE}",
-        timeline=[DayCount(row["day"], row["kind"], row["n"]) for row in building.ask(queries.TIMELINE)],
+        timeline=[DayCount(row["day"], row["kind"], row["n"]) for row in building.ask(questions.TIMELINE)],
         categories=_category_days(building),
         daily=_daily(building),
         by=by,
@@ -127,40 +128,51 @@ def build_report(
 
 
 def _read_calls(building: _Building) -> None:
-    for row in building.ask(queries.PER_IDENTIFIER):
+    for row in building.ask(questions.PER_IDENTIFIER):
         one = building.of(row["identifier"])
         one.calls, one.flagged = row["calls"], row["flagged"]
         one.apis, one.models, one.keys, one.linked = (
-            [item for item in row[name] or () if item] for name in ("apis", "models", "keys", "linked")
+            sorted(item for item in row[name] or () if item) for name in ("apis", "models", "keys", "linked")
         )
         one.first_seen, one.last_seen = row["first_ns"] / NS, row["last_ns"] / NS
         one.scores = {name: row[name] for name in c.CATEGORIES if row[name] is not None}
-    for row in building.ask(queries.OUTCOMES):
+    for row in building.ask(questions.OUTCOMES):
         building.of(row["identifier"]).outcomes[row["outcome"]] = row["n"]
-    for row in building.ask(queries.BLOCKS):
+    for row in building.ask(questions.BLOCKS):
         building.of(row["identifier"]).blocked[row["type"]] = row["n"]
-    for row in building.ask(queries.FLAGS):
+    for row in building.ask(questions.FLAGS):
         building.of(row["identifier"]).flags[row["category"]] = row["n"]
 
 
 def _read_ladder_facts(building: _Building) -> None:
-    for row in building.ask(queries.RECENT):
+    for row in building.ask(questions.RECENT):
         one = building.of(row["identifier"])
         one.recent_flagged, one.enforcement_days = row["flagged"], row["days"]
         one.enforcement_blocks, one.last_signal = row["blocks"], row["signal_ns"] / NS
-    for row in building.ask(queries.API_STATES):
-        one = building.of(row["identifier"])
-        blocked, answered = (row[name] and row[name] / NS for name in ("blocked_ns", "answered_ns"))
-        one.api_states.append(ApiState(row["api"] or "", blocked, answered))
+    for (identifier, api), (blocked, answered) in sorted(_blocked_and_answered(building).items()):
+        one = building.of(identifier)
+        one.api_states.append(ApiState(api, blocked, answered))
         one.last_signal = max(one.last_signal or 0.0, blocked or 0.0) or None
-    for row in building.ask(queries.HOLDS):
+    for row in building.ask(questions.HOLDS):
         hold = Hold(row["model"] or "", row["median"], row["usual"], row["streams"])
         building.of(row["identifier"]).holds.append(hold)
 
 
+def _blocked_and_answered(building: _Building) -> dict[tuple[str, str], tuple[float | None, float | None]]:
+    """When each identifier that is blocked anywhere was last blocked and answered, by identifier and API."""
+    blocks = {
+        (row["identifier"], row["api"]): row["blocked_ns"] / NS for row in building.ask(questions.BLOCKED_IN)
+    }
+    if not blocks:
+        return {}
+    asked = questions.answered_in(sorted({identifier for identifier, _ in blocks}))
+    answers = {(row["identifier"], row["api"]): row["answered_ns"] / NS for row in building.ask(asked)}
+    return {key: (blocks.get(key), answers.get(key)) for key in blocks.keys() | answers.keys()}
+
+
 def _lost_access(building: _Building) -> ladders.LostAccess | None:
-    row = building.ask(queries.ACCESS)[0]
-    if not row["lost_ns"] or (row["answered_ns"] or 0) > row["lost_ns"]:
+    row = building.ask(questions.ACCESS_LOST)[0]
+    if not row["lost_ns"] or building.ask(questions.ANSWERED_SINCE, lost_ns=row["lost_ns"])[0]["n"]:
         return None
     return ladders.LostAccess(row["type"], row["lost_ns"] / NS)
 
@@ -173,7 +185,7 @@ def _read_decisions(building: _Building, notices: list[Notice]) -> None:
             one.notices.append(notice)
             if notice.type in ladders.MOVING:
                 one.last_signal = max(one.last_signal or 0.0, notice.known_at)
-    for made in all_decisions(building.ask(queries.DECISIONS), building.known.decisions):
+    for made in all_decisions(building.ask(questions.DECISIONS), building.known.decisions):
         if made.at < now:
             building.of(made.identifier).decision = made
     listed = building.known.suspended
@@ -235,12 +247,12 @@ def all_decisions(rows: Iterable[Mapping[str, Any]], known: Iterable[Decision]) 
 
 
 def _totals(building: _Building) -> Totals:
-    row = building.ask(queries.TOTALS)[0]
+    row = building.ask(questions.TOTALS)[0]
     totals = Totals(row["calls"], row["identifiers"], row["without_identifier"], row["flagged"])
     if row["coverable"]:
         totals.coverage = row["sent"] / row["coverable"]
     totals.of_library = row["of_library"]
-    for each in building.ask(queries.DELIVERY):
+    for each in building.ask(questions.DELIVERY):
         for counts, key in ((totals.delivery, each["delivery"]), (totals.sources, each["source"])):
             if key:
                 counts[key] = counts.get(key, 0) + each["n"]
@@ -254,21 +266,21 @@ def _totals(building: _Building) -> Totals:
 def _category_days(building: _Building) -> list[CategoryDay]:
     return [
         CategoryDay(row["day"], category, row[f"{category} flagged"], row[category])
-        for row in building.ask(queries.CATEGORY_DAYS)
+        for row in building.ask(questions.CATEGORY_DAYS)
         for category in c.CATEGORIES
         if row[category] is not None or row[f"{category} flagged"]
     ]
 
 
 def _comparison(building: _Building) -> dict[str, Any] | None:
-    for row in building.ask(queries.COMPARISONS):  # the newest is the first
-        return {**row, "sources": building.events.rows(queries.DARK, at=row["time_ns"])}
+    for row in building.ask(questions.COMPARISONS):  # the newest is the first
+        return {**row, "sources": building.events.rows(questions.DARK, at=row["time_ns"])}
     return None
 
 
 def _daily(building: _Building) -> dict[str, list[DaySignals]]:
     found: dict[str, list[DaySignals]] = {}
-    for row in building.ask(queries.DAILY):
+    for row in building.ask(questions.DAILY):
         identifier = row.pop("identifier")
         found.setdefault(identifier, []).append(DaySignals(**row))
     return found
@@ -276,10 +288,10 @@ def _daily(building: _Building) -> dict[str, list[DaySignals]]:
 
 def _groups(building: _Building, by: str) -> list[Group]:
     if by == "category":
-        rows, blocks = building.ask(queries.CATEGORY_GROUPS), building.ask(queries.CATEGORY_BLOCKS)
-        highest = building.ask(queries.CATEGORY_HIGHEST)[0]
+        rows, blocks = building.ask(questions.CATEGORY_GROUPS), building.ask(questions.CATEGORY_BLOCKS)
+        highest = building.ask(questions.CATEGORY_HIGHEST)[0]
     else:
-        rows, blocks = building.ask(queries.group_query(by)), building.ask(queries.group_blocks_query(by))
+        rows, blocks = building.ask(questions.group_query(by)), building.ask(questions.group_blocks_query(by))
         highest = {}
     groups = {row["key"]: _group(row, highest) for row in rows}
     for block in blocks:

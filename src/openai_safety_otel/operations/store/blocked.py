@@ -15,8 +15,8 @@ _WORDED: Final = f"coalesce({column_name(c.BLOCK_CERTAINTY)}, '') = 'text'"
 _OWN_HOST: Final = f"{column_name(c.SERVER_ADDRESS)} IN ({', '.join(map(quoted, OPENAI_HOSTS))})"
 # Of a group of calls: a code, type, shape or param says it once, or the provider's own hosts say it in words often.
 BLOCKED: Final = (
-    f"(count(*) FILTER ({_IS_BLOCK} AND NOT {_WORDED}) > 0 "
-    f"OR count(*) FILTER ({_IS_BLOCK} AND {_WORDED} AND {_OWN_HOST}) >= {SEVERAL})"
+    f"(count(*) FILTER (WHERE {_IS_BLOCK} AND NOT {_WORDED}) > 0 "
+    f"OR count(*) FILTER (WHERE {_IS_BLOCK} AND {_WORDED} AND {_OWN_HOST}) >= {SEVERAL})"
 )
 
 

@@ -1,9 +1,9 @@
-"""Events as a DuckDB view: what every source becomes, so that all answers come from the same queries."""
+"""Events as one DuckDB view: what every source becomes, so that all answers come from the same questions."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from openai_safety_otel.operations.store.rows import Skipped
-from openai_safety_otel.operations.store.schema import empty_table, quoted
+from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.schema import CATEGORIES, COLUMNS, FLAGGED, SAME, empty_table, quoted
 
 _ROWS = 2048  # of a stream, in memory
 
@@ -21,13 +21,13 @@ _ROWS = 2048  # of a stream, in memory
 class Events:
     """Every event of a source in the view ``events``; use as a context manager.
 
-    ``origin`` says in words where they came from; ``scratch`` is removed at the end.
+    ``origin`` says in words where they came from; ``held`` is let go at the end.
     """
 
     database: duckdb.DuckDBPyConnection
     origin: str
     skipped: Skipped = field(default_factory=Skipped)
-    scratch: Path | None = None
+    held: ExitStack = field(default_factory=ExitStack)
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a query, by column name; ``values`` fill the ``$names`` it uses."""
@@ -54,38 +54,91 @@ class Events:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.database.close()
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+        self.held.close()
 
 
-def open_events(parts: Iterable[Path], origin: str, skipped: Skipped, scratch: Path | None) -> Events:
-    """The events of these Parquet files, each event once."""
+def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A database that holds 600 MB in memory at most, and the rest in the scratch folder."""
     database = duckdb.connect()
     database.execute("SET threads = 2; SET memory_limit = '600MB'; SET TimeZone = 'UTC'")
-    if scratch:
-        database.execute(f"SET temp_directory = {quoted(str(scratch))}")
-    names = ", ".join(quoted(str(part)) for part in parts)
-    source = f"SELECT * FROM read_parquet([{names}])" if names else empty_table()  # noqa: S608 - our own names
-    database.execute(f"CREATE VIEW every_row AS {source}")
-    skipped.duplicates += _set_duplicates_aside(database)
-    return Events(database, origin, skipped, scratch)
+    database.execute("SET preserve_insertion_order = false; SET parquet_metadata_cache = true")
+    database.execute(f"SET temp_directory = {quoted(str(scratch))}")
+    return database
 
 
-def _set_duplicates_aside(database: duckdb.DuckDBPyConnection) -> int:
-    """Define ``events``: every row once. An exporter that retries can write an event twice."""
+def open_events(
+    stored: Iterable[Path],
+    fresh: Iterable[Path],
+    origin: str,
+    skipped: Skipped,
+    held: ExitStack,
+    scratch: Path,
+) -> Events:
+    """The events of these Parquet files, each event once.
+
+    Args:
+        stored: files of column stores, in each of which every event stands once.
+        fresh: files just made, of what is in no store or in one since.
+        origin: where they come from, in words.
+        skipped: what was read past.
+        held: closed with the events.
+        scratch: a folder for what does not fit into memory.
+    """
+    database = connect(scratch)
+    database.execute(f"CREATE VIEW stored AS {stored_table(stored)}")
+    database.execute(f"CREATE VIEW fresh AS {fresh_table(fresh)}")
+    skipped.duplicates += _set_repeated_aside(database)
     database.execute(
-        "CREATE TEMP TABLE twice AS SELECT row_key, count(*) AS n FROM every_row GROUP BY 1 HAVING n > 1"
+        f"CREATE VIEW events AS SELECT *, {FLAGGED} AS flagged, {CATEGORIES} AS categories "  # noqa: S608 - our own names
+        "FROM (SELECT * FROM stored UNION ALL BY NAME SELECT * FROM fresh_once)"
     )
-    found = database.execute("SELECT coalesce(sum(n - 1), 0)::BIGINT FROM twice").fetchone()
+    return Events(database, origin, skipped, held)
+
+
+def stored_table(files: Iterable[Path]) -> str:
+    """SQL for the rows of a column store's files; a column that a file of another version lacks is NULL."""
+    return _table(
+        files, "union_by_name = true, hive_partitioning = true, hive_types = {stream: VARCHAR, day: VARCHAR}"
+    )
+
+
+def fresh_table(files: Iterable[Path]) -> str:
+    """SQL for the events of files just made."""
+    return f"SELECT * FROM ({_table(files, 'hive_partitioning = false')}) WHERE event <> '' AND time_ns > 0"  # noqa: S608
+
+
+def _table(files: Iterable[Path], options: str) -> str:
+    names = ", ".join(quoted(str(file)) for file in files)
+    if not names:
+        return empty_table()
+    columns = ", ".join(column.name for column in COLUMNS)
+    return (
+        f"SELECT {columns}, stream, day, name FROM ({empty_table()} UNION ALL BY NAME SELECT * FROM "  # noqa: S608 - our own names
+        f"read_parquet([{names}], filename = 'name', {options}))"
+    )
+
+
+def _set_repeated_aside(database: duckdb.DuckDBPyConnection) -> int:
+    """Define ``fresh_once``: fresh rows that are not stored, each once. An exporter can write an event twice."""
+    key = f"hash({SAME})"
+    days = "day IN (SELECT DISTINCT day FROM fresh)"
+    database.execute(
+        f"CREATE TEMP TABLE repeated AS SELECT same, sum(n) AS n, sum(old) AS old FROM ("  # noqa: S608
+        f"SELECT {key} AS same, count(*) AS n, 0 AS old FROM fresh GROUP BY 1 UNION ALL "
+        f"SELECT {key}, 0, 1 FROM stored SEMI JOIN (SELECT time_ns FROM fresh) USING (time_ns) WHERE {days}"
+        ") GROUP BY 1 HAVING sum(n) + sum(old) > 1 AND sum(n) > 0"
+    )
+    found = database.execute("SELECT sum(n) - count_if(old = 0) FROM repeated").fetchone()
     if not found or not found[0]:
-        database.execute("CREATE VIEW events AS SELECT * FROM every_row")
+        database.execute("CREATE VIEW fresh_once AS SELECT * FROM fresh")
         return 0
     database.execute(
-        "CREATE TEMP TABLE once AS "
-        "SELECT DISTINCT ON (row_key) * FROM every_row SEMI JOIN twice USING (row_key)"
+        f"CREATE TEMP TABLE once AS SELECT * FROM (SELECT *, {key} AS same FROM fresh) "  # noqa: S608
+        "SEMI JOIN (SELECT same FROM repeated WHERE old = 0) USING (same) "
+        "QUALIFY row_number() OVER (PARTITION BY same) = 1"
     )
     database.execute(
-        "CREATE VIEW events AS SELECT * FROM every_row ANTI JOIN twice USING (row_key) "
-        "UNION ALL BY NAME SELECT * FROM once"
+        f"CREATE VIEW fresh_once AS SELECT * EXCLUDE (same) FROM (SELECT *, {key} AS same FROM fresh) "  # noqa: S608
+        "ANTI JOIN repeated USING (same) UNION ALL BY NAME SELECT * EXCLUDE (same) FROM once"
     )
     return int(found[0])

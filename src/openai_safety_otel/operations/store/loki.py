@@ -8,16 +8,19 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+import msgspec
+
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.store.events import Events, open_events
+from openai_safety_otel.operations.store.events import Events, connect, open_events
+from openai_safety_otel.operations.store.lines import lines_left, read_lines
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
-from openai_safety_otel.operations.store.pieces import to_parquet
-from openai_safety_otel.operations.store.rows import RowWriter
-from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, LISTS, RESOURCE, column_name
+from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, RESOURCE, Column, column_name
 
 __all__ = ["EVIDENCE_TENANT", "Loki", "LokiError"]
 
@@ -25,13 +28,10 @@ LOOK_BACK_DAYS: Final = 400  # how far back to ask for everything: the longest r
 PAGE: Final = 5000  # Loki's default limit of entries in one answer
 _RANGE_NS: Final = 29 * 86_400 * 1_000_000_000  # below Loki's default limit of 30 days in one query
 _NS: Final = 1_000_000_000
-_ROWS_A_PART: Final = 50_000
 # Every stream of ours has a service name; the event's name tells ours from the app's other logs.
 EVERYTHING: Final = '{service_name=~".+"} | event_name=~"openai_safety[.].+"'
 # Without the completed calls, most of all events; streams that no collector of ours labelled are read too.
 NOTABLE: Final = '{service_name=~".+", openai_safety_stream!="completed"} | event_name=~"openai_safety[.].+"'
-_ATTRIBUTES: Final = {column.name: column.source for column in ATTRIBUTE_COLUMNS}
-_LISTS: Final = {column_name(name) for name in LISTS}
 
 Entry = tuple[int, str, dict[str, str]]
 
@@ -63,19 +63,22 @@ class Loki:
         Raises:
             LokiError: Loki cannot be reached or refuses the query.
         """
-        scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
-        try:
+        with ExitStack() as stack:
+            scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             start, end = int(since * _NS), int(until * _NS)
-            with _Parts(scratch) as parts:
-                for entry in self.entries(query, start, end):
-                    parts.add(entry)
-                    if progress and not parts.writer.rows % PAGE:
+            lines = scratch / "entries.jsonl"
+            with lines.open("wb") as out:
+                for number, entry in enumerate(self.entries(query, start, end)):
+                    out.write(_otlp_line(entry))
+                    if progress and not number % PAGE:
                         progress((entry[0] - start) // _NS, (end - start) // _NS)
-                files = parts.finish()
-            return open_events(files, f"Loki at {self._http.shown}", parts.writer.skipped, scratch)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
+            skipped = Skipped()
+            with connect(scratch) as database:
+                left = lines_left(lines, {})
+                parts = read_lines(database, [left] if left else [], scratch, skipped)
+            lines.unlink()
+            return open_events([], parts, f"Loki at {self._http.shown}", skipped, stack.pop_all(), scratch)
 
     def entries(self, query: str, start_ns: int, end_ns: int) -> Iterator[Entry]:
         """Entries of a log query, oldest first, each once: (nanoseconds, line, labels and metadata).
@@ -166,70 +169,40 @@ def apis_in_loki(loki: Loki) -> list[str]:
     return [api for found in loki.seen((column_name(c.API),), calls, look_back=7) for api in found]
 
 
-class _Parts:
-    """Rows into Parquet files of bounded size."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self._text = scratch / "part.rows"
-        self._out = self._text.open("wb")
-        self._parts: list[Path] = []
-        self.writer = RowWriter(self._write)
-        self._pending = 0
-
-    def _write(self, row: bytes) -> None:
-        self._out.write(row)
-        self._pending += 1
-
-    def add(self, entry: Entry) -> None:
-        at, line, found = entry
-        head = (
-            at,
-            found.get("event_name"),
-            found.get("severity_text"),
-            line or None,
-            found.get("trace_id") or None,
-            found.get("span_id") or None,
-            *(found.get(column_name(name)) for name in RESOURCE.values()),
-        )
-        self.writer.attributes(head, _attributes(found))
-        if self._pending >= _ROWS_A_PART:
-            self._finish()
-
-    def finish(self) -> list[Path]:
-        if self._pending:
-            self._finish()
-        return self._parts
-
-    def __enter__(self) -> _Parts:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._out.close()
-        self._text.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        self._out.close()
-        target = self._scratch / f"{len(self._parts):05d}.parquet"
-        to_parquet(self._text, target)
-        self._parts.append(target)
-        self._out = self._text.open("wb")
-        self._pending = 0
+_KINDS: Final = {"BIGINT": "intValue", "DOUBLE": "doubleValue", "BOOLEAN": "boolValue"}
 
 
-def _attributes(found: dict[str, str]) -> Iterator[tuple[str, Any]]:
-    for name, value in found.items():
-        attribute = _ATTRIBUTES.get(name)
-        if attribute is not None:
-            yield attribute, _list(value) if name in _LISTS else value
+def _otlp_line(entry: Entry) -> bytes:
+    """An entry as the line of OTLP JSON that it came from."""
+    at, line, found = entry
+    record = {
+        "timeUnixNano": at,
+        "eventName": found.get("event_name"),
+        "severityText": found.get("severity_text"),
+        "body": {"stringValue": line or None},
+        "traceId": found.get("trace_id"),
+        "spanId": found.get("span_id"),
+        "attributes": [
+            {"key": column.source, "value": _value(column, found[column.name])}
+            for column in ATTRIBUTE_COLUMNS
+            if column.name in found
+        ],
+    }
+    place = [
+        {"key": name, "value": {"stringValue": found[column_name(name)]}}
+        for name in RESOURCE.values()
+        if column_name(name) in found
+    ]
+    resource = {"resource": {"attributes": place}, "scopeLogs": [{"logRecords": [record]}]}
+    return msgspec.json.encode({"resourceLogs": [resource]}) + b"\n"
 
 
-def _list(value: str) -> Any:
-    """Loki keeps a list as JSON text."""
+def _value(column: Column, text: str) -> dict[str, Any]:
+    """A label's text as OTLP writes the attribute; Loki keeps a list as JSON text."""
+    if column.sql != "VARCHAR[]":
+        return {_KINDS.get(column.sql, "stringValue"): text}
     try:
-        found = json.loads(value)
-    except ValueError:
-        return value
-    return found if isinstance(found, list) else value
+        found = msgspec.json.decode(text, type=list[str])
+    except msgspec.MsgspecError:
+        found = [text]
+    return {"arrayValue": {"values": [{"stringValue": one} for one in found]}}

@@ -9,7 +9,7 @@ from typing import Final
 
 from openai_safety_otel.contract import conventions as c
 
-# Content stays where it was written: neither the compacted copies nor a report ever hold it.
+# Content stays where it was written: neither the columns nor a report ever hold it.
 CONTENT: Final = frozenset({c.EVIDENCE_INPUT, c.EVIDENCE_OUTPUT, c.REPORT_TEXT})
 # Carried by metrics only, or written to the column ``event``.
 _ELSEWHERE = frozenset({
@@ -23,8 +23,6 @@ _SQL = {
     "boolean": "BOOLEAN",
     "string[]": "VARCHAR[]",
 }
-# Joins the values of a list inside one text field: never part of a category or a finish reason.
-LIST_SEPARATOR: Final = "\N{SYMBOL FOR UNIT SEPARATOR}"
 RESOURCE: Final = {
     "service": "service.name",
     "environment": "deployment.environment.name",
@@ -46,7 +44,7 @@ class Column:
     sql: str
 
 
-_RECORD = (
+RECORD_COLUMNS: Final = (
     Column("time_ns", "", "BIGINT"),
     Column("event", "", "VARCHAR"),
     Column("severity", "", "VARCHAR"),
@@ -60,44 +58,38 @@ ATTRIBUTE_COLUMNS: Final = tuple(
     for name, attribute in c.ATTRIBUTES.items()
     if name not in CONTENT | _ELSEWHERE
 )
-COLUMNS: Final = (*_RECORD, *ATTRIBUTE_COLUMNS)
-LISTS: Final = tuple(column.source for column in ATTRIBUTE_COLUMNS if column.sql == "VARCHAR[]")
+COLUMNS: Final = (*RECORD_COLUMNS, *ATTRIBUTE_COLUMNS)
 # What makes two rows the same event: an exporter that retries may write one event twice.
-_SAME = (
-    "time_ns", "event", "trace_id", "span_id", column_name(c.USER_HASH), column_name(c.RESPONSE_ID),
-    column_name(c.PROVIDER_REQUEST_ID), column_name(c.NOTICE_ID), column_name(c.NOTICE_STATUS),
-    column_name(c.DECISION_ACTION), column_name(c.ENDPOINT),
-)  # fmt: skip
-# A copy made by another version of the table is not read.
-FINGERPRINT: Final = hashlib.sha256(repr((COLUMNS, _SAME, 1)).encode()).hexdigest()[:12]
+SAME: Final = ", ".join((
+    "time_ns", "event", "trace_id", "span_id", *map(column_name, (
+        c.USER_HASH, c.RESPONSE_ID, c.PROVIDER_REQUEST_ID, c.NOTICE_ID, c.NOTICE_STATUS, c.DECISION_ACTION, c.ENDPOINT,
+    )),
+))  # fmt: skip
+# Written into each Parquet file. Files of another version are read by the names of their columns.
+SCHEMA: Final = hashlib.sha256(repr(COLUMNS).encode()).hexdigest()[:12]
 
+FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
+CATEGORIES: Final = "list_distinct(list_concat({}, {}))".format(
+    *(f"coalesce({column_name(c.FLAGGED_CATEGORIES[d])}, [])" for d in c.DIRECTIONS)
+)
 
-def _cast(column: Column) -> str:
-    name = f'"{column.name}"'
-    if column.sql == "VARCHAR":
-        return name
-    if column.sql == "VARCHAR[]":
-        return f"string_split({name}, '{LIST_SEPARATOR}') AS {name}"
-    return f"TRY_CAST({name} AS {column.sql}) AS {name}"
-
-
-def copy_statement(source: str, target: str) -> str:
-    """SQL that turns one file of text rows (see ``rows.py``) into one typed Parquet file."""
-    texts = ", ".join(f"'{column.name}': 'VARCHAR'" for column in COLUMNS)
-    typed = ", ".join(map(_cast, COLUMNS))
-    same = ", ".join(_SAME)
-    return (
-        f"COPY (SELECT {typed}, hash({same}) AS row_key FROM read_csv({quoted(source)}, header=false, "  # noqa: S608
-        f"auto_detect=false, delim=',', quote='\"', escape='\"', nullstr='null', allow_quoted_nulls=false, "
-        f"strict_mode=false, max_line_size=16000000, columns={{{texts}}})) "
-        f"TO {quoted(target)} (FORMAT parquet, COMPRESSION zstd)"
-    )
+# The collector's classes of events (stack/generate.py) and how many days each is kept (stack/config/loki.yaml).
+RETENTION_DAYS: Final = {"completed": 30, "notable": 180, "decision": 400, "evidence": 30}
+STREAM: Final = (
+    f"CASE event WHEN '{c.DECISION_EVENT}' THEN 'decision' WHEN '{c.EVIDENCE_EVENT}' THEN 'evidence' "
+    f"WHEN '{c.CALL_EVENT}' THEN CASE WHEN {column_name(c.OUTCOME)} = 'completed' "
+    f"AND NOT ({FLAGGED}) AND {column_name(c.INPUT_TRANSFORMATIONS)} IS NULL "
+    "THEN 'completed' ELSE 'notable' END ELSE 'notable' END"
+)
+DAY: Final = "strftime(make_timestamp_ns(time_ns), '%Y-%m-%d')"
 
 
 def empty_table() -> str:
     """SQL for the table without rows."""
     columns = ", ".join(f"NULL::{column.sql} AS {column.name}" for column in COLUMNS)
-    return f"SELECT {columns}, NULL::UBIGINT AS row_key WHERE false"
+    return (
+        f"SELECT {columns}, NULL::VARCHAR AS stream, NULL::VARCHAR AS day, NULL::VARCHAR AS name WHERE false"
+    )
 
 
 def quoted(text: str) -> str:

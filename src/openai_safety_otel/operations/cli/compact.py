@@ -1,0 +1,64 @@
+"""`compact`: take event files into the column store beside them, and let go what is too old."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.operations.cli.output import say
+from openai_safety_otel.operations.cli.sources import progress_bar
+from openai_safety_otel.operations.store.files import NoEventFilesError, compact_files, find_stores
+from openai_safety_otel.operations.store.schema import RETENTION_DAYS
+
+_DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.items())
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  openai-safety compact\n"
+    "  openai-safety compact --files /var/log/openai-safety --keep completed=400\n"
+)
+@click.option(
+    "--files",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder of event files (may be repeated).  [default: OPENAI_SAFETY_FILE_DIR]",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="STREAM=DAYS",
+    help=f"How many days a stream is kept in the columns (may be repeated).  [default: {_DEFAULTS}]",
+)
+def compact(files: tuple[Path, ...], keep: tuple[str, ...]) -> None:
+    """Take event files into the column store of their folder, and remove days from it that are over for long.
+
+    A store answers what the files it was made from answer, in a thirtieth of their size. Event files are left
+    as they are: OPENAI_SAFETY_FILE_KEEP says how many an app keeps, and a collector may still be reading them.
+    """
+    days = {**RETENTION_DAYS, **dict(map(_kept, keep))}
+    file_dir = Settings.resolve().file_dir
+    folders = files or ((Path(file_dir),) if file_dir else ())
+    if not folders:
+        raise click.UsageError("say where the event files are: --files DIR, or OPENAI_SAFETY_FILE_DIR")
+    try:
+        with progress_bar("reading events") as advance:
+            compact_files(folders, progress=advance)
+    except NoEventFilesError as error:
+        raise click.ClickException(str(error)) from None
+    for store in find_stores(folders):
+        gone = store.expire(days, time.time())
+        held = store.manifest().files
+        say(f"{store.root}: {sum(held.values()):,} events in {len(held):,} files; {gone:,} too old, removed")
+
+
+def _kept(text: str) -> tuple[str, float]:
+    stream, _, days = text.partition("=")
+    if stream not in RETENTION_DAYS or not days.isdecimal():
+        raise click.BadParameter(
+            f"{text!r}: give one of {', '.join(RETENTION_DAYS)}, and days: completed=400"
+        )
+    return stream, float(days)

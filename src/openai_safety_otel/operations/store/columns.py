@@ -1,0 +1,285 @@
+"""The column store of a folder of event files: Parquet by stream and day, sorted by identifier and time.
+
+``openai-safety-columns/stream=notable/day=2026-09-29/….parquet`` beside the event files. ``manifest.json`` says which
+Parquet files count and which event files are in them; it is written aside and renamed, after the Parquet files it
+names. So a run that is killed leaves the last state, and files that nobody names, which the next run removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from openai_safety_otel.operations.store.events import connect, fresh_table, stored_table
+from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
+from openai_safety_otel.operations.store.locks import locked
+from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.schema import COLUMNS, SAME, SCHEMA, quoted
+
+STORE: Final = "openai-safety-columns"
+MANIFEST: Final = "manifest.json"
+_WRITER: Final = "writer.lock"
+_READERS: Final = "readers.lock"
+_COMMIT_BYTES: Final = 4 * 1024**3  # of event files: what a killed run has to do again at most
+_FULL_ROWS: Final = 2_000_000  # a Parquet file of so many rows is not written again for more of its day
+_DAY: Final = 86_400.0
+# Only a column with a dictionary gets a Bloom filter, and identifiers are to have one.
+_FORMAT: Final = (
+    "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122_880, "
+    "DICTIONARY_SIZE_LIMIT 60_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
+)
+
+
+class StoreError(RuntimeError):
+    """What was written is not what was to be written; the message is one line."""
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What counts: Parquet files by name with their rows, event files by key with the bytes that are in them."""
+
+    files: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, int] = field(default_factory=dict)
+    skipped: Skipped = field(default_factory=Skipped)
+
+
+class ColumnStore:
+    """The column store of one folder of event files.
+
+    Args:
+        folder: where the event files are.
+        step: called with a word before each step that changes the disk; tests stop there.
+    """
+
+    def __init__(self, folder: Path, step: Callable[[str], None] = lambda word: None) -> None:
+        self.folder = folder
+        self.root = folder / STORE
+        self._step = step
+
+    def manifest(self) -> Manifest:
+        """What counts now; nothing where there is no store."""
+        try:
+            found = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return Manifest()
+        return Manifest(found["files"], found["sources"], Skipped(**found["skipped"]))
+
+    @contextmanager
+    def reading(self) -> Iterator[Manifest]:
+        """What counts, kept on the disk meanwhile."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # no store, or not ours to write in
+                stack.enter_context(locked(self.root / _READERS, shared=True))
+            yield self.manifest()
+
+    def compact(self, files: Iterable[Lines], progress: Progress | None = None) -> bool:
+        """Take event files in; False where another process is at it."""
+        with self._writing() as ours:
+            if not ours:
+                return False
+            for group in groups_of(files, _COMMIT_BYTES):
+                with workplace() as (database, scratch):
+                    self._take_in(database, group, scratch, progress)
+        return True
+
+    def expire(self, days: Mapping[str, float], now: float) -> int:
+        """Remove what is older than its stream is kept (days by stream); returns the events removed."""
+        with self._writing() as ours:
+            if not ours:
+                return 0
+            manifest = self.manifest()
+            old = [name for name in manifest.files if _end_of(name) < now - days[_stream(name)] * _DAY]
+            gone = sum(manifest.files.pop(name) for name in old)
+            if old:
+                self._commit(manifest)
+            return gone
+
+    def count(self, condition: str) -> Counter[str]:
+        """How many events of each kind meet a condition."""
+        with self.reading() as manifest, workplace() as (database, _):
+            return self._concerned(database, manifest, condition)[1]
+
+    def erase(self, condition: str) -> Counter[str]:
+        """Write every Parquet file that holds such events without them; returns how many of each kind.
+
+        Raises:
+            StoreError: another process is writing, or what was written is not right.
+        """
+        if not (self.root / MANIFEST).exists():
+            return Counter()
+        with self._writing(wait=True), workplace() as (database, _):
+            manifest = self.manifest()
+            concerned, kinds = self._concerned(database, manifest, condition)
+            for name, rows in concerned.items():
+                rest = manifest.files.pop(name) - rows
+                if rest:
+                    kept = (
+                        f"SELECT * FROM ({stored_table([self.root / name])}) WHERE ({condition}) IS NOT TRUE"  # noqa: S608
+                    )
+                    manifest.files[self._write(database, kept, name, rest)] = rest
+            if concerned:
+                self._commit(manifest, at_once=True)
+            return kinds
+
+    def _take_in(
+        self,
+        database: duckdb.DuckDBPyConnection,
+        group: list[Lines],
+        scratch: Path,
+        progress: Progress | None,
+    ) -> None:
+        manifest = self.manifest()
+        found = Skipped()
+        parts = read_lines(database, group, scratch, found, progress)
+        found.unfinished_lines = 0  # these lines are read again when they are whole
+        manifest.skipped.add(found)
+        database.execute(f"CREATE VIEW fresh AS {fresh_table(parts)}")
+        groups = database.execute(
+            "SELECT stream, day, count(*) FROM fresh GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        for stream, day, rows in groups:
+            self._merge(database, manifest, stream, day, rows)
+        for file in group:
+            manifest.sources[file.key] = file.size
+        self._commit(manifest)
+
+    def _merge(
+        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, stream: str, day: str, rows: int
+    ) -> None:
+        """The rows of one stream and day, with those that are stored already where they are not too many."""
+        place = f"stream={stream}/day={day}/"
+        stored = {name: count for name, count in manifest.files.items() if name.startswith(place)}
+        again = [name for name, count in stored.items() if count < _FULL_ROWS]
+        both = [self.root / name for name in again]
+        full = [self.root / name for name in stored if name not in again]
+        new = f"SELECT * FROM fresh WHERE stream = '{stream}' AND day = '{day}'"  # noqa: S608
+        union = f"({new} UNION ALL BY NAME {stored_table(both)})"
+        key = f"hash({SAME})"
+        known = f"SELECT {key} AS same FROM ({stored_table(full)})"  # noqa: S608
+        different = database.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT {key} AS same FROM {union} "  # noqa: S608
+            f"{f'ANTI JOIN ({known}) USING (same)' if full else ''})"
+        ).fetchall()[0][0]
+        total = rows + sum(stored[name] for name in again)
+        if different < total:
+            union = (
+                f"(SELECT * EXCLUDE (same) FROM (SELECT *, {key} AS same FROM {union}) "  # noqa: S608
+                f"{f'ANTI JOIN ({known}) USING (same) ' if full else ''}"
+                "QUALIFY row_number() OVER (PARTITION BY same) = 1)"
+            )
+            manifest.skipped.duplicates += total - different
+        if different > sum(stored[name] for name in again):
+            for name in again:
+                del manifest.files[name]
+            name = self._write(database, f"SELECT * FROM {union}", place, different)  # noqa: S608
+            manifest.files[name] = different
+
+    def _write(self, database: duckdb.DuckDBPyConnection, rows: str, place: str, count: int) -> str:
+        """Write a Parquet file aside, read it back, and give it its name; returns that."""
+        name = f"{place.rpartition('/')[0]}/{secrets.token_hex(8)}.parquet"
+        target = self.root / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = target.with_suffix(".new")
+        self._step("write")
+        columns = ", ".join(column.name for column in COLUMNS)
+        database.execute(
+            f"COPY (SELECT {columns} FROM ({rows}) ORDER BY user_hash, time_ns) TO {quoted(str(aside))} "  # noqa: S608
+            f"({_FORMAT}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
+        )
+        self._step("verify")
+        read = database.execute(
+            f"SELECT count(*), count(time_ns), count(event) FROM read_parquet({quoted(str(aside))})"  # noqa: S608
+        ).fetchall()[0]
+        if read != (count, count, count):
+            raise StoreError(f"{aside}: {read} rows were written, not {count}")
+        _to_disk(aside)
+        self._step("rename")
+        aside.rename(target)
+        return name
+
+    def _concerned(
+        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, condition: str
+    ) -> tuple[Counter[str], Counter[str]]:
+        """The events of each file that meet a condition, and of each kind."""
+        names, kinds = Counter[str](), Counter[str]()
+        found = database.execute(
+            f"SELECT name, event, count(*) FROM ({stored_table(self.root / name for name in manifest.files)}) "  # noqa: S608
+            f"WHERE {condition} GROUP BY ALL"
+        ).fetchall()
+        for name, event, count in found:
+            names[str(Path(name).relative_to(self.root))] += count
+            kinds[event] += count
+        return names, kinds
+
+    def _commit(self, manifest: Manifest, *, at_once: bool = False) -> None:
+        present = {str(entry.inode()) for entry in os.scandir(self.folder)}
+        manifest.sources = {
+            key: size for key, size in manifest.sources.items() if key.partition("-")[0] in present
+        }
+        aside = self.root / f"{MANIFEST}.new"
+        self._step("write the manifest")
+        aside.write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
+        _to_disk(aside)
+        self._step("rename the manifest")
+        aside.replace(self.root / MANIFEST)
+        _to_disk(self.root)
+        self._step("tidy")
+        self._tidy(manifest, at_once=at_once)
+
+    def _tidy(self, manifest: Manifest, *, at_once: bool) -> None:
+        """Remove what does not count; not while somebody reads it, unless a person's events must go."""
+        with locked(self.root / _READERS) as alone:
+            for path in self.root.glob("stream=*/day=*/*") if alone or at_once else ():
+                if str(path.relative_to(self.root)) not in manifest.files:
+                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # others of its day are there
+                        path.parent.rmdir()
+
+    @contextmanager
+    def _writing(self, *, wait: bool = False) -> Iterator[bool]:
+        """The right to write; false where another process has it, or the folder is not ours to write in."""
+        try:
+            self.root.mkdir(mode=0o700, exist_ok=True)
+            (self.root / _WRITER).touch()
+        except OSError:
+            yield False
+            return
+        with locked(self.root / _WRITER, wait=wait) as ours:
+            yield ours
+
+
+@contextmanager
+def workplace() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database, and a folder for what does not fit into memory."""
+    with tempfile.TemporaryDirectory(prefix="openai-safety-") as name, connect(Path(name)) as database:
+        yield database, Path(name)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stream(name: str) -> str:
+    return name.split("/", maxsplit=1)[0].removeprefix("stream=")
+
+
+def _end_of(name: str) -> float:
+    """When the day of a Parquet file is over."""
+    day = datetime.fromisoformat(name.split("/")[1].removeprefix("day=")).replace(tzinfo=timezone.utc)
+    return day.timestamp() + _DAY

@@ -1,0 +1,375 @@
+"""Every question of report, queue and case, in SQL over the view ``events``; ``$since_ns`` and the like are bound.
+
+DuckDB and ClickHouse answer the same text, but for what ``clickhouse.py`` beside it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.blocked import BLOCKED
+from openai_safety_otel.operations.store.schema import COLUMNS, column_name, quoted
+
+_PAIRS = {
+    category: tuple(column_name(c.SCORES[direction][category]) for direction in c.DIRECTIONS)
+    for category in c.CATEGORIES
+}
+# DuckDB's greatest() passes over NULL.
+_HIGHEST = ", ".join(
+    f'max(greatest({first}, {second})) AS "{category}"' for category, (first, second) in _PAIRS.items()
+)
+
+_ALL_CALLS: Final = f"""
+CREATE OR REPLACE TEMP VIEW all_calls AS
+SELECT *,
+  coalesce(user_hash, '') AS identifier,
+  coalesce(openai_safety_block_class = 'enforcement', false) AS enforced,
+  coalesce(openai_safety_traffic, 'production') AS kind_of_traffic,
+  coalesce(gen_ai_response_model, gen_ai_request_model) AS model
+FROM events WHERE event = '{c.CALL_EVENT}'
+"""  # noqa: S608 - built from the contract's own names
+
+
+def calls_views(only: str | None) -> tuple[str, ...]:
+    """The views of everybody's calls and of those asked for: one identifier's, or everybody's again."""
+    condition = "" if only is None else f" WHERE user_hash = {quoted(only)}"
+    return _ALL_CALLS, f"CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls{condition}"  # noqa: S608
+
+
+_IN_WINDOW = (
+    "time_ns >= $since_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+)
+_RECENT = "time_ns >= $recent_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+_EVER = "time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+
+PER_IDENTIFIER: Final = f"""
+SELECT identifier, count(*) AS calls,
+  array_agg(DISTINCT openai_safety_api) AS apis,
+  array_agg(DISTINCT model) AS models,
+  array_agg(DISTINCT openai_safety_api_key_id) AS keys,
+  array_agg(DISTINCT openai_safety_identifier_linked) AS linked,
+  count(*) FILTER (WHERE flagged) AS flagged,
+  min(time_ns) AS first_ns, max(time_ns) AS last_ns,
+  {_HIGHEST}
+FROM every_call WHERE {_IN_WINDOW} GROUP BY identifier
+"""  # noqa: S608 - built from the contract's own names
+
+OUTCOMES: Final = f"""
+SELECT identifier, openai_safety_outcome AS outcome, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_outcome IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+BLOCKS: Final = f"""
+SELECT identifier, openai_safety_block_type AS type, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+FLAGS: Final = f"""
+SELECT identifier, category, count(*) AS n
+FROM (SELECT identifier, unnest(categories) AS category FROM every_call WHERE {_IN_WINDOW} AND flagged) AS each
+GROUP BY ALL
+"""  # noqa: S608
+
+# What the ladder reads: the last seven days, whatever the report's window is.
+RECENT: Final = f"""
+SELECT identifier, count(*) FILTER (WHERE flagged) AS flagged,
+  count(DISTINCT day) FILTER (WHERE enforced) AS days, count(*) FILTER (WHERE enforced) AS blocks,
+  max(time_ns) FILTER (WHERE flagged OR enforced) AS signal_ns
+FROM every_call WHERE {_RECENT} AND identifier <> '' AND (flagged OR enforced) GROUP BY identifier
+"""  # noqa: S608
+
+# Blocks of an identifier are for good and by API: read from everything that is stored.
+BLOCKED_IN: Final = f"""
+SELECT identifier, coalesce(openai_safety_api, '') AS api, max(time_ns) AS blocked_ns FROM every_call
+WHERE {_EVER} AND stream = 'notable' AND identifier <> '' AND openai_safety_block_type = 'identifier_blocked'
+GROUP BY 1, 2 HAVING {BLOCKED} ORDER BY 1, 2
+"""  # noqa: S608
+_ANSWERED: Final = """openai_safety_outcome IN ('completed', 'refused')
+  AND coalesce(gen_ai_operation_name, '') NOT IN ('fetch_response', 'cancel_response')"""
+
+
+def answered_in(identifiers: Iterable[str]) -> str:
+    """When these identifiers were last answered, by API."""
+    return f"""
+SELECT identifier, coalesce(openai_safety_api, '') AS api, max(time_ns) AS answered_ns FROM every_call
+WHERE {_EVER} AND user_hash IN ({", ".join(map(quoted, identifiers))}) AND {_ANSWERED} GROUP BY 1, 2 ORDER BY 1, 2
+"""  # noqa: S608
+
+
+# The organisation's own loss of access, as the wire says it, and whether anybody was answered since.
+ACCESS_LOST: Final = f"""
+SELECT max(time_ns) AS lost_ns, max_by(openai_safety_block_type, time_ns) AS type FROM every_call
+WHERE {_EVER} AND stream = 'notable' AND openai_safety_block_class = 'organization'
+"""  # noqa: S608
+ANSWERED_SINCE: Final = f"""
+SELECT count(*) AS n FROM every_call
+WHERE {_EVER} AND time_ns > $lost_ns AND openai_safety_outcome IN ('completed', 'refused')
+"""  # noqa: S608
+
+# Over streams with a time to first output only; a model's median is over everybody's.
+HOLDS: Final = f"""
+WITH streams AS (
+  SELECT identifier, gen_ai_request_model AS model, openai_safety_time_to_first_output AS seconds
+  FROM every_call WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL),
+usual AS (
+  SELECT gen_ai_request_model AS model, median(openai_safety_time_to_first_output) AS usual
+  FROM all_calls WHERE {_RECENT} AND openai_safety_time_to_first_output IS NOT NULL GROUP BY ALL)
+SELECT identifier, model, median(seconds) AS median, any_value(usual) AS usual, count(*) AS streams
+FROM streams JOIN usual USING (model) WHERE identifier <> '' GROUP BY identifier, model
+HAVING count(*) >= $hold_streams AND median(seconds) > $hold_times * any_value(usual)
+  AND median(seconds) > $hold_seconds
+ORDER BY identifier, model
+"""  # noqa: S608
+
+TIMELINE: Final = f"""
+SELECT day, kind, count(*) AS n FROM (
+  SELECT day, openai_safety_block_type AS kind FROM every_call
+    WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL
+  UNION ALL SELECT day, 'flagged' FROM every_call WHERE {_IN_WINDOW} AND flagged
+  UNION ALL SELECT day, 'refused' FROM every_call WHERE {_IN_WINDOW} AND openai_safety_outcome = 'refused')
+GROUP BY ALL ORDER BY day, kind
+"""  # noqa: S608
+
+# For the drill-down: signals of each identifier that has any, by day.
+DAILY: Final = f"""
+SELECT identifier, day, count(*) FILTER (WHERE enforced) AS enforcement,
+  count(*) FILTER (WHERE openai_safety_block_class = 'filter') AS filter,
+  count(*) FILTER (WHERE openai_safety_block_class = 'local') AS local, count(*) FILTER (WHERE flagged) AS flagged
+FROM every_call WHERE {_IN_WINDOW} AND (flagged OR openai_safety_block_class IN ('enforcement', 'filter', 'local'))
+GROUP BY ALL ORDER BY identifier, day
+"""  # noqa: S608
+
+_FLAGGED_DAYS = ", ".join(
+    f"count(*) FILTER (WHERE list_contains(categories, '{category}')) AS \"{category} flagged\""
+    for category in _PAIRS
+)
+CATEGORY_DAYS: Final = f"""
+SELECT day, {_HIGHEST}, {_FLAGGED_DAYS} FROM every_call WHERE {_IN_WINDOW} GROUP BY day ORDER BY day
+"""  # noqa: S608
+
+TOTALS: Final = f"""
+SELECT count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) FILTER (WHERE identifier = '') AS without_identifier, count(*) FILTER (WHERE flagged) AS flagged,
+  count(*) FILTER (WHERE counts AND openai_safety_identifier_delivery = 'sent') AS sent,
+  count(*) FILTER (WHERE counts AND openai_safety_identifier_delivery IN {c.COVERED_DELIVERIES}) AS coverable,
+  count(*) FILTER (WHERE openai_safety_identifier_source = 'library') AS of_library
+FROM (SELECT *, NOT list_contains($looks, coalesce(openai_safety_endpoint, ''))
+    AND coalesce(openai_safety_identifier_source, '') NOT IN {c.UNCOVERED_SOURCES} AS counts
+  FROM every_call WHERE {_IN_WINDOW})
+"""  # noqa: S608
+
+DELIVERY: Final = f"""
+SELECT openai_safety_identifier_delivery AS delivery, openai_safety_identifier_source AS source, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} GROUP BY ALL
+"""  # noqa: S608
+
+NOTICES: Final = """
+SELECT coalesce(openai_safety_notice_id, '') AS id, coalesce(openai_safety_notice_type, 'unknown') AS type,
+  time_ns, user_hash AS identifier, openai_safety_notice_reason AS reason,
+  openai_safety_notice_category AS category, openai_safety_notice_status AS status,
+  openai_safety_notice_deadline_at AS deadline_at, openai_safety_provider_request_id AS request_id,
+  openai_safety_notice_subject AS subject, openai_safety_notice_received_at AS received_at, event
+FROM events WHERE time_ns < $until_ns AND (event = 'openai_safety.notice'
+    OR (event = 'openai_safety.decision' AND openai_safety_notice_status = 'closed'))
+  AND ($traffic = 'all' OR coalesce(openai_safety_traffic, 'production') = $traffic)
+ORDER BY time_ns
+"""
+
+DECISIONS: Final = """
+SELECT user_hash AS identifier, openai_safety_decision_action AS action, openai_safety_decision_by AS by,
+  openai_safety_decision_why AS why, openai_safety_decision_until AS until,
+  coalesce(openai_safety_decision_automatic, false) AS automatic, time_ns
+FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND time_ns < $until_ns
+  AND openai_safety_decision_action IN ('watch', 'filter', 'suspend', 'revoke', 'clear')
+ORDER BY time_ns
+"""
+
+# Comparisons with the provider's own count, the newest first, and the dark sources of one of them.
+_COUNTS: Final = """openai_safety_reconcile_provider AS provider, openai_safety_reconcile_ours AS ours,
+  openai_safety_reconcile_dark AS dark"""
+COMPARISONS: Final = f"""
+SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS}
+FROM events WHERE event = 'openai_safety.reconciliation' AND time_ns >= $since_ns AND time_ns < $until_ns
+ORDER BY time_ns DESC LIMIT 31
+"""  # noqa: S608
+DARK: Final = f"""
+SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
+  openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS}
+FROM events WHERE event = 'openai_safety.dark' AND time_ns > $at AND time_ns <= $at + 1000000
+ORDER BY dark DESC, key, model
+"""  # noqa: S608
+
+# What a report can be by, besides the identifier: its key expression over calls.
+GROUP_KEYS: Final = {
+    "api": "coalesce(openai_safety_api, '')",
+    "model": "coalesce(model, '')",
+    "key": "coalesce(openai_safety_api_key_id, '')",
+    "day": "day",
+}
+_TOP = ", ".join(name for pair in _PAIRS.values() for name in pair)
+
+
+def group_query(by: str) -> str:
+    """Calls by one key of ``GROUP_KEYS``."""
+    return f"""
+SELECT {GROUP_KEYS[by]} AS key, count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) FILTER (WHERE flagged) AS flagged, count(*) FILTER (WHERE openai_safety_outcome = 'refused') AS refused,
+  count(*) FILTER (WHERE openai_safety_outcome = 'failed') AS failed, count(*) FILTER (WHERE enforced) AS enforcement,
+  max(greatest({_TOP})) AS highest, min(time_ns) AS first_ns, max(time_ns) AS last_ns
+FROM every_call WHERE {_IN_WINDOW} GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+
+def group_blocks_query(by: str) -> str:
+    """Blocks by type and one key of ``GROUP_KEYS``."""
+    return f"""
+SELECT {GROUP_KEYS[by]} AS key, openai_safety_block_type AS type, count(*) AS n
+FROM every_call WHERE {_IN_WINDOW} AND openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+
+CATEGORY_GROUPS: Final = f"""
+SELECT category AS key, count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
+  count(*) AS flagged, count(*) FILTER (WHERE openai_safety_outcome = 'refused') AS refused,
+  count(*) FILTER (WHERE openai_safety_outcome = 'failed') AS failed, count(*) FILTER (WHERE enforced) AS enforcement,
+  min(time_ns) AS first_ns, max(time_ns) AS last_ns
+FROM (SELECT *, unnest(categories) AS category FROM every_call WHERE {_IN_WINDOW} AND flagged)
+GROUP BY 1 ORDER BY 1
+"""  # noqa: S608
+
+CATEGORY_BLOCKS: Final = f"""
+SELECT category AS key, openai_safety_block_type AS type, count(*) AS n
+FROM (SELECT *, unnest(categories) AS category FROM every_call WHERE {_IN_WINDOW} AND flagged)
+WHERE openai_safety_block_type IS NOT NULL GROUP BY ALL
+"""  # noqa: S608
+
+CATEGORY_HIGHEST: Final = f"SELECT {_HIGHEST} FROM every_call WHERE {_IN_WINDOW}"  # noqa: S608
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+# Only what the provider or its moderation said, and only about real traffic; our own refusals are decisions.
+WAITING: Final = f"""
+SELECT user_hash AS identifier,
+  count(*) FILTER (WHERE openai_safety_block_class = 'enforcement') AS enforcement_blocks,
+  count(*) FILTER (WHERE openai_safety_block_class = 'filter') AS filter_blocks,
+  count(*) FILTER (WHERE flagged) AS flagged,
+  {BLOCKED} AS blocked_by_provider,
+  max(greatest(coalesce(openai_safety_moderation_input_max_score, 0),
+    coalesce(openai_safety_moderation_output_max_score, 0))) AS highest_score,
+  max(time_ns) / 1000000000 AS last_seen,
+  max(time_ns) FILTER (WHERE openai_safety_block_class = 'enforcement') / 1000000000 AS last_enforcement
+FROM events
+WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND user_hash IS NOT NULL AND stream <> 'completed'
+  AND coalesce(openai_safety_traffic, 'production') = 'production'
+  AND (openai_safety_block_class IN ('enforcement', 'filter') OR flagged)
+GROUP BY 1
+"""  # noqa: S608
+
+# --- one identifier: the view ``mine`` -------------------------------------------------------------------------------
+
+_CALL: Final = f"event = '{c.CALL_EVENT}'"
+# What `--only` may name, and the events it means.
+KINDS: Final = {
+    "blocked": f"({_CALL} AND (openai_safety_block_class IS NOT NULL OR openai_safety_outcome = 'blocked'))",
+    "flagged": f"({_CALL} AND flagged)",
+    "notice": f"event = '{c.NOTICE_EVENT}'",
+    "decision": f"event = '{c.DECISION_EVENT}'",
+    "report": f"event = '{c.USER_REPORT_EVENT}'",
+    "refused": f"({_CALL} AND openai_safety_outcome = 'refused')",
+    "failed": f"({_CALL} AND openai_safety_outcome = 'failed')",
+    "completed": f"({_CALL} AND openai_safety_outcome = 'completed')",
+}
+# Blocked by somebody else than us, or flagged.
+SIGNAL: Final = (
+    f"({_CALL} AND (coalesce(openai_safety_block_class IN ('enforcement', 'filter'), false) OR flagged))"
+)
+
+
+def mine(identifiers: Iterable[str], since_ns: int, until_ns: int) -> str:
+    """The events of these identifiers in a time, as the view that the questions below read."""
+    forms = ", ".join(map(quoted, identifiers))
+    columns = ", ".join(column.name for column in COLUMNS)
+    return (
+        f"CREATE OR REPLACE TEMP VIEW mine AS SELECT {columns}, flagged, day FROM events "  # noqa: S608 - quoted
+        f"WHERE time_ns >= {since_ns} AND time_ns < {until_ns} AND (user_hash IN ({forms}) OR {_REPORTED} IN ({forms}))"
+    )
+
+
+_REPORTED: Final = column_name(c.REPORTED_HASH)
+LINKED: Final = """
+SELECT DISTINCT user_hash AS one, openai_safety_identifier_linked AS other FROM events
+WHERE openai_safety_identifier_linked IS NOT NULL
+  AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_identifier_linked))
+"""
+# The sessions of these people, and whether nobody else used them.
+SESSIONS: Final = """
+SELECT openai_safety_identifier_linked AS session, bool_and(list_contains($forms, user_hash)) AS alone
+FROM events WHERE openai_safety_identifier_linked IS NOT NULL AND user_hash IS NOT NULL
+  AND NOT list_contains($forms, openai_safety_identifier_linked)
+GROUP BY 1 HAVING bool_or(list_contains($forms, user_hash))
+"""
+BEGINNING_WITH: Final = " UNION ALL ".join(
+    f"SELECT DISTINCT {name} AS value FROM events WHERE starts_with(lower({name}), lower($beginning))"  # noqa: S608
+    for name in map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH))
+)
+APIS: Final = "SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL"
+REACH: Final = f"""
+SELECT coalesce(openai_safety_api, '') AS api, {BLOCKED} AS is_blocked,
+  max(time_ns) FILTER (WHERE openai_safety_block_type = 'identifier_blocked') AS blocked_ns,
+  max(time_ns) FILTER (WHERE {_ANSWERED}) AS answered_ns
+FROM events WHERE {_CALL} AND user_hash IN (SELECT unnest($forms)) GROUP BY 1
+"""  # noqa: S608
+SUMS: Final = f"""
+SELECT day, coalesce(openai_safety_api, '') AS api, coalesce(openai_safety_outcome, '') AS outcome,
+  count(*) AS calls, count(*) FILTER (WHERE flagged) AS flagged
+FROM mine WHERE {_CALL} GROUP BY 1, 2, 3 ORDER BY day DESC, api, outcome
+"""  # noqa: S608
+CASE_TOTALS: Final = f"""
+SELECT count(*) AS events, count(*) FILTER (WHERE {SIGNAL}) AS signals,
+  max(time_ns) FILTER (WHERE {SIGNAL}) AS last_signal_ns,
+  count(*) FILTER (WHERE event = '{c.EVIDENCE_EVENT}') AS evidence FROM mine
+"""  # noqa: S608
+BEGINS: Final = """
+SELECT DISTINCT time_ns FROM (SELECT time_ns, row_number() OVER (ORDER BY time_ns) AS place FROM mine) AS numbered
+WHERE place % $slice = 1 ORDER BY time_ns
+"""
+IDS: Final = f"""
+SELECT trace_id, gen_ai_response_id, openai_safety_provider_request_id FROM mine WHERE {_CALL}
+ORDER BY {SIGNAL} DESC, time_ns DESC LIMIT $most
+"""  # noqa: S608
+SIGNALS: Final = f"SELECT * FROM mine WHERE {SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+
+
+def near(side: int) -> str:
+    """The newest calls with an id among the ``side`` ones before and after a block or flag."""
+    return f"""
+SELECT time_ns, openai_safety_api, gen_ai_response_id FROM (
+  SELECT time_ns, openai_safety_api, gen_ai_response_id, sum(CASE WHEN {SIGNAL} THEN 1 ELSE 0 END)
+    OVER (ORDER BY time_ns ROWS BETWEEN {side} PRECEDING AND {side} FOLLOWING) AS signals
+  FROM mine WHERE {_CALL}) AS calls
+WHERE signals > 0 AND gen_ai_response_id IS NOT NULL AND list_contains($apis, openai_safety_api)
+ORDER BY time_ns DESC LIMIT $most
+"""  # noqa: S608
+
+
+def any_of(kinds: Iterable[str]) -> str:
+    """The condition for events of these kinds; of all where none is given."""
+    return " OR ".join(KINDS[kind] for kind in kinds) or "true"
+
+
+def count_of(kinds: Iterable[str]) -> str:
+    """How many events of these kinds there are."""
+    return f"SELECT count(*) AS n FROM mine WHERE {any_of(kinds)}"  # noqa: S608
+
+
+def newest_of(kinds: Iterable[str]) -> str:
+    """The newest events of these kinds."""
+    return f"SELECT * FROM mine WHERE {any_of(kinds)} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+
+
+def between(kinds: Iterable[str]) -> str:
+    """The events of these kinds in a part of the time, oldest first."""
+    return f"SELECT * FROM mine WHERE ({any_of(kinds)}) AND time_ns >= $begin AND time_ns < $end ORDER BY time_ns"  # noqa: S608

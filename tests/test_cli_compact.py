@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.store.files import open_files
+from support.events import ANN, DAY, call, decision, write
+
+NOW = time.time()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["compact", *arguments])
+
+
+def test_compact_takes_files_in_and_lets_old_days_go(tmp_path: Path) -> None:
+    """Every folder gets its store; a stream is kept as long as said, else as long as the collector keeps it."""
+    write(
+        tmp_path / "a",
+        [call(ANN, NOW - 9), call(ANN, NOW - 50 * DAY), decision(ANN, "watch", NOW - 50 * DAY)],
+    )
+    write(tmp_path / "b", [call(ANN, NOW - 8)])
+    kept = run("--files", str(tmp_path), "--keep", "completed=60")
+    assert kept.exit_code == 0
+    assert kept.stdout.splitlines() == [
+        f"{tmp_path}/a/openai-safety-columns: 3 events in 3 files; 0 too old, removed",
+        f"{tmp_path}/b/openai-safety-columns: 1 events in 1 files; 0 too old, removed",
+    ]
+    assert "2 events in 2 files; 1 too old, removed" in run("--files", str(tmp_path)).stdout
+    with open_files([tmp_path]) as events:
+        assert events.rows("SELECT count(*) AS n FROM events") == [{"n": 3}]
+
+
+@pytest.mark.parametrize("keep", ["everything=3", "completed=soon", "completed"])
+def test_a_wrong_keep_says_what_may_stand_there(tmp_path: Path, keep: str) -> None:
+    """Which streams there are is said with an example."""
+    found = run("--files", str(tmp_path), "--keep", keep)
+    assert (found.exit_code, "completed, notable, decision, evidence" in found.stderr) == (2, True)
+
+
+def test_without_a_folder_it_says_where_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an option nor a setting: one line that names both."""
+    monkeypatch.delenv("OPENAI_SAFETY_FILE_DIR", raising=False)
+    found = run()
+    assert (found.exit_code, "--files DIR, or OPENAI_SAFETY_FILE_DIR" in found.stderr) == (2, True)
