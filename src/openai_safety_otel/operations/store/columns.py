@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.store.events import connect, fresh_table, stored_table
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
@@ -100,7 +100,7 @@ class ColumnStore:
             if not ours:
                 return 0
             manifest = self.manifest()
-            old = [name for name in manifest.files if _end_of(name) < now - days[_stream(name)] * _DAY]
+            old = [name for name in manifest.files if _is_over(name, days, now)]
             gone = sum(manifest.files.pop(name) for name in old)
             if old:
                 self._commit(manifest)
@@ -275,11 +275,7 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _stream(name: str) -> str:
-    return name.split("/", maxsplit=1)[0].removeprefix("stream=")
-
-
-def _end_of(name: str) -> float:
-    """When the day of a Parquet file is over."""
-    day = datetime.fromisoformat(name.split("/")[1].removeprefix("day=")).replace(tzinfo=timezone.utc)
-    return day.timestamp() + _DAY
+def _is_over(name: str, days: Mapping[str, float], now: float) -> bool:
+    """Whether the day of a Parquet file ended before its stream's time."""
+    stream, day = (part.partition("=")[2] for part in name.split("/")[:2])
+    return day < moments.day(now - days[stream] * _DAY)
