@@ -39,10 +39,10 @@ from openai_safety_otel.operations.investigation.casefile import (
 from openai_safety_otel.operations.investigation.context import Source
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.table import printable
+from openai_safety_otel.operations.store.case_questions import KINDS
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import NoEventFilesError
 from openai_safety_otel.operations.store.loki import Loki, LokiError, about, apis_in_loki, linked_in_loki
-from openai_safety_otel.operations.store.questions import KINDS
 
 _TONES = {
     "blocked": "bold red",

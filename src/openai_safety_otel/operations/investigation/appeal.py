@@ -15,6 +15,7 @@ from openai_safety_otel.operations.report.activity import Decision, Notice
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
 from openai_safety_otel.operations.store import questions
+from openai_safety_otel.operations.store.case_questions import SIGNAL
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
 
@@ -28,7 +29,7 @@ SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
   list_sort(list_distinct(flatten(list(list_concat(coalesce({column_name(c.BLOCK_CATEGORIES)}, []), {_FLAGGED})))))
     AS categories,
   count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
-FROM mine WHERE {questions.SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
+FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
 """  # noqa: S608 - names of our own contract
 
 

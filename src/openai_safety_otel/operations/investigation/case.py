@@ -17,7 +17,7 @@ from openai_safety_otel.operations.report.build import (
     build_report,
 )
 from openai_safety_otel.operations.report.ladders import reachable
-from openai_safety_otel.operations.store import questions
+from openai_safety_otel.operations.store import case_questions, questions
 from openai_safety_otel.operations.store.events import Events
 
 MEGABYTES: Final = 128  # of the queries: a million events of one person take no more
@@ -72,31 +72,31 @@ class Case:
 
     def timeline(self) -> Iterator[dict[str, Any]]:
         """Every event, or those of the kinds asked for, oldest first; sorted in slices of time, to stay small."""
-        begins = [row["time_ns"] for row in self.events.rows(questions.BEGINS, slice=_SLICE)]
-        part = questions.between(self.only)
+        begins = [row["time_ns"] for row in self.events.rows(case_questions.BEGINS, slice=_SLICE)]
+        part = case_questions.between(self.only)
         for begin, end in zip(begins, [*begins[1:], 2**63 - 1], strict=True):
             yield from self.events.stream(part, begin=begin, end=end)
 
     def happened(self, most: int) -> tuple[list[dict[str, Any]], int]:
         """The newest of what happened (or of the kinds asked for), oldest first, and how many there are."""
         kinds = self.only or HAPPENED
-        count = self.events.rows(questions.count_of(kinds))[0]["n"]
-        return self.events.rows(questions.newest_of(kinds), most=most)[::-1], count
+        count = self.events.rows(case_questions.count_of(kinds))[0]["n"]
+        return self.events.rows(case_questions.newest_of(kinds), most=most)[::-1], count
 
     def signals(self, most: int) -> list[dict[str, Any]]:
         """The newest calls that were flagged, or blocked by the provider, oldest first."""
-        return self.events.rows(questions.SIGNALS, most=most)[::-1]
+        return self.events.rows(case_questions.SIGNALS, most=most)[::-1]
 
     def ids(self) -> list[str]:
         """Everything by which a line of the app's logs may belong to the case; blocks and flags first."""
         found = dict.fromkeys([*self.forms, *self.linked])
-        for row in self.events.stream(questions.IDS, most=_MOST_IDS):
+        for row in self.events.stream(case_questions.IDS, most=_MOST_IDS):
             found.update(dict.fromkeys(value for value in row.values() if value))
         return list(found)
 
     def near(self, each_side: int, apis: Iterable[str], most: int) -> list[dict[str, Any]]:
         """The newest calls with an id among the ``each_side`` ones around a block or flag, oldest first."""
-        rows = self.events.rows(questions.near(int(each_side)), apis=list(apis), most=most)[::-1]
+        rows = self.events.rows(case_questions.near(int(each_side)), apis=list(apis), most=most)[::-1]
         return list({row["gen_ai_response_id"]: row for row in rows}.values())
 
 
@@ -126,7 +126,7 @@ def open_case(
     events.bound_memory(MEGABYTES)
     linked = sorted(linked_forms(events, [identifier]) - {identifier})
     bound = {**window.bound, "forms": [identifier, *linked]}
-    events.database.execute(questions.mine(bound["forms"], bound["since_ns"], bound["until_ns"]))
+    events.database.execute(case_questions.mine(bound["forms"], bound["since_ns"], bound["until_ns"]))
     report = build_report(events, window, known, only=identifier)
     activity = next((one for one in report.activities if one.identifier == identifier), Activity(identifier))
     decisions = all_decisions(events.rows(questions.DECISIONS, **bound), known.decisions)
@@ -142,23 +142,25 @@ def open_case(
         activity=activity,
         notices=_about(bound["forms"], notices),
         decisions=_about(bound["forms"], decisions),
-        sums=events.rows(questions.SUMS),
-        totals=events.rows(questions.CASE_TOTALS)[0],
+        sums=events.rows(case_questions.SUMS),
+        totals=events.rows(case_questions.CASE_TOTALS)[0],
         only=only,
     )
     if not (case.totals["events"] or case.notices or case.decisions):
         raise UnknownIdentifierError(
             f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
         )
-    mine = {row["api"]: row for row in events.rows(questions.REACH, **bound)}
-    every = {*apis, *mine, *(row["api"] for row in events.rows(questions.APIS))} - {""}
+    mine = {row["api"]: row for row in events.rows(case_questions.REACH, **bound)}
+    every = {*apis, *mine, *(row["api"] for row in events.rows(case_questions.APIS))} - {""}
     case.reach = _reach({api: mine.get(api) for api in sorted(every)}, case, known, window.until)
     return case
 
 
 def linked_forms(events: Events, forms: list[str]) -> set[str]:
     """Identifiers that events link with these: a session and the user it turned out to be."""
-    return {value for row in events.rows(questions.LINKED, forms=forms) for value in row.values() if value}
+    return {
+        value for row in events.rows(case_questions.LINKED, forms=forms) for value in row.values() if value
+    }
 
 
 def _about(forms: list[str], entries: list[Any]) -> list[Any]:

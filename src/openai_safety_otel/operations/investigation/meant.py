@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.store.questions import BEGINNING_WITH
+from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
 from openai_safety_otel.operations.store.schema import column_name
 
 if TYPE_CHECKING:

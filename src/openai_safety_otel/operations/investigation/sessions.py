@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.case_questions import SESSIONS
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki
-from openai_safety_otel.operations.store.questions import SESSIONS
 from openai_safety_otel.operations.store.schema import column_name
 
 _LINKED: Final = column_name(c.IDENTIFIER_LINKED)

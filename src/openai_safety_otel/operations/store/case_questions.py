@@ -1,0 +1,115 @@
+"""The questions about one identifier, in SQL: those that find them, and those on their events, the view ``mine``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.store.blocked import BLOCKED
+from openai_safety_otel.operations.store.questions import ANSWERED
+from openai_safety_otel.operations.store.schema import COLUMNS, column_name, quoted
+
+_CALL: Final = f"event = '{c.CALL_EVENT}'"
+# What `--only` may name, and the events it means.
+KINDS: Final = {
+    "blocked": f"({_CALL} AND (openai_safety_block_class IS NOT NULL OR openai_safety_outcome = 'blocked'))",
+    "flagged": f"({_CALL} AND flagged)",
+    "notice": f"event = '{c.NOTICE_EVENT}'",
+    "decision": f"event = '{c.DECISION_EVENT}'",
+    "report": f"event = '{c.USER_REPORT_EVENT}'",
+    "refused": f"({_CALL} AND openai_safety_outcome = 'refused')",
+    "failed": f"({_CALL} AND openai_safety_outcome = 'failed')",
+    "completed": f"({_CALL} AND openai_safety_outcome = 'completed')",
+}
+# Blocked by somebody else than us, or flagged.
+SIGNAL: Final = (
+    f"({_CALL} AND (coalesce(openai_safety_block_class IN ('enforcement', 'filter'), false) OR flagged))"
+)
+
+
+def mine(identifiers: Iterable[str], since_ns: int, until_ns: int) -> str:
+    """The events of these identifiers in a time, as the view that the questions below read."""
+    forms = ", ".join(map(quoted, identifiers))
+    columns = ", ".join(column.name for column in COLUMNS)
+    return (
+        f"CREATE OR REPLACE TEMP VIEW mine AS SELECT {columns}, flagged, day FROM events "  # noqa: S608 - quoted
+        f"WHERE time_ns >= {since_ns} AND time_ns < {until_ns} AND (user_hash IN ({forms}) OR {_REPORTED} IN ({forms}))"
+    )
+
+
+_REPORTED: Final = column_name(c.REPORTED_HASH)
+LINKED: Final = """
+SELECT DISTINCT user_hash AS one, openai_safety_identifier_linked AS other FROM events
+WHERE openai_safety_identifier_linked IS NOT NULL
+  AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_identifier_linked))
+"""
+# The sessions of these people, and whether nobody else used them.
+SESSIONS: Final = """
+SELECT openai_safety_identifier_linked AS session, bool_and(list_contains($forms, user_hash)) AS alone
+FROM events WHERE openai_safety_identifier_linked IS NOT NULL AND user_hash IS NOT NULL
+  AND NOT list_contains($forms, openai_safety_identifier_linked)
+GROUP BY 1 HAVING bool_or(list_contains($forms, user_hash))
+"""
+BEGINNING_WITH: Final = " UNION ALL ".join(
+    f"SELECT DISTINCT {name} AS value FROM events WHERE starts_with(lower({name}), lower($beginning))"  # noqa: S608
+    for name in map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH))
+)
+APIS: Final = "SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL"
+REACH: Final = f"""
+SELECT coalesce(openai_safety_api, '') AS api, {BLOCKED} AS is_blocked,
+  max(time_ns) FILTER (WHERE openai_safety_block_type = 'identifier_blocked') AS blocked_ns,
+  max(time_ns) FILTER (WHERE {ANSWERED}) AS answered_ns
+FROM events WHERE {_CALL} AND user_hash IN (SELECT unnest($forms)) GROUP BY 1
+"""  # noqa: S608
+SUMS: Final = f"""
+SELECT day, coalesce(openai_safety_api, '') AS api, coalesce(openai_safety_outcome, '') AS outcome,
+  count(*) AS calls, count(*) FILTER (WHERE flagged) AS flagged
+FROM mine WHERE {_CALL} GROUP BY 1, 2, 3 ORDER BY day DESC, api, outcome
+"""  # noqa: S608
+CASE_TOTALS: Final = f"""
+SELECT count(*) AS events, count(*) FILTER (WHERE {SIGNAL}) AS signals,
+  max(time_ns) FILTER (WHERE {SIGNAL}) AS last_signal_ns,
+  count(*) FILTER (WHERE event = '{c.EVIDENCE_EVENT}') AS evidence FROM mine
+"""  # noqa: S608
+BEGINS: Final = """
+SELECT DISTINCT time_ns FROM (SELECT time_ns, row_number() OVER (ORDER BY time_ns) AS place FROM mine) AS numbered
+WHERE place % $slice = 1 ORDER BY time_ns
+"""
+IDS: Final = f"""
+SELECT trace_id, gen_ai_response_id, openai_safety_provider_request_id FROM mine WHERE {_CALL}
+ORDER BY {SIGNAL} DESC, time_ns DESC LIMIT $most
+"""  # noqa: S608
+SIGNALS: Final = f"SELECT * FROM mine WHERE {SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+
+
+def near(side: int) -> str:
+    """The newest calls with an id among the ``side`` ones before and after a block or flag."""
+    return f"""
+SELECT time_ns, openai_safety_api, gen_ai_response_id FROM (
+  SELECT time_ns, openai_safety_api, gen_ai_response_id, sum(CASE WHEN {SIGNAL} THEN 1 ELSE 0 END)
+    OVER (ORDER BY time_ns ROWS BETWEEN {side} PRECEDING AND {side} FOLLOWING) AS signals
+  FROM mine WHERE {_CALL}) AS calls
+WHERE signals > 0 AND gen_ai_response_id IS NOT NULL AND list_contains($apis, openai_safety_api)
+ORDER BY time_ns DESC LIMIT $most
+"""  # noqa: S608
+
+
+def any_of(kinds: Iterable[str]) -> str:
+    """The condition for events of these kinds; of all where none is given."""
+    return " OR ".join(KINDS[kind] for kind in kinds) or "true"
+
+
+def count_of(kinds: Iterable[str]) -> str:
+    """How many events of these kinds there are."""
+    return f"SELECT count(*) AS n FROM mine WHERE {any_of(kinds)}"  # noqa: S608
+
+
+def newest_of(kinds: Iterable[str]) -> str:
+    """The newest events of these kinds."""
+    return f"SELECT * FROM mine WHERE {any_of(kinds)} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+
+
+def between(kinds: Iterable[str]) -> str:
+    """The events of these kinds in a part of the time, oldest first."""
+    return f"SELECT * FROM mine WHERE ({any_of(kinds)}) AND time_ns >= $begin AND time_ns < $end ORDER BY time_ns"  # noqa: S608
