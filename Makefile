@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack stack-up bench audit docs generate generated clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-dashboards pictures stack-up bench audit docs generate generated clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,7 +55,13 @@ stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kaf
 	$(BIN)/python stack/build.py
 
 test-stack: stack-build ## everything that runs on the real programs
-	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m stack tests
+	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" tests
+
+test-dashboards: stack-build ## the dashboards as Grafana's own libraries draw them, from real stores
+	$(BIN)/python -m pytest -q --timeout 600 -m drawing tests/dashboards
+
+pictures: stack-build ## draw anew the pictures that README, grafana/README.md and the runbook show
+	PYTHONPATH=tests:. $(BIN)/python -m dashboards.pictures
 
 stack-up: $(READY) ## the stack on loopback, with a product in use and the runbook's commands at hand
 	$(BIN)/python stack/up.py

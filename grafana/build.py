@@ -27,9 +27,7 @@ TEXTS = {
 
 
 def board_json(dashboard: Any) -> str:
-    """A dashboard as it is committed: panels numbered in order, one key a line."""
-    for at, panel in enumerate(dashboard.panels, start=1):
-        panel.id_val = at
+    """A dashboard as it is committed: one key a line."""
     return json.dumps(dashboard, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
 
 

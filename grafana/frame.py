@@ -1,7 +1,9 @@
-"""What all dashboards share: variables, links, the grid, and the rule that nobody edits them by hand."""
+"""What all dashboards share: variables, links, annotations, the grid, and the rule that nobody edits them by hand."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard
@@ -14,8 +16,11 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
+from grafana import log_queries, metric_queries
+from grafana.colours import NEUTRAL, NOW, TODAY
 from grafana.names import ENVIRONMENT, SERVICE, STREAM
-from grafana.rules import RUNBOOK
+from grafana.rules import ALERTS, RUNBOOK, anchor
+from grafana.scope import DASHBOARD
 from grafana.targets import LOKI, PROMETHEUS
 from openai_safety_otel.contract import conventions as c
 
@@ -26,7 +31,40 @@ TAG: Final = "openai-safety"
 WIDTH: Final = 24
 _ALL = VariableOption(selected=True, text=["All"], value=["$__all"])
 
-Row = tuple[str, tuple[tuple[Any, int], ...], int]
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A panel with the id that links to it name, and its width."""
+
+    id: int
+    panel: Any
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question: its panels stand side by side."""
+
+    id: int
+    title: str
+    height: int
+    panels: tuple[Placed, ...]
+
+
+def panel(number: int, built: Any, *, width: int) -> Placed:
+    """A panel in a row; its id never changes and is never used again."""
+    return Placed(number, built, width)
+
+
+def row(number: int, title: str, height: int, *panels: Placed) -> Row:
+    """A row of panels.
+
+    Raises:
+        ValueError: they are wider than the page.
+    """
+    if (wide := sum(one.width for one in panels)) > WIDTH:
+        raise ValueError(f"{title}: {wide} of {WIDTH} columns")
+    return Row(number, title, height, panels)
 
 
 def drill_down(uid: str, **variables: str) -> str:
@@ -38,9 +76,13 @@ def drill_down(uid: str, **variables: str) -> str:
 TO_IDENTIFIER: Final = ("Open this identifier", drill_down(IDENTIFIER, identifier="${__value.raw}"))
 
 
-def runbook(anchor: str) -> tuple[str, str]:
-    """A link to a place in the runbook."""
-    return "Runbook", f"{RUNBOOK}#{anchor}"
+def runbook(alert: str) -> tuple[str, str]:
+    """A link to an alert's section of the runbook.
+
+    Raises:
+        KeyError: there is no such alert.
+    """
+    return "Runbook", f"{RUNBOOK}#{anchor(ALERTS[alert])}"
 
 
 def source(kind: str) -> dashboard.DatasourceVariable:
@@ -131,7 +173,14 @@ def traffic() -> Any:
 def board(
     uid: str, title: str, description: str, variables: list[Any], rows: tuple[Row, ...], since: str
 ) -> Any:
-    """A dashboard: rows of panels with their widths (of 24) and the row's height."""
+    """A dashboard of rows.
+
+    Raises:
+        ValueError: two panels have one id.
+    """
+    numbers = Counter(number for one in rows for number in (one.id, *(placed.id for placed in one.panels)))
+    if twice := [number for number, times in numbers.items() if times > 1]:
+        raise ValueError(f"{title}: ids used twice: {twice}")
     made = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -144,12 +193,27 @@ def board(
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .variables(variables)
         .links(_links(uid))
+        .annotations(_annotations(with_metrics=uid != IDENTIFIER))
     )
-    for name, panels, height in rows:
-        made.with_row(dashboard.Row(name))
-        for panel, width in panels:
-            made.with_panel(panel.span(width).height(height))
+    for one in rows:
+        made.with_row(dashboard.Row(one.title).id(one.id))
+        for placed in one.panels:
+            made.with_panel(placed.panel.id(placed.id).span(placed.width).height(one.height))
     return made
+
+
+def _annotations(*, with_metrics: bool) -> list[Any]:
+    """What happened beside the numbers: notices, decisions, and releases of ours."""
+    found = [
+        ("Notices", LOKI, log_queries.notices(DASHBOARD), NOW),
+        ("Decisions", LOKI, log_queries.decisions(DASHBOARD), TODAY),
+    ]
+    if with_metrics:
+        found.append(("Releases", PROMETHEUS, metric_queries.released(DASHBOARD), NEUTRAL))
+    return [
+        dashboard.AnnotationQuery().name(name).datasource(where).enable(True).icon_color(colour).expr(query)
+        for name, where, query, colour in found
+    ]
 
 
 def _links(uid: str) -> list[Any]:

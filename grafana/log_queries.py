@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grafana import names
+from grafana.colours import LEFT, RANKED
 from grafana.names import BY, COMPLETED, DECISION, NOTABLE
 from grafana.scope import Match, Scope, equal, none_of, one_of, present
 from openai_safety_otel.contract import conventions as c
@@ -20,9 +21,29 @@ API_KEY = names.field(c.API_KEY_ID)
 BLOCKED = equal(c.OUTCOME, "blocked")
 ENFORCED = equal(c.BLOCK_CLASS, "enforcement")
 IDENTIFIED = present(c.USER_HASH)
+CATEGORY = names.field(c.CATEGORY)
 CHOSEN = Match(c.USER_HASH, "=", "$identifier")
 SAFETY = (NOTABLE,)
 TOP = 10
+
+
+def _kind() -> str:
+    """What a call is shown as: a block by its class, a flagged call that completed as flagged, others by outcome."""
+    block, outcome = f".{names.field(c.BLOCK_CLASS)}", f".{names.field(c.OUTCOME)}"
+    either = " ".join(f'(eq .{names.field(c.FLAGGED[direction])} "true")' for direction in c.DIRECTIONS)
+    said = (
+        f"{{{{ if {block} }}}}{{{{ {block} }}}}"
+        f'{{{{ else if and (eq {outcome} "completed") (or {either}) }}}}flagged'
+        f'{{{{ else if or (eq {outcome} "abandoned") (eq {outcome} "cancelled") }}}}{LEFT}'
+        f"{{{{ else }}}}{{{{ {outcome} }}}}{{{{ end }}}}"
+    )
+    ranks = "{{ else ".join(f'if eq .kind "{key}" }}}}{ranked}' for key, ranked in RANKED.items())
+    return f"| label_format kind=`{said}` | label_format kind=`{{{{ {ranks}{{{{ end }}}}`"
+
+
+def before(ago: str) -> str:
+    """The same span, this long ago."""
+    return f"{AUTO} offset {ago}"
 
 
 def count(lines: str, window: str, by: str) -> str:
@@ -32,7 +53,8 @@ def count(lines: str, window: str, by: str) -> str:
 
 
 def _whole(lines: str, window: str = AUTO) -> str:
-    return f"sum(count_over_time({lines} [{window}]))"
+    length, _, offset = window.partition(" ")
+    return f"sum(count_over_time({lines} [{length}]{' ' if offset else ''}{offset}))"
 
 
 def _calls(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
@@ -56,9 +78,9 @@ def notices_by_type(at: Scope) -> str:
     return count(notices(at), AUTO, names.field(c.NOTICE_TYPE))
 
 
-def blocks_by_class(at: Scope) -> str:
-    """Blocked calls over time: enforcement, filter, local."""
-    return count(_calls(at, BLOCKED, streams=SAFETY), AUTO, names.field(c.BLOCK_CLASS))
+def troubled_by_kind(at: Scope) -> str:
+    """Calls that were not simply completed, over time, by kind."""
+    return count(f"{_calls(at, streams=SAFETY)} {_kind()}", AUTO, "kind")
 
 
 def blocks_by_type_and_api(at: Scope) -> str:
@@ -67,9 +89,35 @@ def blocks_by_type_and_api(at: Scope) -> str:
     return count(_calls(at, BLOCKED, streams=SAFETY), AUTO, by)
 
 
-def enforcement_blocks(at: Scope) -> str:
+def enforcement_blocks(at: Scope, window: str = AUTO) -> str:
     """Calls the provider's enforcement stopped."""
-    return _whole(_calls(at, BLOCKED, ENFORCED, streams=SAFETY))
+    return _whole(_calls(at, BLOCKED, ENFORCED, streams=SAFETY), window)
+
+
+def filtered(at: Scope, window: str = AUTO) -> str:
+    """Calls that a content filter stopped."""
+    return _whole(_calls(at, BLOCKED, equal(c.BLOCK_CLASS, "filter"), streams=SAFETY), window)
+
+
+def refused(at: Scope, window: str = AUTO) -> str:
+    """Calls a model refused."""
+    return _whole(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), window)
+
+
+def _either_flagged(at: Scope, *matches: Match) -> str:
+    either = " or ".join(str(_flagged(direction)) for direction in c.DIRECTIONS)
+    return f"{_calls(at, *matches, streams=SAFETY)} | {either}"
+
+
+def flagged(at: Scope, window: str = AUTO) -> str:
+    """Flagged calls, either direction."""
+    return _whole(_either_flagged(at), window)
+
+
+def newest(at: Scope) -> str:
+    """When the newest stored call was, in Unix milliseconds."""
+    clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at'
+    return f'max(max_over_time({_calls(at)} {clock} | __error__="" [{AUTO}])) * 1000'
 
 
 def refusals_by_api(at: Scope) -> str:
@@ -77,10 +125,26 @@ def refusals_by_api(at: Scope) -> str:
     return count(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), AUTO, names.field(c.API))
 
 
-def flagged_by_category(at: Scope, direction: c.Direction) -> str:
-    """Flagged calls by the set of categories flagged together."""
-    lines = _calls(at, _flagged(direction), streams=SAFETY)
-    return count(lines, AUTO, names.field(c.FLAGGED_CATEGORIES[direction]))
+def flagged_categories(at: Scope, *matches: Match) -> str:
+    """Flagged calls by category, each category by itself: a call flagged for two counts in both."""
+    either = [
+        "("
+        + " or ".join(f'{names.field(name)}=~`.*"{category}".*`' for name in c.FLAGGED_CATEGORIES.values())
+        + ")"
+        for category in c.CATEGORIES
+    ]
+    lines = _calls(at, *matches, streams=SAFETY)
+    each = [
+        f'label_replace({_whole(f"{lines} | {condition}")}, "{CATEGORY}", "{category}", "", "")'
+        for category, condition in zip(c.CATEGORIES, either, strict=True)
+    ]
+    every = "\nor ".join(each)
+    return f"sort_desc(\n{every}\n)"
+
+
+def flagged_categories_of(at: Scope) -> str:
+    """Flagged categories of the chosen identifier."""
+    return flagged_categories(at, CHOSEN)
 
 
 def flagged_by_api(at: Scope, direction: c.Direction) -> str:
@@ -110,9 +174,14 @@ def output_limit_missing(at: Scope) -> str:
 # --- identifiers -------------------------------------------------------------------------------------------
 
 
-def top_by_blocks(at: Scope) -> str:
+def top_by_blocks(at: Scope, most: int = TOP) -> str:
     """Identifiers with the most enforcement blocks."""
-    return f"topk({TOP}, {count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+    return f"topk({most}, {count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+
+
+def share_of_blocks(at: Scope, most: int = TOP) -> str:
+    """Their share of all enforcement blocks (0 to 1)."""
+    return f"{top_by_blocks(at, most)} / on () group_left () {enforcement_blocks(at)}"
 
 
 def top_by_flags(at: Scope, direction: c.Direction) -> str:
@@ -269,19 +338,17 @@ def calls_of(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, CO
 
 def flagged_of(at: Scope) -> str:
     """Flagged calls of the chosen identifier, either direction."""
-    either = " or ".join(str(_flagged(direction)) for direction in c.DIRECTIONS)
-    return f"sum(count_over_time({_calls(at, CHOSEN, streams=SAFETY)} | {either} [{AUTO}]))"
+    return _whole(_either_flagged(at, CHOSEN))
+
+
+def kinds_of(at: Scope) -> str:
+    """Calls of the chosen identifier over time, by kind."""
+    return count(f"{_calls(at, CHOSEN)} {_kind()}", AUTO, "kind")
 
 
 def calls_of_by(at: Scope, attribute: str) -> str:
     """Calls of the chosen identifier by one attribute."""
     return count(_calls(at, CHOSEN), AUTO, names.field(attribute))
-
-
-def categories_of(at: Scope, direction: c.Direction) -> str:
-    """Flagged categories of the chosen identifier."""
-    lines = _calls(at, CHOSEN, present(c.FLAGGED_CATEGORIES[direction]), streams=SAFETY)
-    return count(lines, AUTO, names.field(c.FLAGGED_CATEGORIES[direction]))
 
 
 def highest_score_of(at: Scope, direction: c.Direction) -> str:
@@ -324,10 +391,15 @@ def notices_of(at: Scope) -> str:
     return at.events(c.NOTICE_EVENT, CHOSEN, streams=SAFETY)
 
 
-def decisions_of(at: Scope) -> str:
-    """Decisions about the chosen identifier: the audit trail."""
+def decisions(at: Scope) -> str:
+    """Decisions and read-backs of identities: the audit trail, of whatever traffic."""
     selector = ", ".join([*at.lines, f'{names.STREAM}="{DECISION}"'])
-    return f"{{{selector}}} | {Match(c.EVENT_NAME, '=', c.DECISION_EVENT)} | {CHOSEN}"
+    return f"{{{selector}}} | {Match(c.EVENT_NAME, '=', c.DECISION_EVENT)}"
+
+
+def decisions_of(at: Scope) -> str:
+    """Decisions about the chosen identifier."""
+    return f"{decisions(at)} | {CHOSEN}"
 
 
 def reports_of(at: Scope) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from grafana import names
+from grafana.colours import LEFT, NAMED
 from grafana.names import BY
 from grafana.scope import Match, Scope, equal, none_of, one_of
 from openai_safety_otel.contract import conventions as c
@@ -29,8 +32,22 @@ def per_second(selector: str, by: str) -> str:
     return f"sum by ({by}) (rate({selector}[{RATE}]))"
 
 
-def _whole(selector: str, window: str) -> str:
-    return f"sum(increase({selector}[{window}]))"
+def _whole(selector: str, window: str, ago: str = "") -> str:
+    return f"sum(increase({selector}[{window}]{f' offset {ago}' if ago else ''}))"
+
+
+def counted(selector: str, by: str) -> str:
+    """How often, in each interval of a picture: whole numbers."""
+    return f"round(sum by ({by}) (increase({selector}[{RATE}])))"
+
+
+def known(share: str) -> str:
+    """A share only where there is one: of nothing at all it is NaN, which a picture would draw as nothing."""
+    return f"{share} >= 0"
+
+
+def _share(part: str, whole: str) -> str:
+    return known(f"{part} / {whole}")
 
 
 # Longer than any outage the queues survive (2 h) and than Prometheus takes late samples (3 h): what happened meanwhile
@@ -74,13 +91,13 @@ def but_unreal(metric: c.Metric) -> str:
 # --- coverage ----------------------------------------------------------------------------------------------
 
 
-def coverage(at: Scope, window: str, by: str = "") -> str:
+def coverage(at: Scope, window: str, by: str = "", ago: str = "") -> str:
     """Share of calls that carried an identifier, of those that had to (0 to 1)."""
     sent, expected = at.select(c.CALLS, *SENT), at.select(c.CALLS, *_EXPECTED)
     if not by:
-        return f"{_whole(sent, window)} / {_whole(expected, window)}"
-    none = f"0 * {total(expected, window, by)}"
-    return f"({total(sent, window, by)} or {none}) / {total(expected, window, by)}"
+        return f"{_whole(sent, window, ago)} / {_whole(expected, window, ago)}"
+    every = total(expected, window, by, offset=ago)
+    return f"({total(sent, window, by, offset=ago)} or 0 * {every}) / {every}"
 
 
 def library_calls(at: Scope, window: str) -> str:
@@ -96,27 +113,31 @@ def expected_calls(at: Scope, window: str) -> str:
 def not_sent_by_cause(at: Scope, window: str) -> str:
     """Calls without identifier that needed one, by where it came from and why it was not sent."""
     causes = ", ".join(names.field(name) for name in (c.API, c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY))
-    return f"{total(at.select(c.CALLS, *NOT_SENT), window, causes)} > 0"
+    return f"round({total(at.select(c.CALLS, *NOT_SENT), window, causes)}) > 0"
 
 
 def identifier_problems(at: Scope) -> str:
-    """Identifier problems a second by reason."""
-    return per_second(at.select(c.PROBLEMS), names.field(c.REASON))
+    """Calls whose identifier went wrong, by reason."""
+    return counted(at.select(c.PROBLEMS), names.field(c.REASON))
 
 
 # --- outcomes ----------------------------------------------------------------------------------------------
 
 
-def calls_by_outcome(at: Scope) -> str:
-    """Calls a second by outcome."""
-    return per_second(at.select(c.CALLS), names.field(c.OUTCOME))
+def kinds(at: Scope) -> dict[str, str]:
+    """Calls of each kind: what stopped them by its class, the others by their outcome."""
+    found = {kind: at.select(c.BLOCKS, equal(c.BLOCK_CLASS, kind)) for kind in get_args(c.BlockClass)}
+    for outcome in ("refused", "failed", "completed"):
+        found[outcome] = at.select(c.CALLS, equal(c.OUTCOME, outcome))
+    found[LEFT] = at.select(c.CALLS, one_of(c.OUTCOME, "abandoned", "cancelled"))
+    return {kind: f"round({_whole(found[kind], RATE)})" for kind in NAMED if kind in found}
 
 
 def refused_share(at: Scope) -> str:
     """Refused calls as a share of all calls, by API."""
     by = names.field(c.API)
     refused, every = at.select(c.CALLS, equal(c.OUTCOME, "refused")), at.select(c.CALLS)
-    return f"({per_second(refused, by)} or 0 * {per_second(every, by)}) / {per_second(every, by)}"
+    return _share(f"({per_second(refused, by)} or 0 * {per_second(every, by)})", per_second(every, by))
 
 
 def calls_by_door(at: Scope) -> str:
@@ -124,32 +145,32 @@ def calls_by_door(at: Scope) -> str:
     door = names.field(c.API)
     apis = [api for api in c.APIS if api != c.OTHER_API]
     unseen = " or ".join(f'label_replace(vector(NaN), "{door}", "{api}", "", "")' for api in apis)
-    return f"{total(at.select(c.CALLS), RANGE, door)} or {unseen}"
+    return f"round({total(at.select(c.CALLS), RANGE, door)}) or {unseen}"
 
 
 def secrets_issued(at: Scope) -> str:
     """Realtime client secrets issued by the product's servers."""
-    return _whole(at.select(c.CLIENT_SECRETS), RANGE)
+    return f"round({_whole(at.select(c.CLIENT_SECRETS), RANGE)})"
 
 
 def sessions_observed(at: Scope) -> str:
     """Socket sessions that ran through instrumented processes."""
-    return _whole(at.select(c.SESSIONS), RANGE)
+    return f"round({_whole(at.select(c.SESSIONS), RANGE)})"
 
 
 def first_output_median(at: Scope) -> str:
     """Median time to the first output of streams, by model (seconds)."""
     model = names.field(c.REQUEST_MODEL)
     buckets = at.select(c.FIRST_OUTPUT, part="_bucket")
-    return f"histogram_quantile(0.5, {per_second(buckets, f'{model}, le')})"
+    return f"histogram_quantile(0.5, {per_second(buckets, f'{model}, le')}) >= 0"
 
 
 # --- moderation --------------------------------------------------------------------------------------------
 
 
 def checks_by_result(at: Scope) -> str:
-    """Moderation checks a second by direction and result."""
-    return per_second(at.select(c.CHECKS), f"{names.field(c.DIRECTION)}, {names.field(c.RESULT)}")
+    """Moderation checks by direction and result."""
+    return counted(at.select(c.CHECKS), f"{names.field(c.DIRECTION)}, {names.field(c.RESULT)}")
 
 
 def flagged_share(at: Scope) -> str:
@@ -157,19 +178,19 @@ def flagged_share(at: Scope) -> str:
     by = names.field(c.DIRECTION)
     flagged = at.select(c.CHECKS, equal(c.RESULT, "flagged"))
     judged = at.select(c.CHECKS, one_of(c.RESULT, "passed", "flagged"))
-    return f"({per_second(flagged, by)} or 0 * {per_second(judged, by)}) / {per_second(judged, by)}"
+    return _share(f"({per_second(flagged, by)} or 0 * {per_second(judged, by)})", per_second(judged, by))
 
 
 def check_error_share(at: Scope) -> str:
     """Failed checks as a share of all, by direction."""
     by = names.field(c.DIRECTION)
     failed, every = at.select(c.CHECKS, equal(c.RESULT, "error")), at.select(c.CHECKS)
-    return f"({per_second(failed, by)} or 0 * {per_second(every, by)}) / {per_second(every, by)}"
+    return _share(f"({per_second(failed, by)} or 0 * {per_second(every, by)})", per_second(every, by))
 
 
-def flags_by_category(at: Scope) -> str:
-    """Flagged categories a second."""
-    return per_second(at.select(c.FLAGS), f"{names.field(c.CATEGORY)}, {names.field(c.DIRECTION)}")
+def flags_by_direction(at: Scope) -> str:
+    """Flagged categories by direction."""
+    return counted(at.select(c.FLAGS), names.field(c.DIRECTION))
 
 
 def _leg(direction: str) -> tuple[Match, Match]:
@@ -178,9 +199,17 @@ def _leg(direction: str) -> tuple[Match, Match]:
 
 
 def score_quantile(at: Scope, quantile: float, direction: str) -> str:
-    """A quantile of the moderation scores of one direction, by category (0 to 1)."""
+    """A quantile of the moderation scores of one direction over the range, by category (0 to 1)."""
+    by = names.field(c.CATEGORY)
     buckets = at.select(c.MODERATION_SCORE, *_leg(direction), part="_bucket")
-    return f"histogram_quantile({quantile}, {per_second(buckets, f'{names.field(c.CATEGORY)}, le')})"
+    return f"histogram_quantile({quantile}, {total(buckets, RANGE, f'{by}, le')}) >= 0"
+
+
+def highest_quantile(at: Scope, quantile: float, direction: str) -> str:
+    """That of the category that is highest, over time."""
+    by = names.field(c.CATEGORY)
+    buckets = at.select(c.MODERATION_SCORE, *_leg(direction), part="_bucket")
+    return f"max(histogram_quantile({quantile}, {per_second(buckets, f'{by}, le')})) >= 0"
 
 
 def score_heatmap(at: Scope, direction: str) -> str:
@@ -203,22 +232,54 @@ def _deadlines(at: Scope) -> str:
     return at.select(c.DEADLINE, one_of(c.NOTICE_TYPE, "warning", "deactivation"))
 
 
-def open_notices(at: Scope) -> str:
-    """How many notices are open; nothing at all where no webhook receiver reports."""
-    by = f"{BY}, {names.field(c.NOTICE_TYPE)}, {names.field(c.NOTICE_SUBJECT)}"
-    reporting = f"0 * count({at.select(c.WEBHOOKS)})"
-    # Receivers of one service read the same journal: each of them counts every notice.
-    return f"sum(max by ({by}) ({at.select(c.NOTICES_OPEN)})) or {reporting}"
+def _open(at: Scope, *matches: Match) -> str:
+    return f"max by ({names.field(c.NOTICE_TYPE)}) ({at.select(c.NOTICES_OPEN, *matches)})"
+
+
+# What the organisation's standing is worth, and what is said of it.
+CALM, ABOUT_SOMEBODY, WARNED, OVERDUE, DEACTIVATED = range(5)
+
+
+def danger(at: Scope) -> str:
+    """Where the organisation stands; nothing at all where no webhook receiver reports."""
+    kind = names.field(c.NOTICE_TYPE)
+    warned = (equal(c.NOTICE_TYPE, "warning"), none_of(c.NOTICE_SUBJECT, "identifier"))
+    # The first of two answers with the same label wins: an overdue warning is not merely a warning.
+    due = f"min by ({kind}) ({at.select(c.DEADLINE, *warned)} > 0)"
+    return (
+        f"max(\n"
+        f"  {DEACTIVATED} * ({_open(at, equal(c.NOTICE_TYPE, 'deactivation'))} > bool 0)\n"
+        f"  or {OVERDUE} + 0 * ({due} < time())\n"
+        f"  or {WARNED} * ({_open(at, *warned)} > bool 0)\n"
+        f"  or {ABOUT_SOMEBODY} * ({_open(at, none_of(c.NOTICE_TYPE, 'deactivation', 'warning'))} > bool 0)\n"
+        f"  or 0 * count({at.select(c.WEBHOOKS)})\n"
+        f")"
+    )
+
+
+def deadline(at: Scope) -> str:
+    """The nearest deadline of an open notice, in Unix seconds."""
+    return f"min({_deadlines(at)} > 0)"
 
 
 def deadline_left(at: Scope) -> str:
-    """Seconds until the nearest deadline of an open notice."""
-    return f"min({_deadlines(at)} > 0) - time()"
+    """Seconds to it, while it has not passed."""
+    return f"{deadline(at)} - time() > 0"
+
+
+def overdue(at: Scope) -> str:
+    """Seconds since it has passed."""
+    return f"time() - {deadline(at)} >= 0"
+
+
+def receivers(at: Scope) -> str:
+    """How many webhook receivers report."""
+    return f"count(count by (job, instance) ({at.select(c.WEBHOOKS)}))"
 
 
 def webhooks_by_result(at: Scope) -> str:
-    """Webhook deliveries a second by result."""
-    return per_second(at.select(c.WEBHOOKS), names.field(c.RESULT))
+    """Webhook deliveries by result."""
+    return counted(at.select(c.WEBHOOKS), names.field(c.RESULT))
 
 
 # --- pipeline ----------------------------------------------------------------------------------------------
@@ -226,7 +287,27 @@ def webhooks_by_result(at: Scope) -> str:
 
 def dropped(at: Scope) -> str:
     """Items dropped in the instrumented processes, by signal and reason."""
-    return per_second(at.select(c.DROPPED), f"{names.field(c.SIGNAL)}, {names.field(c.REASON)}")
+    return counted(at.select(c.DROPPED), f"{names.field(c.SIGNAL)}, {names.field(c.REASON)}")
+
+
+def dropped_in_range(at: Scope) -> str:
+    """Items dropped in the instrumented processes; nothing at all where none reports."""
+    return f"round({_whole(at.select(c.DROPPED), RANGE)}) or 0 * count({at.select(c.INFO)})"
+
+
+def processes(at: Scope, *matches: Match) -> str:
+    """How many processes are watched; with matches: how many of them are so."""
+    found = f"count(count by (job, instance) ({at.select(c.INFO, *matches)}))"
+    return f"{found} or 0 * count({at.select(c.INFO)})" if matches else found
+
+
+def released(at: Scope) -> str:
+    """Versions of this package that a service did not run half an hour ago."""
+    running = at.select(c.INFO)
+    version = f"{names.SERVICE}, {names.field(c.VERSION)}"
+    before = f"count by ({version}) ({running} offset 30m)"
+    served = f"count by ({names.SERVICE}) ({running} offset 30m)"
+    return f"count by ({version}) ({running}) unless {before} and on ({names.SERVICE}) {served}"
 
 
 def versions(at: Scope) -> str:
@@ -240,15 +321,38 @@ def suspensions_age(at: Scope) -> str:
     return f"max by ({names.SERVICE}) ({at.select(c.SUSPENSIONS_AGE)})"
 
 
+def collectors(at: Scope, ago: str = "") -> str:
+    """How many collectors report."""
+    return f"count({at.foreign(names.UPTIME)}{f' offset {ago}' if ago else ''})"
+
+
 def queue_fill(at: Scope) -> str:
     """How full the collector's queues are (0 to 1), by exporter."""
     size, capacity = at.foreign(names.QUEUE_SIZE), at.foreign(names.QUEUE_CAPACITY)
-    return f"max by (job, exporter) ({size} / {capacity})"
+    return f"max by (exporter) ({size} / {capacity})"
 
 
 def collector_items(at: Scope, table: dict[str, str], item: str) -> str:
-    """Items a second through the collector, by collector."""
-    return f"sum by (job) (rate({at.foreign(table[item])}[{RATE}]))"
+    """Items through all collectors."""
+    return f"round(sum(increase({at.foreign(table[item])}[{RATE}])))"
+
+
+def lost_by_collectors(at: Scope, table: dict[str, str], window: str = RATE) -> str:
+    """Items of any kind that the collectors counted in this table."""
+    each = [
+        f'label_replace(increase({at.foreign(table[item])}[{window}]), "item", "{item}", "", "")'
+        for item in names.ITEMS
+    ]
+    return f"round(sum({' or '.join(each)}))"
+
+
+def lost_in_range(at: Scope) -> str:
+    """Everything the collectors refused, could not send or not queue; nothing at all where none reports."""
+    parts = [
+        f"({lost_by_collectors(at, table, RANGE)} or 0 * {collectors(at)})"
+        for table in (names.REFUSED, names.SEND_FAILED, names.ENQUEUE_FAILED)
+    ]
+    return " + ".join(parts)
 
 
 def collector_memory(at: Scope) -> str:

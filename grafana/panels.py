@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
@@ -11,69 +9,80 @@ from grafana_foundation_sdk.builders import (
     common,
     dashboard,
     heatmap,
-    logs,
     loki,
     stat,
-    table,
     text,
     timeseries,
 )
 from grafana_foundation_sdk.models.common import (
     BarGaugeDisplayMode,
+    BarGaugeValueMode,
     BigValueColorMode,
     BigValueGraphMode,
+    BigValueTextMode,
     GraphDrawStyle,
     HeatmapCellLayout,
     LegendDisplayMode,
     LegendPlacement,
-    LogsSortOrder,
     ScaleDistribution,
     StackingMode,
     TooltipDisplayMode,
+    VisibilityMode,
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DashboardSpecialValueMapOptions,
     DataSourceRef,
-    DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     SpecialValueMap,
     SpecialValueMatch,
     Threshold,
     ThresholdsMode,
+    ValueMap,
     ValueMappingResult,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.text import TextMode
 
+from grafana.colours import NEUTRAL, PLAIN, Steps, by_kind, by_name
 from grafana.targets import LOKI, PROMETHEUS, Target
 
 UNSEEN: Final = "not seen from here"
-GREEN, ORANGE, RED, GREY = "green", "orange", "red", "text"
-Steps = tuple[tuple[float | None, str], ...]
-PLAIN: Final[Steps] = ((None, GREY),)
-BAD_FROM_ONE: Final[Steps] = ((None, GREEN), (1, RED))
+COUNT: Final = "locale"  # 1,200: `short` says 1 K of 800 and of 1,200 alike where there are no decimals
+# About so many intervals in any range: bars that can be seen at 1 h, 24 h and 30 d.
+POINTS: Final = 60
+# The shortest interval of a picture: of events, and of metrics, which processes export once a minute.
+EVENTS_EVERY, METRICS_EVERY = "1m", "5m"
 
 
-def _source(targets: tuple[Target, ...]) -> DataSourceRef:
-    # One data source a panel: what is asked of Loki and of Prometheus is never mixed in one picture.
+def source(targets: tuple[Target, ...]) -> DataSourceRef:
+    """The one data source of a panel: what is asked of Loki and of Prometheus is never mixed in one picture."""
     return LOKI if isinstance(targets[0], loki.Dataquery) else PROMETHEUS
 
 
-def _prepare(panel: Any, title: str, description: str, unit: str, targets: tuple[Target, ...]) -> Any:
+def prepare(panel: Any, title: str, description: str, unit: str, targets: tuple[Target, ...]) -> Any:
+    """Title, description, unit, data source and targets, numbered from A."""
     for at, target in enumerate(targets):
         panel.with_target(target.ref_id(chr(ord("A") + at)))
-    return panel.title(title).description(description).datasource(_source(targets)).unit(unit)
+    return panel.title(title).description(description).datasource(source(targets)).unit(unit)
 
 
-def _steps(steps: Steps) -> dashboard.ThresholdsConfig:
+def paced(panel: Any, targets: tuple[Target, ...]) -> Any:
+    """Ask for as many points as can be seen, and never for shorter intervals than there is anything new."""
+    every = EVENTS_EVERY if source(targets) is LOKI else METRICS_EVERY
+    return panel.interval(every).max_data_points(POINTS)
+
+
+def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
+    """Steps of colour, the lowest first."""
     built = [Threshold(value=value, color=color) for value, color in steps]
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(built)
 
 
-def _link(title: str, url: str) -> dashboard.DashboardLink:
+def link(title: str, url: str) -> dashboard.DashboardLink:
+    """A link of a value or of a panel."""
     return dashboard.DashboardLink(title).url(url).type(DashboardLinkType.LINK)
 
 
@@ -84,37 +93,88 @@ def number(
     unit: str = "short",
     steps: Steps = PLAIN,
     no_value: str = UNSEEN,
-    link: tuple[str, str] | None = None,
+    link_to: tuple[str, str] | None = None,
     decimals: float | None = None,
+    named: tuple[str, ...] = (),
+    words: dict[str, tuple[str, str]] | None = None,
+    compared: bool = True,
 ) -> Any:
-    """One number; ``no_value`` is said where there is no data, because no data is not 0."""
+    """One number, or a few that are compared: ``named`` says what each target's is.
+
+    ``no_value`` is said where there is no data, because no data is not 0. ``words`` are said in the place of
+    values, each in its colour. Of numbers that are ``compared`` only the first has a colour.
+    """
     panel = (
-        _prepare(stat.Panel(), title, description, unit, targets)
-        .color_mode(BigValueColorMode.VALUE)
+        prepare(stat.Panel(), title, description, unit, targets)
+        .color_mode(BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .thresholds(_steps(steps))
+        .thresholds(thresholds(steps))
         .no_value(no_value)
     )
     if decimals is not None:
         panel.decimals(decimals)
-    if link:
-        panel.data_links([_link(*link)])
-    return panel
+    if words:
+        texts = {
+            value: ValueMappingResult(text=said, color=colour) for value, (said, colour) in words.items()
+        }
+        panel.mappings([ValueMap(options=texts)])
+    if named:
+        panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
+    if named and compared:
+        panel.text(common.VizTextDisplayOptions().title_size(13).value_size(30))
+    for at, name in enumerate(named):
+        shown = [DynamicConfigValue("displayName", name)]
+        if at and compared:
+            plain = {
+                "mode": "absolute",
+                "steps": [{"value": value, "color": colour} for value, colour in PLAIN],
+            }
+            shown.append(DynamicConfigValue("thresholds", plain))
+        panel.override_by_query(chr(ord("A") + at), shown)
+    return _linked(panel, link_to)
+
+
+def trend(
+    title: str,
+    description: str,
+    *targets: Target,
+    named: tuple[str, ...],
+    steps: Steps = PLAIN,
+    no_value: str,
+    link_to: tuple[str, str] | None = None,
+) -> Any:
+    """A count of the range with its course behind it, and what it was before: the first target is over time."""
+    panel = number(
+        title, description, *targets, named=named, steps=steps, no_value=no_value, link_to=link_to, decimals=0
+    )
+    return paced(
+        panel.graph_mode(BigValueGraphMode.AREA).reduce_options(common.ReduceDataOptions().calcs(["sum"])),
+        targets,
+    )
 
 
 def graph(
     title: str,
     description: str,
     *targets: Target,
-    unit: str = "short",
+    unit: str = COUNT,
     bars: bool = False,
+    kinds: bool = False,
+    known: tuple[str, ...] = (),
     most: float | None = None,
-    link: tuple[str, str] | None = None,
+    at_least: float | None = None,
+    no_value: str = "none in this range",
+    link_to: tuple[str, str] | None = None,
 ) -> Any:
-    """Values over time: lines, or stacked bars for counts of rare events."""
+    """Values over time: lines, or stacked bars for counts of rare events.
+
+    ``kinds`` paints series that are named after a kind of call, ``known`` those of a closed set that means neither
+    good nor bad; all others are shades of one colour. ``most`` is where the axis ends, ``at_least`` how far it
+    reaches even if the values are smaller.
+    """
     panel = (
-        _prepare(timeseries.Panel(), title, description, unit, targets)
+        prepare(timeseries.Panel(), title, description, unit, targets)
         .min(0)
         .legend(
             common.VizLegendOptions()
@@ -123,129 +183,75 @@ def graph(
             .placement(LegendPlacement.BOTTOM)
         )
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-        .fill_opacity(80 if bars else 10)
+        .fill_opacity(90 if bars else 0)
         .line_width(0 if bars else 2)
         .draw_style(GraphDrawStyle.BARS if bars else GraphDrawStyle.LINE)
+        .show_points(VisibilityMode.NEVER if bars else VisibilityMode.ALWAYS)
+        .point_size(4)
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.SHADES).fixed_color(NEUTRAL))
+        .no_value(no_value)
     )
     if bars:
-        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
+        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).bar_width_factor(0.9)
+    if unit == COUNT:
+        panel.decimals(0).axis_soft_max(4)
     if most is not None:
         panel.max(most)
-    if link:
-        panel.data_links([_link(*link)])
-    return panel
+    if at_least is not None:
+        panel.axis_soft_max(at_least)
+    if kinds:
+        by_kind(panel)
+    by_name(panel, known)
+    return _linked(paced(panel, targets), link_to)
 
 
-def bars(title: str, description: str, *targets: Target, unit: str = "short", no_value: str = UNSEEN) -> Any:
-    """Named values side by side; a missing one says so."""
+def bars(
+    title: str,
+    description: str,
+    *targets: Target,
+    unit: str = "short",
+    decimals: float | None = None,
+    rows: bool = False,
+    no_value: str = UNSEEN,
+    link_to: tuple[str, str] | None = None,
+) -> Any:
+    """Named values side by side; a missing one says so. ``rows`` where the answer is a table, as Loki's is."""
     mapping = SpecialValueMap(
-        DashboardSpecialValueMapOptions(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=UNSEEN))
+        options=DashboardSpecialValueMapOptions(
+            SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=UNSEEN)
+        )
     )
-    return (
-        _prepare(bargauge.Panel(), title, description, unit, targets)
+    panel = (
+        prepare(bargauge.Panel(), title, description, unit, targets)
         .orientation(VizOrientation.HORIZONTAL)
         .display_mode(BarGaugeDisplayMode.BASIC)
-        .reduce_options(common.ReduceDataOptions().calcs(["last"]))
-        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.CONTINUOUS_BLUES))
+        .value_mode(BarGaugeValueMode.TEXT)
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(14))
+        .reduce_options(common.ReduceDataOptions().calcs(["last"]).values(rows))
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color(NEUTRAL))
         .mappings([mapping])
         .min(0)
         .no_value(no_value)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its name on screen, its unit, and where a click on it leads."""
-
-    title: str
-    unit: str = ""
-    links: tuple[tuple[str, str], ...] = ()
-    width: int = 0
-
-
-VALUE: Final = "Value"
-_SAME: Final = {
-    VALUE: (VALUE, "Value #A")
-}  # Prometheus calls the column by the first name, Loki by the second
-
-
-def listing(
-    title: str,
-    description: str,
-    target: Target,
-    columns: Mapping[str, Column],
-    *,
-    unit: str = "none",
-    no_value: str = "none",
-) -> Any:
-    """A table of labels and one value, worst first; columns in the order given, others left out."""
-    panel = _prepare(table.Panel(), title, description, unit, (target,)).no_value(no_value)
-    if _source((target,)) is LOKI:
-        panel.with_transformation(DataTransformerConfig("labelsToFields", options={"mode": "columns"}))
-    panel.with_transformation(DataTransformerConfig("merge", options={}))
-    _columns(panel, columns)
-    if VALUE in columns:
-        order = {"sort": [{"field": columns[VALUE].title, "desc": True}]}
-        panel.with_transformation(DataTransformerConfig("sortBy", options=order))
-    return panel
-
-
-def log_table(
-    title: str, description: str, target: Target, columns: Mapping[str, Column], *, no_value: str = "none"
-) -> Any:
-    """A table of log lines with chosen fields, newest first."""
-    panel = _prepare(table.Panel(), title, description, "none", (target,)).no_value(no_value)
-    panel.with_transformation(DataTransformerConfig("extractFields", options={"source": "labels"}))
-    _columns(panel, columns)
-    return panel
-
-
-def _columns(panel: Any, columns: Mapping[str, Column]) -> None:
-    panel.show_header(True)
-    named = {name: column for key, column in columns.items() for name in _SAME.get(key, (key,))}
-    options = {
-        "includeByName": dict.fromkeys(named, True),
-        "indexByName": {name: at for at, name in enumerate(named)},
-        "renameByName": {name: column.title for name, column in named.items()},
-    }
-    panel.with_transformation(DataTransformerConfig("organize", options=options))
-    for column in columns.values():
-        properties = []
-        if column.unit:
-            properties.append(DynamicConfigValue("unit", column.unit))
-        if column.width:
-            properties.append(DynamicConfigValue("custom.width", column.width))
-        if column.links:
-            links = [{"title": name, "url": url} for name, url in column.links]
-            properties.append(DynamicConfigValue("links", links))
-        if properties:
-            panel.override_by_name(column.title, properties)
-
-
-def lines(title: str, description: str, target: Target) -> Any:
-    """Log lines; open one for its fields and the link to its trace."""
-    return (
-        _prepare(logs.Panel(), title, description, "none", (target,))
-        .show_time(True)
-        .wrap_log_message(True)
-        .enable_log_details(True)
-        .sort_order(LogsSortOrder.DESCENDING)
-    )
+    if decimals is not None:
+        panel.decimals(decimals)
+    return _linked(panel, link_to)
 
 
 def density(title: str, description: str, target: Target) -> Any:
     """A heatmap of a histogram's buckets over time."""
     linear = common.ScaleDistributionConfig().type(ScaleDistribution.LINEAR)
-    return (
-        _prepare(heatmap.Panel(), title, description, "short", (target,))
+    panel = (
+        prepare(heatmap.Panel(), title, description, "short", (target,))
         .scale_distribution(linear)
         .show_tooltip()
         .calculate(False)
         .cell_gap(1)
-        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(32))
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(32))
         .rows_frame(heatmap.RowsHeatmapOptions().layout(HeatmapCellLayout.AUTO))
         .y_axis(heatmap.YAxisConfig().unit("none").scale_distribution(linear))
     )
+    return paced(panel, (target,))
 
 
 def note(title: str, description: str, markdown: str) -> Any:
@@ -254,7 +260,7 @@ def note(title: str, description: str, markdown: str) -> Any:
 
 
 def alert_list(title: str, description: str) -> Any:
-    """What fires now, of the rules shipped here."""
+    """What fires now, of the rules shipped here; each row leads to its rule and from there to the runbook."""
     options = {
         "alertInstanceLabelFilter": '{notify=~"page|ticket"}',
         "alertName": "",
@@ -267,3 +273,11 @@ def alert_list(title: str, description: str) -> Any:
         "viewMode": "list",
     }
     return dashboard.Panel().type("alertlist").title(title).description(description).options(options)
+
+
+def _linked(panel: Any, link_to: tuple[str, str] | None) -> Any:
+    # From a value, and from the panel's own corner where nothing has a value yet.
+    if link_to:
+        panel.data_links([link(*link_to)])
+        panel.links([link(*link_to).target_blank(True)])
+    return panel

@@ -16,6 +16,7 @@ from grafana.log_alert_rows import LOG_ALERTS, LOG_GROUPS
 RUNBOOK = os.environ.get(
     "RUNBOOK_URL", "https://github.com/openai-safety-otel/openai-safety-otel/blob/main/grafana/runbook.md"
 )
+ALERTS = {alert.name: alert for alert in (*METRIC_ALERTS, *LOG_ALERTS)}
 RECORD_GROUP = "openai-safety-records"
 _NOTE = "# Made by `python -m grafana.build` from the alert rows beside it; edit those.\n"
 

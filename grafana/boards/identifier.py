@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard
 
-from grafana import frame, names
+from grafana import colours, columns, frame, tables
 from grafana import log_queries as q
 from grafana import panels as p
+from grafana.frame import panel, row
+from grafana.names import field
+from grafana.rules import RUNBOOK
 from grafana.scope import DASHBOARD as HERE
 from grafana.scope import equal
 from grafana.targets import events, explore
 from openai_safety_otel.contract import conventions as c
 
-_TO_TRACE = (
-    "Trace",
-    explore("${tempo_datasource}", {"queryType": "traceql", "query": "${__value.raw}"}),
-)
 _EVIDENCE = explore(
     "openai-safety-evidence", {"expr": '{openai_safety_stream="evidence"} | user_hash="${identifier}"'}
 )
-_ABOUT = f"""\
-1. **Map** the identifier: `openai-safety whois $identifier --candidates FILE --by YOU --why CASE`
-2. **Pull the context**: `openai-safety investigate $identifier --out case.zip --by YOU --why CASE`
-3. **Decide**: `openai-safety decide $identifier --action suspend --by YOU --why TEXT`, or `watch`, `filter`,
-   `revoke`, `clear`
-4. **Never rotate**: a new identifier for the same person is evasion, whoever makes it.
+_DO: Final = f"""\
+The first 12 characters of an identifier are enough for every command.
 
-[Evidence]({_EVIDENCE}) (masked text, if it is switched on) is in a data source of its own, which these dashboards
-cannot read: only those who decide cases can.
+1. **Map it:** `openai-safety whois IDENT`
+2. **Pull the context:** `openai-safety investigate IDENT`
+3. **Decide:** `openai-safety decide IDENT --action suspend`, or `watch`, `filter`, `revoke`, `clear`
+4. **Never rotate**: a new identifier for the same person is evasion.
+
+[The four steps]({RUNBOOK}#the-four-steps) with all options ·
+[Evidence]({_EVIDENCE}) (masked text, if switched on), for those who decide cases
 """
+_WIDTHS: Final = {"Enforcement": 4, "Calls": 2}
+_SCORES: Final = ((None, colours.CALM), (0.5, colours.TODAY), (0.9, colours.NOW))
 
 
 def _numbers() -> frame.Row:
@@ -38,187 +40,232 @@ def _numbers() -> frame.Row:
     # Only what is not simply completed is read from the small stream.
     seldom = q.SAFETY
     counts = (
-        ("Calls", "All its calls in this range.", q.calls_of(HERE), p.PLAIN),
         (
-            "Enforcement blocks",
-            "Stopped by OpenAI's enforcement.",
+            3,
+            "Enforcement",
+            "Calls stopped by OpenAI's enforcement.",
             q.calls_of(HERE, *blocked, q.ENFORCED, streams=seldom),
-            p.BAD_FROM_ONE,
+            colours.BAD_FROM_ONE,
         ),
         (
-            "Blocked",
-            "Stopped for any reason, local ones included.",
+            4,
+            "Stopped",
+            "Stopped for any reason: enforcement, filters, and local ones.",
             q.calls_of(HERE, *blocked, streams=seldom),
-            p.PLAIN,
+            colours.PLAIN,
         ),
         (
+            5,
             "Refused",
             "The model refused.",
             q.calls_of(HERE, equal(c.OUTCOME, "refused"), streams=seldom),
-            p.PLAIN,
+            colours.PLAIN,
         ),
-        ("Flagged", "Flagged by moderation, in or out.", q.flagged_of(HERE), p.PLAIN),
+        (6, "Flagged", "Flagged by moderation, in or out.", q.flagged_of(HERE), colours.PLAIN),
+        (2, "Calls", "All its calls in this range.", q.calls_of(HERE), colours.PLAIN),
     )
-    numbers = [
-        (p.number(title, about, events(query, instant=True), steps=steps, no_value="none"), 3)
-        for title, about, query, steps in counts
+    made = [
+        panel(
+            number,
+            p.number(title, about, events(query, instant=True), steps=steps, no_value="none"),
+            width=_WIDTHS.get(title, 3),
+        )
+        for number, title, about, query, steps in counts
     ]
     times = [
-        (
+        panel(
+            number,
             p.number(
                 title,
                 f"{title} within the chosen range; widen it to look further back.",
                 events(q.seen_of(HERE, which), instant=True),
                 unit="dateTimeFromNow",
-                no_value="no call in range",
+                no_value="no call",
             ),
-            3,
+            width=3,
         )
-        for title, which in (("First seen", "min"), ("Last seen", "max"))
+        for number, title, which in ((7, "First seen", "min"), (8, "Last seen", "max"))
     ]
     highest = p.number(
-        "Highest input score",
-        "The highest moderation score of any input (0 to 1).",
+        "Top score",
+        "The highest moderation score of any input (0 to 1). Orange from 0.5, red from 0.9.",
         events(q.highest_score_of(HERE, "input"), instant=True),
         unit="none",
         decimals=2,
-        steps=((None, p.GREEN), (0.5, p.ORANGE), (0.9, p.RED)),
+        steps=_SCORES,
         no_value="no scores",
     )
-    return "This identifier", (*numbers, *times, (highest, 3)), 4
+    return row(1, "How bad is it?", 4, *made, panel(9, highest, width=3), *times)
 
 
-def _activity() -> frame.Row:
-    return (
-        "Activity",
-        (
-            (
-                p.graph(
-                    "Calls by outcome",
-                    "How its calls ended.",
-                    events(q.calls_of_by(HERE, c.OUTCOME), "{{openai_safety_outcome}}"),
-                    bars=True,
-                ),
-                8,
+def _course() -> frame.Row:
+    return row(
+        10,
+        "What happened when, and what was decided?",
+        8,
+        panel(
+            11,
+            p.graph(
+                "Calls by kind",
+                "How its calls ended; lines mark notices and decisions.",
+                events(q.kinds_of(HERE), "{{kind}}"),
+                bars=True,
+                kinds=True,
+                no_value="no call in this range",
             ),
-            (
-                p.graph(
-                    "Calls by model",
-                    "Which models it asked.",
-                    events(q.calls_of_by(HERE, c.REQUEST_MODEL), "{{gen_ai_request_model}}"),
-                    bars=True,
-                ),
-                8,
-            ),
-            (
-                p.graph(
-                    "Calls by API",
-                    "Through which doors: a block at one does not close the others.",
-                    events(q.calls_of_by(HERE, c.API), "{{openai_safety_api}}"),
-                    bars=True,
-                ),
-                8,
-            ),
+            width=8,
         ),
-        7,
+        panel(
+            23,
+            tables.log_table(
+                "Notices",
+                "OpenAI's notices that name this identifier. The case leads to its whole line.",
+                events(q.notices_of(HERE), max_lines=50),
+                {key: value for key, value in columns.NOTICE.items() if value.title != columns.WHO.title},
+                no_value="no notice names it",
+            ),
+            width=8,
+        ),
+        panel(
+            24,
+            tables.log_table(
+                "Decisions",
+                "What was decided, by whom and why: the audit trail.",
+                events(q.decisions_of(HERE), max_lines=50),
+                columns.DECISION,
+                no_value="nothing decided in this range",
+            ),
+            width=8,
+        ),
     )
 
 
 def _judged() -> frame.Row:
-    categories = [
-        events(
-            q.categories_of(HERE, direction),
-            f"{direction} {{{{{names.field(c.FLAGGED_CATEGORIES[direction])}}}}}",
-        )
-        for direction in c.DIRECTIONS
-    ]
     linked = {
-        names.field(c.USER_HASH): p.Column("Identifier", links=(frame.TO_IDENTIFIER,)),
-        names.field(c.IDENTIFIER_LINKED): p.Column("Linked session", links=(frame.TO_IDENTIFIER,)),
-        p.VALUE: p.Column("Calls", unit="short", width=90),
+        field(c.USER_HASH): columns.WHO,
+        field(c.IDENTIFIER_LINKED): tables.Column("Session", links=(frame.TO_IDENTIFIER,), short=True),
+        tables.VALUE: tables.Column("Calls", unit="short", width=62),
     }
-    return (
-        "What was found",
-        (
-            (
-                p.graph(
-                    "Flagged categories",
-                    "Sets of categories flagged together, by direction.",
-                    *categories,
-                    bars=True,
-                ),
-                8,
+    return row(
+        14,
+        "What was found, and what to do?",
+        8,
+        panel(
+            15,
+            p.bars(
+                "Flagged categories",
+                "Its flagged calls, input or output, each category by itself.",
+                events(q.flagged_categories_of(HERE), instant=True),
+                rows=True,
+                decimals=0,
+                no_value="none in this range",
             ),
-            (
-                p.graph(
-                    "Time to first output",
-                    "Median seconds of its streams, by model; far above the model's usual may be a hold.",
-                    events(q.first_output_of(HERE), "{{gen_ai_request_model}}"),
-                    unit="s",
-                    link=frame.runbook("possiblehold"),
-                ),
-                8,
-            ),
-            (
-                p.listing(
-                    "Linked identifiers",
-                    "The same person before and after signing in: session and user.",
-                    events(q.linked_with(HERE), instant=True),
-                    linked,
-                ),
-                8,
-            ),
+            width=8,
         ),
+        panel(
+            17,
+            tables.listing(
+                "Linked identifiers",
+                "The same person before and after signing in: session and user.",
+                events(q.linked_with(HERE), instant=True),
+                columns=linked,
+            ),
+            width=7,
+        ),
+        panel(26, p.note("What to do", "The runbook's four steps, for this identifier.", _DO), width=9),
+    )
+
+
+def _habits() -> frame.Row:
+    return row(
+        28,
+        "How does it work?",
         7,
+        panel(
+            12,
+            p.graph(
+                "Calls by model",
+                "Which models it asked.",
+                events(q.calls_of_by(HERE, c.REQUEST_MODEL), "{{gen_ai_request_model}}"),
+                bars=True,
+                no_value="no call in this range",
+            ),
+            width=6,
+        ),
+        panel(
+            13,
+            p.graph(
+                "Calls by API",
+                "Through which doors: a block at one does not close the others.",
+                events(q.calls_of_by(HERE, c.API), "{{openai_safety_api}}"),
+                bars=True,
+                known=c.APIS,
+                no_value="no call in this range",
+            ),
+            width=6,
+        ),
+        panel(
+            16,
+            p.graph(
+                "Time to first output",
+                "Median seconds of its streams, by model; far above the model's usual may be a hold.",
+                events(q.first_output_of(HERE), "{{gen_ai_request_model}}"),
+                unit="s",
+                at_least=1,
+                no_value="no stream in this range",
+                link_to=frame.runbook("PossibleHold"),
+            ),
+            width=6,
+        ),
+        panel(
+            25,
+            tables.log_table(
+                "User reports",
+                "Reports of the product's users about answers it was given.",
+                events(q.reports_of(HERE), max_lines=50),
+                columns.REPORT,
+                no_value="no report in this range",
+            ),
+            width=6,
+        ),
     )
 
 
-def _lines() -> frame.Row:
-    columns = {
-        "Time": p.Column("Time", width=170),
-        names.field(c.OUTCOME): p.Column("Outcome", width=90),
-        names.field(c.BLOCK_TYPE): p.Column("Block", width=150),
-        names.field(c.BLOCK_CODE): p.Column("Code", width=150),
-        names.field(c.API): p.Column("API", width=90),
-        names.field(c.REQUEST_MODEL): p.Column("Model", width=120),
-        names.field(c.PROVIDER_REQUEST_ID): p.Column("Request id"),
-        names.field(c.RESPONSE_ID): p.Column("Response id"),
-        names.TRACE_ID: p.Column("Trace", links=(_TO_TRACE,)),
-    }
+def _calls() -> tuple[frame.Row, frame.Row]:
     return (
-        "Calls",
-        (
-            (
-                p.log_table(
+        row(
+            18,
+            "Which calls exactly?",
+            9,
+            panel(
+                19,
+                tables.log_table(
                     "Calls that were not simply completed",
-                    "Blocked, refused, flagged and failed calls, with the ids OpenAI's support asks for.",
+                    "With the ids OpenAI's support asks for; each leads to its whole line, the trace to its trace.",
                     events(q.refs_of(HERE), max_lines=200),
-                    columns,
+                    columns.CALL,
+                    no_value="none in this range",
                 ),
-                24,
-            ),
-            (
-                p.lines(
-                    "All calls",
-                    "Every call as a line; open one for all its fields and the link to its trace.",
-                    events(q.lines_of(HERE), max_lines=200),
-                ),
-                24,
+                width=24,
             ),
         ),
-        9,
+        row(
+            29,
+            "All of them",
+            9,
+            panel(
+                20,
+                tables.log_table(
+                    "All calls",
+                    "Every call; its ids lead to its whole line and to its trace.",
+                    events(q.lines_of(HERE), max_lines=200),
+                    columns.CALL,
+                    no_value="no call in this range",
+                ),
+                width=24,
+            ),
+        ),
     )
-
-
-def _case() -> frame.Row:
-    rows = (
-        ("Notices", "OpenAI's notices that name this identifier.", q.notices_of(HERE)),
-        ("Decisions", "What was decided, by whom and why: the audit trail.", q.decisions_of(HERE)),
-        ("User reports", "Reports of the product's users about answers it was given.", q.reports_of(HERE)),
-    )
-    lines = [(p.lines(title, about, events(query, max_lines=50)), 6) for title, about, query in rows]
-    steps = p.note("Next steps", "The runbook's four steps, for this identifier.", _ABOUT)
-    return "The case", (*lines, (steps, 6)), 9
 
 
 def build() -> Any:
@@ -238,6 +285,6 @@ def build() -> Any:
         "Identifier",
         "One end user's identifier: calls, outcomes, categories, notices, decisions, traces.",
         variables,
-        (_numbers(), _activity(), _judged(), _lines(), _case()),
+        (_numbers(), _course(), _judged(), _habits(), *_calls()),
         "now-7d",
     )

@@ -4,170 +4,214 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana import frame, names
+from grafana import frame, names, tables
 from grafana import log_queries as q
 from grafana import metric_queries as m
 from grafana import panels as p
+from grafana.boards import trust
+from grafana.frame import panel, row
+from grafana.names import field
 from grafana.scope import DASHBOARD as HERE
+from grafana.tables import Column
 from grafana.targets import events, metric
 from openai_safety_otel.contract import conventions as c
 
 
 def _instrumentation() -> frame.Row:
     columns = {
-        names.SERVICE: p.Column("Service"),
-        names.ENVIRONMENT: p.Column("Environment"),
-        names.field(c.VERSION): p.Column("Version"),
-        names.field(c.SDK_VERSION): p.Column("openai"),
-        names.field(c.HOOK_STATE): p.Column("Hook"),
-        names.field(c.IDENTIFIER_KEY_ID): p.Column("Key id"),
-        p.VALUE: p.Column("Processes", unit="short"),
+        names.SERVICE: Column("Service"),
+        names.ENVIRONMENT: Column("Environment"),
+        field(c.VERSION): Column("Version", width=80),
+        field(c.SDK_VERSION): Column("openai", width=80),
+        field(c.HOOK_STATE): Column("Hook", width=90),
+        field(c.IDENTIFIER_KEY_ID): Column("Key id", width=80),
+        tables.VALUE: Column("Apps", unit="short", width=60),
     }
-    return (
-        "Instrumentation",
-        (
-            (
-                p.listing(
-                    "Processes by version",
-                    "Who runs what: two key ids in one service mean two identifiers for the same user.",
-                    metric(m.versions(HERE), as_table=True),
-                    columns,
-                    no_value=p.UNSEEN,
-                ),
-                10,
-            ),
-            (
-                p.graph(
-                    "Dropped in the process",
-                    "Items a second that could not be kept, by signal and reason.",
-                    metric(m.dropped(HERE), "{{openai_safety_signal}}: {{openai_safety_reason}}"),
-                    unit="cps",
-                    link=frame.runbook("safetyeventsdropped"),
-                ),
-                7,
-            ),
-            (
-                p.graph(
-                    "Age of the suspension list",
-                    "Seconds since it was last read, the worst process of each service.",
-                    metric(m.suspensions_age(HERE), "{{service_name}}"),
-                    unit="s",
-                    link=frame.runbook("suspensionliststale"),
-                ),
-                7,
-            ),
-        ),
+    return row(
+        1,
+        "Do the apps report?",
         8,
+        panel(
+            2,
+            tables.listing(
+                "Processes by version",
+                "Who runs what: two key ids in one service mean two identifiers for the same user.",
+                metric(m.versions(HERE), as_table=True),
+                columns=columns,
+                no_value=p.UNSEEN,
+            ),
+            width=12,
+        ),
+        panel(
+            3,
+            p.graph(
+                "Dropped in the apps",
+                "Items that could not be kept, by signal and reason.",
+                metric(m.dropped(HERE), "{{openai_safety_signal}}: {{openai_safety_reason}}"),
+                bars=True,
+                no_value=p.UNSEEN,
+                link_to=frame.runbook("SafetyEventsDropped"),
+            ),
+            width=6,
+        ),
+        panel(
+            4,
+            p.graph(
+                "Age of the suspension list",
+                "Since it was last read, the worst process of each service. Stale from a minute on.",
+                metric(m.suspensions_age(HERE), "{{service_name}}"),
+                unit="s",
+                at_least=60,
+                no_value=p.UNSEEN,
+                link_to=frame.runbook("SuspensionListStale"),
+            ),
+            width=6,
+        ),
     )
 
 
 def _collector() -> frame.Row:
-    def items(table: dict[str, str]) -> list[Any]:
-        return [metric(m.collector_items(HERE, table, item), f"{{{{job}}}} {item}") for item in names.ITEMS]
+    def items(word: str, table: dict[str, str]) -> list[Any]:
+        return [
+            metric(m.collector_items(HERE, table, item), f"{word} {item.replace('_', ' ')}")
+            for item in names.ITEMS
+        ]
 
-    return (
-        "Collectors",
-        (
-            (
-                p.graph(
-                    "Queues",
-                    "How full each exporter's queue is; at 100 % data is lost.",
-                    metric(m.queue_fill(HERE), "{{job}} {{exporter}}"),
-                    unit="percentunit",
-                    most=1,
-                    link=frame.runbook("collectorqueuefilling"),
-                ),
-                6,
-            ),
-            (
-                p.graph(
-                    "Accepted and sent",
-                    "Items a second taken in and handed on.",
-                    *items(names.ACCEPTED),
-                    *items(names.SENT),
-                    unit="cps",
-                ),
-                6,
-            ),
-            (
-                p.graph(
-                    "Refused and failed",
-                    "Items a second refused, not sent, or not queued. Nothing here: none was ever counted.",
-                    *items(names.REFUSED),
-                    *items(names.SEND_FAILED),
-                    *items(names.ENQUEUE_FAILED),
-                    unit="cps",
-                    link=frame.runbook("collectorexportfailing"),
-                ),
-                6,
-            ),
-            (
-                p.graph(
-                    "Memory",
-                    "Resident memory of each collector.",
-                    metric(m.collector_memory(HERE), "{{job}} {{instance}}"),
-                    unit="bytes",
-                ),
-                6,
-            ),
-        ),
+    lost = (
+        ("refused", names.REFUSED),
+        ("not sent", names.SEND_FAILED),
+        ("not queued", names.ENQUEUE_FAILED),
+    )
+    return row(
+        5,
+        "Do the collectors hand on?",
         8,
+        panel(
+            6,
+            p.graph(
+                "Queues",
+                "How full each exporter's queue is; at 100 % data is lost.",
+                metric(m.queue_fill(HERE), "{{exporter}}"),
+                unit="percentunit",
+                most=1,
+                no_value=p.UNSEEN,
+                link_to=frame.runbook("CollectorQueueFilling"),
+            ),
+            width=6,
+        ),
+        panel(
+            7,
+            p.graph(
+                "Accepted and sent",
+                "Items taken in and handed on by all collectors.",
+                *items("in:", names.ACCEPTED),
+                *items("out:", names.SENT),
+                known=tuple(
+                    f"{word} {item.replace('_', ' ')}" for item in names.ITEMS for word in ("in:", "out:")
+                ),
+                no_value=p.UNSEEN,
+            ),
+            width=6,
+        ),
+        panel(
+            8,
+            p.graph(
+                "Refused and failed",
+                "Items refused, not sent, or not queued. Such a series appears with its first loss.",
+                *(metric(m.lost_by_collectors(HERE, table), word) for word, table in lost),
+                known=tuple(word for word, _ in lost),
+                bars=True,
+                no_value="none was ever counted",
+                link_to=frame.runbook("CollectorExportFailing"),
+            ),
+            width=6,
+        ),
+        panel(
+            9,
+            p.graph(
+                "Memory",
+                "Resident memory of each collector.",
+                metric(m.collector_memory(HERE), "{{instance}}"),
+                unit="bytes",
+                no_value=p.UNSEEN,
+            ),
+            width=6,
+        ),
     )
 
 
-def _arrivals() -> frame.Row:
+def _arrivals() -> tuple[frame.Row, frame.Row]:
     return (
-        "Arrivals",
-        (
-            (
+        row(
+            10,
+            "What arrives?",
+            8,
+            panel(
+                11,
                 p.graph(
                     "Events stored by stream",
                     "Safety events that reached Loki: completed calls, notable ones, decisions.",
-                    events(q.events_by_stream(HERE), "{{openai_safety_stream}}"),
+                    events(q.events_by_stream(HERE), "{{openai_safety_stream}} events"),
                     bars=True,
+                    known=tuple(
+                        f"{stream} events" for stream in (names.COMPLETED, names.NOTABLE, names.DECISION)
+                    ),
                 ),
-                5,
+                width=8,
             ),
-            (
+            panel(
+                12,
                 p.graph(
                     "Webhooks by result",
-                    "Deliveries a second. Bad signatures: a wrong secret, or somebody else knocking.",
+                    "Deliveries. Bad signatures: a wrong secret, or somebody else knocking.",
                     metric(m.webhooks_by_result(HERE), "{{openai_safety_result}}"),
-                    unit="cps",
-                    link=frame.runbook("webhooksignaturefailures"),
-                ),
-                5,
-            ),
-            (
-                p.graph(
-                    "Notices stored",
-                    "Notices that reached Loki, by type.",
-                    events(q.notices_by_type(HERE), "{{openai_safety_notice_type}}"),
+                    known=c.ATTRIBUTES[c.RESULT].values,
                     bars=True,
+                    no_value="no receiver reports",
+                    link_to=frame.runbook("WebhookSignatureFailures"),
                 ),
-                5,
+                width=8,
             ),
-            (
+            panel(
+                15,
                 p.graph(
-                    "User reports",
-                    "Answers that users of the product reported, by reason.",
-                    events(q.user_reports(HERE), "{{openai_safety_report_reason}}"),
-                    bars=True,
-                ),
-                4,
-            ),
-            (
-                p.graph(
-                    "Text calls without output limit",
+                    "Calls without output limit",
                     "Share of text calls that set no limit on the output. No alert: nearly all set none.",
                     events(q.output_limit_missing(HERE), "share"),
                     unit="percentunit",
                     most=1,
+                    no_value="no text call in this range",
                 ),
-                5,
+                width=8,
             ),
         ),
-        8,
+        row(
+            24,
+            "What is told?",
+            7,
+            panel(
+                13,
+                p.graph(
+                    "Notices stored",
+                    "Notices that reached Loki, by type.",
+                    events(q.notices_by_type(HERE), "{{openai_safety_notice_type}}"),
+                    known=c.ATTRIBUTES[c.NOTICE_TYPE].values,
+                    bars=True,
+                ),
+                width=12,
+            ),
+            panel(
+                14,
+                p.graph(
+                    "User reports",
+                    "Answers that users of the product reported, by reason.",
+                    events(q.user_reports(HERE), "{{openai_safety_report_reason}}"),
+                    known=c.ATTRIBUTES[c.REPORT_REASON].values,
+                    bars=True,
+                ),
+                width=12,
+            ),
+        ),
     )
 
 
@@ -184,6 +228,6 @@ def build() -> Any:
         "Pipeline",
         "Whether what happens also arrives: instrumentation, collectors, webhooks, store.",
         variables,
-        (_instrumentation(), _collector(), _arrivals()),
+        (trust.row(16, 23), _instrumentation(), _collector(), *_arrivals()),
         "now-6h",
     )

@@ -18,7 +18,19 @@ ALL_PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panel
 QUERIES = queries()
 METRIC_QUERIES = [query for query in QUERIES if query.kind == "prometheus"]
 LOG_QUERIES = [query for query in QUERIES if query.kind == "loki"]
-UNITS = {"none", "short", "percentunit", "cps", "s", "bytes", "dtdurations", "dateTimeFromNow"}
+UNITS = {
+    "none",
+    "short",
+    "locale",
+    "percentunit",
+    "s",
+    "bytes",
+    "dtdurations",
+    "dateTimeFromNow",
+    "time:DD MMM HH:mm",
+}
+# Whether a receiver reports at all is read from the presence of its series, not from their values.
+PRESENCE = {"Are we in danger?", "Webhook receivers"}
 SERIES = every_series() | COLLECTOR_METRICS
 
 each_board = pytest.mark.parametrize("name", sorted(BOARDS))
@@ -199,8 +211,7 @@ def test_target_counter_aggregation(query: Query) -> None:
     expr = query.target["expr"]
     counters = re.findall(r"(\w*\(?)((?:openai_safety|gen_ai)_\w+_total)\{", expr)
     raw = [name for before, name in counters if before not in {"rate(", "increase("}]
-    # Whether a receiver reports at all is read from the presence of its series, not from their values.
-    assert raw == (["openai_safety_webhooks_total"] if query.panel == "Open notices" else [])
+    assert raw == (["openai_safety_webhooks_total"] if query.panel in PRESENCE else [])
 
 
 @each_log_query
@@ -232,19 +243,47 @@ def test_overview_leads_to_the_identifier() -> None:
     """Each list of identifiers opens the Identifier dashboard for the one that was clicked."""
     links = _links("overview")
     lists = {
-        "Possible holds (last hour)",
-        "Top identifiers by enforcement blocks",
-        "Top identifiers by flagged input",
+        "Because of whom?",
+        "Most enforcement blocks",
+        "Most flagged inputs",
+        "Notices",
+        "Possible holds",
     }
     assert {
         title for title, urls in links.items() if any("/d/openai-safety-identifier?" in u for u in urls)
     } == lists
-    assert all("var-identifier=${__value.raw}" in url for title in lists for url in links[title])
+    assert all(any("var-identifier=${__value.raw}" in url for url in links[title]) for title in lists)
+
+
+@each_panel
+def test_identifiers_are_short_and_whole_in_links(name: str, panel: dict[str, Any]) -> None:
+    """Whatever column holds an identifier shows its first 12 characters, and leads on with all of it."""
+    for override in panel.get("fieldConfig", {}).get("overrides", []):
+        properties = {one["id"]: one["value"] for one in override["properties"]}
+        if override["matcher"]["options"] in {"Identifier", "Session"} and "links" in properties:
+            shown = [one["options"] for one in properties["mappings"]]
+            assert shown == [{"pattern": "^(.{12}).{4,}$", "result": {"text": "$1…"}}]
+            assert all("${__value.raw}" in link["url"] for link in properties["links"])
+
+
+@each_panel
+def test_counts_have_an_interval_that_can_be_seen(name: str, panel: dict[str, Any]) -> None:
+    """What is drawn over time asks for a bounded number of points, never for less than its source renews."""
+    if panel["type"] in {"timeseries", "heatmap"}:
+        assert (panel["maxDataPoints"], panel["interval"]) in {(60, "1m"), (60, "5m")}
+
+
+@each_board
+def test_each_board_marks_what_happened_beside_the_numbers(name: str) -> None:
+    """Notices and decisions, and releases of this package where metrics are read."""
+    marked = [one["name"] for one in BOARDS[name]["annotations"]["list"]]
+    assert marked == ["Notices", "Decisions"] + ["Releases"] * (name != "identifier")
 
 
 def test_identifier_leads_to_traces() -> None:
     """A call's trace id opens that trace in the trace store that was chosen."""
-    (url,) = _links("identifier")["Calls that were not simply completed"]
+    *lines, url = _links("identifier")["Calls that were not simply completed"]
+    assert len(lines) == 2
     pane = json.loads(unquote(url.partition("panes=")[2]))["safety"]
     assert pane["datasource"] == "${tempo_datasource}"
     assert pane["queries"] == [{"refId": "A", "queryType": "traceql", "query": "${__value.raw}"}]

@@ -91,10 +91,8 @@ class Browser:
         elif method == "Network.requestWillBeSent":
             self.requests.append(values["request"]["url"])
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a file at a size and in a colour scheme, and wait until its charts are drawn."""
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+    def size(self, width: int, height: int) -> None:
+        """Give the window a size."""
         self.ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -102,10 +100,23 @@ class Browser:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        self.ask("Page.navigate", url=path.as_uri())
+
+    def open(
+        self,
+        page: Path | str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        dark: bool = False,
+        ready: str = "!!document.querySelector('#people > *')",
+    ) -> None:
+        """Load a file or an address at a size and in a colour scheme, and wait until it is ``ready`` (JavaScript)."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.ask("Emulation.setEmulatedMedia", features=[scheme])
+        self.size(width, height)
+        self.ask("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
         deadline = time.monotonic() + 60
-        ready = "document.readyState === 'complete' && !!document.querySelector('#people > *')"
-        while not self.run(ready):
+        while not self.run(f"document.readyState === 'complete' && {ready}"):
             assert time.monotonic() < deadline, "the page was not ready in time"
             time.sleep(0.05)
 

@@ -29,13 +29,20 @@ NEVER = 1e9  # milliseconds: metrics leave when the test says so
 class Process:
     """One process of a service."""
 
-    def __init__(self, agent: str, service: str, instance: str, traffic: c.Traffic = "production") -> None:
+    def __init__(
+        self,
+        agent: str,
+        service: str,
+        instance: str,
+        traffic: c.Traffic = "production",
+        environment: str = "test",
+    ) -> None:
         self.traffic: c.Traffic = traffic
         about = Resource(
             {
                 "service.name": service,
                 "service.instance.id": instance,
-                "deployment.environment.name": "test",
+                "deployment.environment.name": environment,
             }
         )
         reader = PeriodicExportingMetricReader(

@@ -48,8 +48,13 @@ class Query:
 
 
 def queries() -> list[Query]:
-    """Every target of every panel of every dashboard."""
-    return [
+    """Every target of every panel of every dashboard, and every annotation's query."""
+    marks = [
+        Query(name, mark["name"], {"refId": "annotation", **mark})
+        for name, board in BOARDS.items()
+        for mark in board["annotations"]["list"]
+    ]
+    return marks + [
         Query(name, panel["title"], target)
         for name, board in BOARDS.items()
         for panel in panels(board)

@@ -1,0 +1,28 @@
+"""What a call is shown as: one word, one colour, one place in the order, on pages and dashboards alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One thing that can be said of a call: its words, and its colour on dark and on light ground."""
+
+    words: str
+    dark: str
+    light: str
+
+
+# Worst first: the order of legends, stacks, tiles and tables.
+KINDS: Final[dict[str, Kind]] = {
+    "organization": Kind("organisation's access lost", "#8E0E22", "#8E0E22"),
+    "enforcement": Kind("enforcement", "#D92B3F", "#D92B3F"),
+    "filter": Kind("content filter", "#FFB357", "#D9600A"),
+    "refused": Kind("refused", "#9A46C6", "#9A46C6"),
+    "flagged": Kind("flagged", "#FADE2A", "#E8B800"),
+    "local": Kind("stopped locally", "#0E8783", "#0E8783"),
+    "failed": Kind("failed", "#B4BAC2", "#A9B0BA"),
+    "completed": Kind("completed", "#4C629C", "#4C629C"),
+}
