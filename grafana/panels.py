@@ -53,6 +53,7 @@ UNSEEN: Final = "not seen from here"
 COUNT: Final = "locale"  # 1,200: `short` says 1 K of 800 and of 1,200 alike where there are no decimals
 # About so many intervals in any range: bars that can be seen at 1 h, 24 h and 30 d.
 POINTS: Final = 60
+COURSE: Final = 24  # of the line behind a number
 # The shortest interval of a picture: of events, and of metrics, which processes export once a minute.
 EVENTS_EVERY, METRICS_EVERY = "1m", "5m"
 
@@ -148,9 +149,13 @@ def trend(
     panel = number(
         title, description, *targets, named=named, steps=steps, no_value=no_value, link_to=link_to, decimals=0
     )
-    return paced(
-        panel.graph_mode(BigValueGraphMode.AREA).reduce_options(common.ReduceDataOptions().calcs(["sum"])),
-        targets,
+    summed = common.ReduceDataOptions().calcs(["sum"])
+    return (
+        panel.graph_mode(BigValueGraphMode.AREA)
+        .reduce_options(summed)
+        .min(0)
+        .interval(EVENTS_EVERY)
+        .max_data_points(COURSE)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from grafana_foundation_sdk.models.common import VizOrientation
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from grafana import colours, columns, frame, names, tables
@@ -18,14 +19,14 @@ from grafana.scope import DASHBOARD as HERE
 from grafana.tables import Column
 from grafana.targets import events, metric
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.page.kinds import KINDS
+from openai_safety_otel.operations.page.kinds import KINDS, STANDING
 
 _STANDING: Final = {
-    str(m.CALM): ("no: nothing open", colours.CALM),
-    str(m.ABOUT_SOMEBODY): ("not yet: an end user's case is open", colours.TODAY),
-    str(m.WARNED): ("yes: WARNED", colours.NOW),
-    str(m.OVERDUE): ("yes: OVERDUE", KINDS["organization"].dark),
-    str(m.DEACTIVATED): ("yes: DEACTIVATED", KINDS["organization"].dark),
+    str(m.CALM): (STANDING["calm"], colours.CALM),
+    str(m.ABOUT_SOMEBODY): (STANDING["somebody"], colours.TODAY),
+    str(m.WARNED): (STANDING["warned"], colours.NOW),
+    str(m.OVERDUE): (STANDING["overdue"], KINDS["organization"].dark),
+    str(m.DEACTIVATED): (STANDING["deactivated"], KINDS["organization"].dark),
 }
 _CLOCK: Final = "time:DD MMM HH:mm"
 _HOURS: Final = ((None, colours.NOW), (86_400, colours.TODAY), (259_200, colours.CALM))
@@ -88,6 +89,7 @@ def _minute() -> frame.Row:
                 compared=False,
                 link_to=frame.runbook("SafetyNoticeDueSoon"),
             )
+            .orientation(VizOrientation.HORIZONTAL)
             .override_by_query("B", [colours.painted(KINDS["organization"].dark)])
             .override_by_query("C", [colours.painted(colours.CALM), DynamicConfigValue("unit", _CLOCK)]),
             width=5,

@@ -78,7 +78,7 @@ def _collector() -> frame.Row:
         ]
 
     lost = (
-        ("refused", names.REFUSED),
+        ("turned away", names.REFUSED),
         ("not sent", names.SEND_FAILED),
         ("not queued", names.ENQUEUE_FAILED),
     )

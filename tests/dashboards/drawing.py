@@ -50,7 +50,9 @@ def bundled() -> Path:
         packages,
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
     )
-    sources = _digest(*sorted((HERE / "page").iterdir()), HERE / "bundle.mjs")
+    sources = _digest(
+        *sorted((HERE / "page").iterdir()), HERE.parent / "support" / "readable.js", HERE / "bundle.mjs"
+    )
     target = CACHE / "bundle"
     _once(
         CACHE / "bundle.stamp",

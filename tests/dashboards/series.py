@@ -11,7 +11,8 @@ from grafana import names
 from openai_safety_otel.contract import conventions as c
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
-OFTEN, SELDOM = 60, 600  # seconds between samples: in the last hours, and before
+# Seconds between samples: in the last hours, and before; gauges are asked for what they were at one moment.
+OFTEN, SELDOM, GAUGES = 60, 600, 240
 RECENT = 2 * HOUR
 # Histograms are many series: a day of them is enough.
 _OF_A_DAY = (names.series(c.MODERATION_SCORE), names.series(c.FIRST_OUTPUT))
@@ -141,11 +142,14 @@ def _sampled(name: str, grew: list[tuple[float, float]], times: list[float]) -> 
             yield time, value
 
 
+def _times(week: Week, seldom: int) -> list[float]:
+    begin = week.now - DAYS * DAY
+    before = [begin + n * seldom for n in range(int((DAYS * DAY - RECENT) / seldom))]
+    return before + [week.now - RECENT + n * OFTEN for n in range(int(RECENT / OFTEN) + 1)]
+
+
 def openmetrics(week: Week) -> Iterator[str]:
     """The text that `promtool tsdb create-blocks-from openmetrics` reads: one family after the other."""
-    begin = week.now - DAYS * DAY
-    times = [begin + n * SELDOM for n in range(int((DAYS * DAY - RECENT) / SELDOM))]
-    times += [week.now - RECENT + n * OFTEN for n in range(int(RECENT / OFTEN) + 1)]
     lines: dict[str, list[str]] = defaultdict(list)
 
     def write(series: Series, samples: Iterable[tuple[float, float | None]]) -> None:
@@ -154,9 +158,9 @@ def openmetrics(week: Week) -> Iterator[str]:
         lines[name] += [f"{start} {value:.10g} {time:.0f}" for time, value in samples if value is not None]
 
     for series, grew in _sums(week).items():
-        write(series, _sampled(series[0], grew, times))
+        write(series, _sampled(series[0], grew, _times(week, SELDOM)))
     for series, level in _levels(week).items():
-        write(series, ((time, level(time)) for time in times))
+        write(series, ((time, level(time)) for time in _times(week, GAUGES)))
     for name in sorted(lines):
         yield from lines[name]
     yield "# EOF"

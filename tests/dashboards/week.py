@@ -50,7 +50,7 @@ class Week:
     events: list[tuple[float, str, SafetyEvent]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._dice = random.Random(20261121)
+        self._dice, self._clock = random.Random(20261121), random.Random(20261122)
         self.deadline = self.now + LEFT
         for day in range(DAYS):
             self._ordinary(day)
@@ -62,9 +62,9 @@ class Week:
     def _when(self, day: int) -> float:
         # More by day than by night.
         while True:
-            ago = self._dice.uniform(0.02, 24)
+            ago = self._clock.uniform(0.02, 24)
             clock = ((self.now / HOUR - ago) % 24) / 24
-            if self._dice.random() < 0.55 - 0.45 * math.cos(2 * math.pi * clock):
+            if self._clock.random() < 0.55 - 0.45 * math.cos(2 * math.pi * clock):
                 return self.now - day * DAY - ago * HOUR
 
     def _person(self, name: str = "") -> Identity:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.page import assets, render_page
+from openai_safety_otel.operations.page import assets, content, render_page
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 from openai_safety_otel.operations.reconcile.tell import comparison_events
 from openai_safety_otel.operations.report.build import Window, build_report
@@ -100,6 +100,24 @@ def test_vendored_files_are_what_their_packages_ship(name: str) -> None:
     assert "Permission to use, copy, modify" in assets.text(
         f"vendor/{name.split('.', maxsplit=1)[0]}-LICENSE.txt"
     )
+
+
+@pytest.mark.parametrize(
+    ("opened", "said"),
+    [
+        (None, ["no: nothing open", "no deadline", "nobody: no enforcement block"]),
+        (1, ["yes: WARNED", "6 days left", "nobody: no enforcement block"]),
+        (6.5, ["yes: WARNED", "12 h left", "nobody: no enforcement block"]),
+        (8, ["yes: OVERDUE", "overdue by 24 h", "nobody: no enforcement block"]),
+    ],
+)
+def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str]) -> None:
+    """In danger, until when, because of whom: from no notice at all to one whose week is over."""
+    warned = [notice("warning", NOON - opened * DAY, "C-17")] if opened else []
+    write(tmp_path, [call("ann", NOON - 60), *warned])
+    with open_files([tmp_path], keep_copies=False) as files:
+        report = build_report(files, Window(NOON - 9 * DAY, NOON))
+    assert [one["says"] for one in content.minute(report)] == said
 
 
 def test_charts_have_words_and_tables(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.investigation.case import open_case
+from openai_safety_otel.operations.investigation.casefile import case_page
 from openai_safety_otel.operations.page import render_page
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store.files import open_files
@@ -56,6 +58,8 @@ def test_the_page_draws_without_a_complaint(
     assert browser.run("document.querySelectorAll('#people > details').length") == min(people, 50)
     assert browser.run("document.querySelectorAll('#timeline svg').length") == (1 if people else 0)
     assert browser.run("document.title").startswith("Safety report")
+    assert browser.unreadable() == {}
+    assert browser.run("document.documentElement.lang") == "en"
     ground = "rgb(15, 20, 26)" if dark else "rgb(246, 247, 249)"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == ground
     if pictures := os.environ.get("PAGE_PICTURES"):
@@ -122,6 +126,55 @@ def test_a_screen_reader_hears_structure(browser: Browser, tmp_path_factory: pyt
     levels = browser.run("[...document.querySelectorAll('h1,h2,h3')].map((one) => Number(one.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def case_of(folder: Path) -> Path:
+    """A case page of somebody who was flagged, blocked and warned about."""
+    who = f"{1:064x}"
+    events = [
+        call(who, NOON - 4 * DAY, REQUEST_MODEL="gpt-5"),
+        flagged(who, NOON - 3 * DAY, "illicit/violent", 0.93),
+        *(blocked(who, NOON - 2 * DAY + n, kind) for n, kind in enumerate(BLOCKS)),
+        notice("warning", NOON - DAY, "C-17"),
+    ]
+    write(folder, events)
+    with open_files([folder], keep_copies=False) as opened:
+        page = case_page(open_case(opened, who, Window(NOON - 7 * DAY, NOON)))
+    target = folder / "case.html"
+    target.write_text(page, encoding="utf-8")
+    return target
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+def test_the_case_page_can_be_read(browser: Browser, tmp_path: Path, width: int, dark: bool) -> None:
+    """Wide and narrow, light and dark: nothing dim, nothing cut, no overflow, a language, no complaint."""
+    browser.complaints.clear()
+    browser.open(case_of(tmp_path), width=width, dark=dark, ready="!!document.querySelector('h2')")
+    assert browser.unreadable() == {}
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("document.documentElement.lang") == "en"
+    assert browser.complaints == []
+
+
+def test_pages_can_be_printed(browser: Browser, tmp_path: Path) -> None:
+    """On paper nothing is behind a scroll bar: every row of a table is there."""
+    browser.open(case_of(tmp_path), ready="!!document.querySelector('h2')")
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    hidden = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollHeight > one.clientHeight + 1).length"
+    assert browser.run(hidden) == 0
+    assert browser.printed(tmp_path / "case.pdf") > 10_000
+    browser.ask("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_first_words_answer_the_first_questions(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """In danger or not, until when, because of whom: in the words of the dashboard, before anything else."""
+    browser.open(cached_page(tmp_path_factory, 3))
+    said = browser.run("[...document.querySelectorAll('.minute li')].map((one) => one.textContent.trim())")
+    assert said[0] == "Are we in danger?yes: WARNED"
+    assert said[1] == "Until when?4 days left"
+    assert said[2].startswith("Because of whom?")
 
 
 def test_hostile_telemetry_runs_nothing(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -126,6 +126,18 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def unreadable(self, selector: str = "body") -> dict[str, list[str]]:
+        """Texts whose contrast is under 4.5 to 1, and texts that end in the middle."""
+        source = (Path(__file__).parent / "readable.js").read_text().replace("export const", "const")
+        asked = f"(() => {{ {source}\nconst at = document.querySelector({selector!r}); return [dim(at), cut(at)]; }})()"
+        dim, cut = self.run(asked)
+        return {name: found for name, found in (("dim", dim), ("cut", cut)) if found}
+
+    def printed(self, target: Path) -> int:
+        """Print to a file; its size."""
+        target.write_bytes(base64.b64decode(self.ask("Page.printToPDF", printBackground=True)["data"]))
+        return target.stat().st_size
+
     def press(self, key: str, code: int) -> None:
         """Press one key."""
         text = {"text": "\r"} if key == "Enter" else {}

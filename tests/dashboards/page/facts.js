@@ -1,71 +1,9 @@
 // What a reader sees, as plain facts of the page; the tests say which of them are wrong.
+import { cut, dim, texts } from '../../support/readable.js';
 export const plots = new Map(); // panel id → what was plotted, as the plot itself says it
 
 const panels = () => [...document.querySelectorAll('[data-viz-panel-key]')];
 const titleOf = (panel) => panel.querySelector('h2')?.textContent ?? '';
-
-const rgb = (text) => {
-  const [r, g, b, a = 1] = (text.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
-  return { r, g, b, a };
-};
-const over = (top, below) => ({
-  r: top.r * top.a + below.r * (1 - top.a),
-  g: top.g * top.a + below.g * (1 - top.a),
-  b: top.b * top.a + below.b * (1 - top.a),
-  a: 1,
-});
-const light = ({ r, g, b }) => {
-  const [x, y, z] = [r, g, b].map((part) => (part / 255 <= 0.03928 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-};
-const ratio = (a, b) => {
-  const [high, low] = [light(a), light(b)].sort((x, y) => y - x);
-  return (high + 0.05) / (low + 0.05);
-};
-
-const ground = (element) => {
-  const chain = [];
-  for (let one = element; one; one = one.parentElement) {
-    const image = getComputedStyle(one).backgroundImage;
-    const stops = image.startsWith('linear-gradient') ? image.match(/rgba?\([^)]*\)/g) : null;
-    chain.push(rgb(stops ? stops[0] : getComputedStyle(one).backgroundColor));
-    if (chain.at(-1).a === 1) {
-      break;
-    }
-  }
-  return chain.reduceRight((below, top) => over(top, below), rgb(getComputedStyle(document.body).backgroundColor));
-};
-
-const texts = (panel) => {
-  const found = [];
-  const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    const style = getComputedStyle(element);
-    if (walker.currentNode.textContent.trim() && style.visibility !== 'hidden' && element.checkVisibility({ checkOpacity: true }) && !element.closest('style,script')) {
-      const range = document.createRange();
-      range.selectNodeContents(walker.currentNode);
-      const box = range.getBoundingClientRect();
-      if (box.width > 1 && box.height > 1) {
-        found.push({ element, box, text: walker.currentNode.textContent.trim() });
-      }
-    }
-  }
-  return found;
-};
-
-const dim = (panel) =>
-  texts(panel)
-    .map(({ element, text }) => {
-      const style = getComputedStyle(element);
-      const back = ground(element);
-      const shade = element.closest('svg') ? style.fill : style.color;
-      return { text, contrast: ratio(over(rgb(shade), back), back) };
-    })
-    .filter(({ contrast }) => contrast < 4.5)
-    .map(({ text, contrast }) => `${text} ${contrast.toFixed(1)}`);
-
-const scrolls = (element) => ['auto', 'scroll'].includes(getComputedStyle(element).overflowY);
 
 // Text may be scrolled to downwards in a table; nothing may lie to the right, and words never need scrolling.
 const outside = (panel) => {
@@ -94,21 +32,6 @@ const outside = (panel) => {
   }
   return found;
 };
-
-const cut = (panel) =>
-  texts(panel)
-    .filter(({ element }) => {
-      for (let one = element; one && one !== panel; one = one.parentElement) {
-        if (getComputedStyle(one).overflowX !== 'visible' && !scrolls(one) && one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0) {
-          return true;
-        }
-        if (one.matches('[role=gridcell],[role=columnheader],h2')) {
-          return one.scrollWidth > one.clientWidth + 1;
-        }
-      }
-      return false;
-    })
-    .map(({ text }) => text);
 
 const legend = (panel) =>
   [...panel.querySelectorAll('[data-testid^="data-testid VizLegend series"]')].map((one) => one.textContent.trim());
@@ -144,6 +67,7 @@ export const facts = () =>
     return {
       id,
       title: titleOf(panel),
+      box: ((box) => [box.left, box.top, box.right, box.bottom])(panel.getBoundingClientRect()),
       text: texts(panel).map(({ text }) => text),
       cut: cut(panel),
       outside: outside(panel),

@@ -10,6 +10,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from openai_safety_otel.operations.page.kinds import KINDS
+
 # SHA-256 of the vendored files as their packages ship them (see vendor/README.md).
 VENDORED: Final = {
     "d3.min.js": "912111098ea99503a6f4967361d2bbdc9dbf58cf9c678c8e27e5b02d1a07f0c1",
@@ -25,9 +27,15 @@ def text(name: str) -> str:
     return files(__package__).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
 
 
+@cache
 def style() -> Markup:
-    """The page's own style."""
-    return Markup(text("page.css"))  # noqa: S704 - a file of this package
+    """The page's own style, with the colours that mean the same everywhere."""
+    light, dark = (
+        " ".join(f"--{key}: {getattr(kind, ground)};" for key, kind in KINDS.items())
+        for ground in ("light", "dark")
+    )
+    kinds = f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return Markup(kinds + text("page.css"))  # noqa: S704 - files of this package
 
 
 def scripts() -> list[Markup]:

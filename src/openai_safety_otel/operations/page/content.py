@@ -11,17 +11,12 @@ from typing import Any, Final
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import BLOCK_CLASSES
+from openai_safety_otel.operations.page import kinds
 from openai_safety_otel.operations.report.activity import Activity, Notice, Report, Rung, short
 from openai_safety_otel.operations.report.ladders import DAY, deadline_of, reachable
 
-KINDS: Final = {
-    "enforcement": "enforcement",
-    "filter": "content filter",
-    "local": "stopped locally",
-    "flagged": "flagged",
-    "refused": "refused",
-    "organization": "organisation's access lost",
-}
+# What the charts show: everything but calls that ended in the ordinary ways.
+KINDS: Final = {key: kind.words for key, kind in kinds.KINDS.items() if key not in ("failed", "completed")}
 RUNG_NAMES: Final = {
     Rung.DEACTIVATED: "deactivated",
     Rung.BLOCKED: "blocked",
@@ -44,13 +39,13 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     classes = class_counts(totals.blocked)
     coverage = "n/a" if totals.coverage is None else f"{math.floor(1000 * totals.coverage) / 10:g} %"
     numbers: tuple[tuple[str, int | str, bool], ...] = (
+        ("enforcement", classes["enforcement"], classes["enforcement"] > 0),
+        ("content filter", classes["filter"], False),
+        ("refused", totals.outcomes.get("refused", 0), False),
+        ("flagged", totals.flagged, False),
+        ("stopped locally", classes["local"], False),
         ("calls", totals.calls, False),
         ("identifiers", totals.identifiers, False),
-        ("flagged", totals.flagged, False),
-        ("refused", totals.outcomes.get("refused", 0), False),
-        ("enforcement blocks", classes["enforcement"], classes["enforcement"] > 0),
-        ("content filter", classes["filter"], False),
-        ("stopped locally", classes["local"], False),
         ("carry an identifier", coverage, totals.coverage is not None and totals.coverage < 0.999),  # noqa: PLR2004
     )
     if totals.of_library:
@@ -59,6 +54,39 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         {"name": name, "value": f"{value:,}" if isinstance(value, int) else value, "alarm": alarm}
         for name, value, alarm in numbers
     ]
+
+
+def minute(report: Report) -> list[dict[str, str]]:
+    """What the dashboard's first row says: in danger or not, until when, because of whom, what to do."""
+    ladder, until, tone = report.organisation, "no deadline", ""
+    stage = {"quiet": "calm", "day": "warned"}.get(ladder.stage, ladder.stage)
+    if stage == "calm" and any(notice.status == "open" for notice in report.notices):
+        stage = "somebody"
+    if ladder.deadline_at is not None and stage in ("warned", "overdue"):
+        left = ladder.deadline_at - report.until
+        until = f"{_span(left)} left" if left > 0 else f"overdue by {_span(-left)}"
+        tone = "late" if left <= 0 else "now" if left < DAY else "today" if left < 3 * DAY else ""
+    danger = {"calm": "", "somebody": "today", "warned": "now"}.get(stage, "late")
+    said = kinds.STANDING[stage] + (" (possibly: the case is not read)" if ladder.possibly else "")
+    return [
+        {"asks": "Are we in danger?", "says": said, "tone": danger},
+        {"asks": "Until when?", "says": until, "tone": tone},
+        {"asks": "Because of whom?", "says": _because(report), "tone": ""},
+    ]
+
+
+def _because(report: Report) -> str:
+    blocks = [(class_counts(one.blocked)["enforcement"], one) for one in report.activities if one.identifier]
+    most, worst = max(blocks, key=lambda pair: pair[0], default=(0, None))
+    if not most or worst is None:
+        return "nobody: no enforcement block"
+    return f"{short(worst.identifier)}: {most:,} of {sum(count for count, _ in blocks):,} enforcement blocks"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 2 * DAY:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / DAY:.0f} days"
 
 
 def class_counts(blocked: dict[str, int]) -> dict[str, int]:
@@ -194,6 +222,7 @@ def data(report: Report) -> dict[str, Any]:
     heat = heat_rows(report)
     return {
         "days": days(report),
+        "kinds": KINDS,
         "timeline": [
             {"day": day, "kind": kind, "count": count}
             for day, kinds in counts.items()

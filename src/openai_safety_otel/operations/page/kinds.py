@@ -15,6 +15,14 @@ class Kind:
     light: str
 
 
+# Where the organisation stands, in the words of the page and of the dashboard.
+STANDING: Final = {
+    "calm": "no: nothing open",
+    "somebody": "not yet: an end user's case is open",
+    "warned": "yes: WARNED",
+    "overdue": "yes: OVERDUE",
+    "deactivated": "yes: DEACTIVATED",
+}
 # Worst first: the order of legends, stacks, tiles and tables.
 KINDS: Final[dict[str, Kind]] = {
     "organization": Kind("organisation's access lost", "#8E0E22", "#8E0E22"),

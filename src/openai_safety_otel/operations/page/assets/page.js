@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const CLASSES = { enforcement: "enforcement", filter: "content filter", local: "stopped locally", flagged: "flagged", refused: "refused", organization: "organisation's access lost" };
+  const CLASSES = data.kinds;
   const RUNGS = ["deactivated", "blocked", "warned", "held", "enforcement", "flagged", "decided", "quiet"];
   const RUNG_NAMES = { deactivated: "deactivated", blocked: "blocked", warned: "warned", held: "possibly held", enforcement: "enforcement blocks", flagged: "flagged", decided: "decided", quiet: "quiet" };
   const STEP = 50;
@@ -77,11 +77,11 @@
       marks: [
         Plot.cell(d3.cross(data.days, names), { x: "0", y: "1", fill: "var(--ground)", rx: 3 }),
         Plot.cell(data.categories, { x: "day", y: "category", rx: 3, fill: "var(--heat)",
-          fillOpacity: (one) => (one.flagged ? 0.25 + 0.75 * Math.sqrt(one.flagged / most) : 0.12 * (one.highest || 0)),
+          fillOpacity: (one) => (one.flagged ? 0.2 + 0.4 * Math.sqrt(one.flagged / most) : 0.12 * (one.highest || 0)),
           channels: { flagged: { value: "flagged", label: "flagged calls" }, highest: { value: (one) => (one.highest === null ? "" : one.highest.toFixed(3)), label: "highest score" } },
           tip: { fill: "var(--card)", format: { fillOpacity: false, x: true, y: true } } }),
-        ...[true, false].map((strong) => Plot.text(data.categories.filter((one) => one.flagged && cell > 22 && (one.flagged > most / 4) === strong), {
-          x: "day", y: "category", text: (one) => d3.format("~s")(one.flagged), fontSize: 11, fill: strong ? "var(--card)" : "var(--ink)", pointerEvents: "none" })),
+        Plot.text(data.categories.filter((one) => one.flagged && cell > 22), {
+          x: "day", y: "category", text: (one) => d3.format("~s")(one.flagged), fontSize: 11, fill: "var(--ink)", pointerEvents: "none" }),
       ],
     });
   });
@@ -130,7 +130,6 @@
     const details = make("details", { class: "person" });
     details.style.borderLeftColor = tint(one.rung);
     const standing = make("span", { class: "standing" }, one.text, one.suspended ? " · suspended" : "");
-    standing.style.color = tint(one.rung);
     const score = one.top
       ? make("span", { class: "top" }, one.top[0], " ", one.top[1].toFixed(2), make("span", { class: "meter" }, make("i", { width: `${Math.round(100 * one.top[1])}%` })))
       : make("span", { class: "top" }, make("small", {}, "no scores"));
