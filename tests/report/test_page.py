@@ -115,7 +115,7 @@ def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str])
     """In danger, until when, because of whom: from no notice at all to one whose week is over."""
     warned = [notice("warning", NOON - opened * DAY, "C-17")] if opened else []
     write(tmp_path, [call("ann", NOON - 60), *warned])
-    with open_files([tmp_path], keep_copies=False) as files:
+    with open_files([tmp_path]) as files:
         report = build_report(files, Window(NOON - 9 * DAY, NOON))
     assert [one["says"] for one in content.minute(report)] == said
 

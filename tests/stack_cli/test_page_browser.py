@@ -138,7 +138,7 @@ def case_of(folder: Path) -> Path:
         notice("warning", NOON - DAY, "C-17"),
     ]
     write(folder, events)
-    with open_files([folder], keep_copies=False) as opened:
+    with open_files([folder]) as opened:
         page = case_page(open_case(opened, who, Window(NOON - 7 * DAY, NOON)))
     target = folder / "case.html"
     target.write_text(page, encoding="utf-8")
