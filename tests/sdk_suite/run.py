@@ -90,11 +90,12 @@ def folder_of(suite: Suite, python: Path, cache: Path) -> Path:
 def run(suite: Suite, python: Path, folder: Path, *more: str) -> tuple[set[str], str]:
     """What failed, and the last line."""
     served = [] if os.environ.get("TEST_API_BASE_URL") else [f"--ignore={path}" for path in suite.unserved]
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", "--tb=line", "-rfE", *served, *more, "tests"]
+    chosen = more if any("::" in one for one in more) else (*more, "tests")
+    command = [str(python), "-m", "pytest", "-q", "-n", "2", "--tb=line", "-rfE", *served, *chosen]
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}:{folder}"}
     done = subprocess.run(command, cwd=folder, env=environ, check=False, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines() or [done.stderr[-2000:]]
-    if not re.search(r"\d+ passed", lines[-1]):
+    if not re.search(r"\d+ (passed|failed)", lines[-1]):
         sys.exit(f"the suite did not run: {done.stdout[-3000:]}{done.stderr[-3000:]}")
     return {name for _, name in _ENDED.findall(done.stdout)}, lines[-1]
 
@@ -108,9 +109,13 @@ def compare(name: str, *more: str) -> bool:
     print(f"{name} bare:   {said}", flush=True)  # noqa: T201 - a command's own output
     hooked, said = run(suite, python, folder, "-p", "sdk_suite.hooked", *more)
     print(f"{name} hooked: {said}", flush=True)  # noqa: T201 - a command's own output
-    for test in sorted(hooked - bare):
+    failing = hooked - bare
+    if failing:  # once more: a test that waits for a time may fail on a busy machine
+        failing, said = run(suite, python, folder, "-p", "sdk_suite.hooked", *sorted(failing))
+        print(f"{name} again:  {said}", flush=True)  # noqa: T201 - a command's own output
+    for test in sorted(failing):
         print(f"fails only with the hook: {test}")  # noqa: T201 - a command's own output
-    return not hooked - bare
+    return not failing
 
 
 def main() -> int:
