@@ -15,6 +15,7 @@ SDK_DISABLED = "OTEL_SDK_DISABLED"
 
 # As in the SDK: gRPC where no protocol is named. HTTP takes its place where only that one is installed.
 _BY_PROTOCOL = {"grpc": ("otlp_proto_grpc",), "http/protobuf": ("otlp_proto_http",)}
+_DEFAULT_ADDRESS = {"grpc": "http://localhost:4317", "http": "http://localhost:4318"}
 _EITHER = ("otlp_proto_grpc", "otlp_proto_http")
 
 
@@ -23,10 +24,21 @@ def sdk_disabled() -> bool:
     return (environment(SDK_DISABLED) or "").strip().lower() == "true"
 
 
-def endpoint_named(signal: Signal) -> bool:
-    """Whether the environment names an OTLP endpoint for this signal."""
-    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return any(environment(name) for name in names)
+def endpoint_named(signal: str) -> str | None:
+    """The OTLP endpoint that the environment names for this signal, if any."""
+    return _standard(signal, "ENDPOINT")
+
+
+def otlp_address(signal: str, exporter: str) -> str:
+    """The address that an OTLP exporter (by its entry point's name) sends a signal to, as the SDK works it out."""
+    protocol = _standard(signal, "PROTOCOL") or ("http" if exporter.endswith("http") else "grpc")
+    return endpoint_named(signal) or _DEFAULT_ADDRESS["grpc" if protocol == "grpc" else "http"]
+
+
+def _standard(signal: str, what: str) -> str | None:
+    """A variable of OpenTelemetry's exporters: the signal's own, else the one of all."""
+    own = environment(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}")
+    return own or environment(f"OTEL_EXPORTER_OTLP_{what}")
 
 
 def exporter_class(signal: Signal) -> Callable[[], Any] | None:
@@ -59,10 +71,7 @@ def _names(signal: Signal) -> tuple[str, ...]:
     exact = tuple(name for name in _EITHER if name in words)
     if exact or "otlp" not in words:
         return exact
-    protocol = environment(f"OTEL_EXPORTER_OTLP_{upper}_PROTOCOL") or environment(
-        "OTEL_EXPORTER_OTLP_PROTOCOL"
-    )
-    return _BY_PROTOCOL.get((protocol or "").strip(), _EITHER)
+    return _BY_PROTOCOL.get((_standard(signal, "PROTOCOL") or "").strip(), _EITHER)
 
 
 def within(seconds: float, act: Callable[[], Any]) -> bool:

@@ -9,12 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from openai_safety_otel.contract.settings import Settings, environment
-from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED, sdk_disabled
+from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED, otlp_address, sdk_disabled
 from openai_safety_otel.operations.doctor.finding import Finding, State
 
 _SIGNALS = ("TRACES", "METRICS", "LOGS")
-_DEFAULTS = {"grpc": "http://localhost:4317"}
-_HTTP = "http://localhost:4318"
 _SECONDS = 1.0
 _OTLP = ("otlp", "otlp_proto_grpc", "otlp_proto_http")
 _SAMPLES_NOTHING = ("always_off", "parentbased_always_off")
@@ -87,22 +85,12 @@ def _exporter(signal: str, name: str, settings: Settings) -> Finding:
         return Finding("exporters", "fail", text, "pip install 'openai-safety-otel[otlp]', or mend the name")
     if name not in _OTLP:
         return Finding("exporters", "ok", f"{signal.lower()}: {name}")
-    address = _endpoint(signal, name)
+    address = otlp_address(signal.lower(), name)
     if listens(address):
         return Finding("exporters", "ok", f"{signal.lower()}: {name} to {address}")
     state: State = "warn" if events_elsewhere else "fail"
     mend = "start the collector, or set OTEL_EXPORTER_OTLP_ENDPOINT"
     return Finding("exporters", state, f"{signal.lower()}: nothing listens at {address}", mend)
-
-
-def _endpoint(signal: str, exporter: str) -> str:
-    protocol = (
-        environment(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL")
-        or environment("OTEL_EXPORTER_OTLP_PROTOCOL")
-        or ("http" if exporter.endswith("http") else "grpc")
-    )
-    given = environment(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or environment("OTEL_EXPORTER_OTLP_ENDPOINT")
-    return given or _DEFAULTS.get(protocol.partition("/")[0], _HTTP)
 
 
 def listens(address: str) -> bool:
