@@ -54,7 +54,7 @@ def event_output(settings: Settings, service: str = SERVICE, instance: str = "")
     running = hasattr(get_logger_provider(), "force_flush")
     sink = EventSink.from_settings(
         settings,
-        own_pipeline=not running and endpoint_named("logs"),
+        own_pipeline=not running and bool(endpoint_named("logs")),
         resource=resource_attributes(service, instance),
     )
     told = EventOutput(sink, running or sink.elsewhere)
