@@ -19,6 +19,8 @@ TARGETS = {
     "whois": 500_000,
     "report": 60,
     "report_mb": 1000,
+    "reconcile": 60,
+    "reconcile_mb": 500,
     "collector": 0.7,
     "ranking": 2,
 }
@@ -143,7 +145,7 @@ def _grown(growth: dict[str, Any]) -> float:
 
 
 def _other_targets(found: dict[str, Any]) -> list[list[str]]:
-    whois, report = found["whois_speed"], found["report_speed"]
+    whois, report, month = found["whois_speed"], found["report_speed"], found["reconcile_speed"]
     rate = max(value for key, value in whois.items() if key.startswith("per_second"))
     cold, agent, ranking = report["cold"], found["collector_throughput"], found["loki_ranking"]["curve"][-1]
     return [
@@ -159,6 +161,18 @@ def _other_targets(found: dict[str, Any]) -> list[list[str]]:
                 report["events"] >= MILLION
                 and cold["seconds"] < TARGETS["report"]
                 and cold["peak_mb"] < TARGETS["report_mb"]
+            ),
+        ],
+        [
+            (
+                f"`reconcile` over {whole(10 * MILLION)} events and a month of the provider's buckets in "
+                f"{TARGETS['reconcile']} s and {whole(TARGETS['reconcile_mb'])} MB"
+            ),
+            f"{whole(month['events'])} events in {one(month['seconds'])} s and {whole(month['peak_mb'])} MB",
+            _met(
+                month["events"] >= 10 * MILLION
+                and month["seconds"] < TARGETS["reconcile"]
+                and month["peak_mb"] < TARGETS["reconcile_mb"]
             ),
         ],
         [
@@ -309,7 +323,14 @@ def _profile(found: dict[str, Any]) -> str:
 
 
 def _others(found: dict[str, Any]) -> str:
-    names = ("whois_speed", "report_speed", "suspensions", "collector_throughput", "loki_ranking")
+    names = (
+        "whois_speed",
+        "report_speed",
+        "reconcile_speed",
+        "suspensions",
+        "collector_throughput",
+        "loki_ranking",
+    )
     blocks = [
         f"`{name}.py`:\n\n```json\n{json.dumps(found[name], indent=1)}\n```"
         for name in names

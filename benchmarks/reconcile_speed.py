@@ -1,7 +1,7 @@
 """The comparison with the provider's count: ten million stored calls beside a month of its buckets.
 
-Run: python benchmarks/reconcile_speed.py [EVENTS]; prints one JSON object. The calls are Parquet as the store
-keeps them, written by DuckDB; the provider is another process: 720 buckets of an hour, 40 keys, 3 models.
+Run: python benchmarks/reconcile_speed.py [EVENTS]; prints one JSON object. The calls are a column store, written by
+DuckDB; the provider is another process: 720 buckets of an hour, 40 keys, 3 models. The real command compares them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from openai_safety_otel.who.identifier import unkeyed_short
 
 BEGIN = 1_788_220_800  # 2026-09-01 00:00 UTC
 HOURS = 720
@@ -24,12 +27,14 @@ SPLIT = 10  # Parquet files
 
 
 def make(folder: Path, events: int) -> None:
-    """Write the calls: 39 of the 40 keys are ours, one in 50 calls failed."""
+    """Write a column store of calls: 39 of the 40 keys are ours, one call in 50 failed."""
     import duckdb
 
     from openai_safety_otel.contract import conventions as c
+    from openai_safety_otel.operations.store.columns import MANIFEST, STORE, Manifest
     from openai_safety_otel.operations.store.schema import COLUMNS, column_name
 
+    model = f"{list(MODELS)}[i // 39 % 3 + 1]"
     values = {
         "time_ns": f"{BEGIN * 10**9} + i * {HOURS * 3600 * 10**9 // events}",
         "event": f"'{c.CALL_EVENT}'",
@@ -39,9 +44,9 @@ def make(folder: Path, events: int) -> None:
         column_name(c.API): "'responses'",
         column_name(c.ENDPOINT): "'responses.create'",
         column_name(c.OUTCOME): "CASE WHEN i % 50 = 0 THEN 'failed' ELSE 'completed' END",
-        column_name(c.REQUEST_MODEL): f"{list(MODELS)}[i // 39 % 3 + 1]",
-        column_name(c.RESPONSE_MODEL): f"{list(MODELS)}[i // 39 % 3 + 1] || '-2025-08-07'",
-        column_name(c.API_KEY_ID): "'hash' || (i % 39)",
+        column_name(c.REQUEST_MODEL): model,
+        column_name(c.RESPONSE_MODEL): f"{model} || '-2025-08-07'",
+        column_name(c.API_KEY_ID): f"{[unkeyed_short(secret(key)) for key in range(KEYS - 1)]}[i % 39 + 1]",
         column_name(c.USER_HASH): "sha256((i % 10000)::VARCHAR)",
         column_name(c.PROVIDER_REQUEST_ID): "'req_' || md5((i + 1)::VARCHAR)",
         column_name(c.RESPONSE_ID): "'resp_' || md5((i + 2)::VARCHAR)",
@@ -52,12 +57,17 @@ def make(folder: Path, events: int) -> None:
     columns = ", ".join(f"({values.get(one.name, 'NULL')})::{one.sql} AS {one.name}" for one in COLUMNS)
     database = duckdb.connect()
     database.execute("SET threads = 2; SET memory_limit = '800MB'")
-    for part in range(SPLIT):
-        rows = f"range({part * events // SPLIT}, {(part + 1) * events // SPLIT}) AS numbers(i)"
+    store, days, names = folder / STORE, HOURS // 24, {}
+    for day in range(days):
+        first, last = day * events // days, (day + 1) * events // days
+        name = f"stream=completed/day=2026-09-{day + 1:02d}/bench.parquet"
+        names[name] = last - first
+        (store / name).parent.mkdir(parents=True)
         database.execute(
-            f"COPY (SELECT {columns}, hash(i) AS row_key FROM {rows}) "
-            f"TO '{folder}/{part:02d}.parquet' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT {columns} FROM range({first}, {last}) AS numbers(i)) "
+            f"TO '{store / name}' (FORMAT parquet, COMPRESSION zstd)"
         )
+    (store / MANIFEST).write_text(json.dumps(asdict(Manifest(files=names))))
 
 
 class Books(BaseHTTPRequestHandler):
@@ -122,61 +132,58 @@ def serve(events: int) -> None:
     server.serve_forever()
 
 
-def compare_all(folder: Path, url: str) -> None:
-    """What the command does, from its own modules, on Parquet that is there already."""
-    import openai
-    from openai_safety_otel.operations.store.rows import Skipped
+def secret(key: int) -> str:
+    """An API key as its holder has it."""
+    return f"sk-bench-{key}"
 
-    from openai_safety_otel.operations.reconcile.compare import compare
-    from openai_safety_otel.operations.reconcile.ours import recorded
-    from openai_safety_otel.operations.reconcile.provider import Administration
-    from openai_safety_otel.operations.store.events import open_events
 
-    since, until = BEGIN, BEGIN + HOURS * 3600
-    books = Administration("sk-admin", client=openai.OpenAI(api_key="sk-admin", base_url=url))
-    counted = books.counted(since, until)
-    names = books.names({one.project for one in counted})
-    scratch = Path(tempfile.mkdtemp())
-    with open_events(sorted(folder.glob("*.parquet")), "bench", Skipped(), scratch) as events:
-        ours = recorded(events, since, until, {"api.openai.com"})
-    held = {f"key_{number}": {f"hash{number}"} for number in range(KEYS)}
-    found = compare(counted, ours, since=since, until=until, held=held, names=names)
-    dark = sorted({one.key for one in found.sources if one.dark})
-    print(json.dumps({"provider": found.provider, "ours": found.ours, "dark_keys": dark}))
+def measured(folder: Path, url: str) -> dict[str, object]:
+    """The real command: seconds, memory and what it found."""
+    keys = folder / "keys.txt"
+    keys.write_text("".join(f"key_{key} {secret(key)}\n" for key in range(KEYS - 1)))
+    keys.chmod(0o600)
+    program = str(Path(sys.executable).with_name("openai-safety"))
+    command = [program, "reconcile", "--files", str(folder), "--keys", str(keys), "--json"]
+    command += ["--since", "2026-09-01", "--until", "2026-10-01", "--by", "bench", "--why", "bench"]
+    told = {"OPENAI_BASE_URL": url, "OPENAI_ADMIN_KEY": "sk-admin", "OPENAI_SAFETY_STORE": str(folder / "db")}
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **told}, text=True)
+    assert process.stdout is not None
+    found = json.loads(process.stdout.read())
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "seconds": round(time.perf_counter() - begun, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mb": used.ru_maxrss // 1024,
+        "provider": found["provider"],
+        "ours": found["ours"],
+        "dark_keys": sorted({one["key"] for one in found["sources"] if one["dark"]}),
+        "exit_code": process.returncode,
+    }
 
 
 def main(events: int) -> None:
-    """Measure the child that compares."""
-    me = [sys.executable, __file__]
+    """Make both sides, then measure."""
     with tempfile.TemporaryDirectory() as place:
-        make(Path(place), events)
-        server = subprocess.Popen([*me, "serve", str(events)], stdout=subprocess.PIPE, text=True)
+        # In a process of its own: a child's peak memory begins with what its parent holds.
+        subprocess.run([sys.executable, __file__, "make", place, str(events)], check=True)
+        server = subprocess.Popen(
+            [sys.executable, __file__, "serve", str(events)], stdout=subprocess.PIPE, text=True
+        )
         assert server.stdout is not None
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
-        begun = time.perf_counter()
-        child = subprocess.Popen([*me, "compare", place, url], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        found = json.loads(child.stdout.read())
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - begun
-        server.terminate()
-        server.wait()
-    measured = {
-        "events": events,
-        "buckets": HOURS,
-        "seconds": round(seconds, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_mb": used.ru_maxrss // 1024,
-        **found,
-    }
-    print(json.dumps(measured, indent=2))
+        try:
+            found = measured(Path(place), f"http://127.0.0.1:{server.stdout.readline().strip()}/v1")
+        finally:
+            server.terminate()
+            server.wait()
+    print(json.dumps({"events": events, "buckets": HOURS, **found}, indent=1))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
+    if sys.argv[1:2] == ["make"]:
+        make(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1:2] == ["serve"]:
         serve(int(sys.argv[2]))
-    elif sys.argv[1:2] == ["compare"]:
-        compare_all(Path(sys.argv[2]), sys.argv[3])
     else:
         main(int((sys.argv[1:] or ["10000000"])[0]))

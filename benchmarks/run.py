@@ -29,6 +29,7 @@ OWN = (
 PRINTED = (
     ("whois_speed.py", ("2000000",), ("100000",)),
     ("report_speed.py", ("1000000",), ("20000",)),
+    ("reconcile_speed.py", ("10000000",), ("100000",)),
     ("suspensions.py", ("1000000",), ("10000",)),
 )
 # These need the real programs; they write their own results.
