@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import Field, fields
@@ -97,6 +98,24 @@ def refusing_page() -> str:
     return head + "\n".join(rows) + free + "\n".join(f"| `{what}` | {why} |" for what, why in passing) + "\n"
 
 
+def seen_page() -> str:
+    """What the hook sees of each package, as the tests on the real ones found it."""
+    found = json.loads((HERE / "seen.json").read_text(encoding="utf-8"))
+    head = (
+        f"{NOTE}# What is seen\n\n"
+        "Each row was run: the real package, for an end user whom `end_user(…)` named, against the stand-in provider\n"
+        "(`make test-frameworks`; `SEEN_WRITE=1` writes what is found). **Seen** says whether the hook alone leaves a\n"
+        "record, and whether the identifier was on the wire. **Counted** says whether `OPENAI_SAFETY_UNSEEN=on` has\n"
+        "the request in `openai_safety.unseen`, by host and API: a service that talks past the SDK shows up there.\n\n"
+        "| package | with openai | called as | seen | counted |\n|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {one['package']} | {one['openai']} | {key.partition(' ')[2]} | {one['seen']} | "
+        f"{'yes' if one['counted'] else 'no' if one['seen'] == 'not seen' else ''} |\n"
+        for key, one in found.items()
+    )
+
+
 def _commands(
     command: click.Command, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -114,6 +133,7 @@ PAGES = {
     "settings.md": settings_page,
     "names.md": names_page,
     "cli.md": cli_page,
+    "seen.md": seen_page,
 }
 
 

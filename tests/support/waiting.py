@@ -10,9 +10,9 @@ Found = TypeVar("Found")
 LONGEST = 20.0
 
 
-def until(look: Callable[[], Found]) -> Found:
+def until(look: Callable[[], Found], longest: float = LONGEST) -> Found:
     """What ``look`` finds, as soon as it is true; the last it found, where it never is."""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + longest
     while not (found := look()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
