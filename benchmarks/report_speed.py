@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES, BlockType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
 
@@ -34,7 +35,7 @@ def shapes(chance: random.Random) -> Iterator[bytes]:
     """Lines of completed, flagged, refused and blocked calls, to be filled with a user, ids and a time."""
     for number in range(_SHAPES):
         hot = number % 40 == 0
-        block: c.BlockType | None = chance.choice(c.BLOCK_TYPES[1:8]) if hot and number % 3 == 0 else None
+        block: BlockType | None = chance.choice(BLOCK_TYPES[1:8]) if hot and number % 3 == 0 else None
         attributes: dict[str, AttributeValue] = {
             c.OPERATION_NAME: "chat", c.PROVIDER_NAME: "openai",
             c.REQUEST_MODEL: chance.choice(("gpt-5", "gpt-5-mini")),
@@ -48,7 +49,7 @@ def shapes(chance: random.Random) -> Iterator[bytes]:
             c.API_KEY_ID: "ab12cd34ef56", c.TRAFFIC: "production", c.TIME_TO_FIRST_OUTPUT: chance.random(),
         }  # fmt: skip
         if block:
-            attributes[c.BLOCK_TYPE], attributes[c.BLOCK_CLASS] = block, c.BLOCK_CLASSES[block]
+            attributes[c.BLOCK_TYPE], attributes[c.BLOCK_CLASS] = block, BLOCK_CLASSES[block]
         for direction in c.DIRECTIONS:
             attributes[c.FLAGGED[direction]] = hot
             attributes.update({name: chance.random() / 10 for name in c.SCORES[direction].values()})

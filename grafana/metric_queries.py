@@ -9,6 +9,7 @@ from grafana.colours import LEFT, NAMED
 from grafana.names import BY
 from grafana.scope import Match, Scope, equal, none_of, one_of
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BlockClass
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
@@ -126,7 +127,7 @@ def identifier_problems(at: Scope) -> str:
 
 def kinds(at: Scope) -> dict[str, str]:
     """Calls of each kind: what stopped them by its class, the others by their outcome."""
-    found = {kind: at.select(c.BLOCKS, equal(c.BLOCK_CLASS, kind)) for kind in get_args(c.BlockClass)}
+    found = {kind: at.select(c.BLOCKS, equal(c.BLOCK_CLASS, kind)) for kind in get_args(BlockClass)}
     for outcome in ("refused", "failed", "completed"):
         found[outcome] = at.select(c.CALLS, equal(c.OUTCOME, outcome))
     found[LEFT] = at.select(c.CALLS, one_of(c.OUTCOME, "abandoned", "cancelled"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.contract.conventions import BLOCK_TYPES
+from openai_safety_otel.contract.blocks import BLOCK_TYPES
 from openai_safety_otel.contract.record import ErrorFacts, Outcome
 from openai_safety_otel.instrumentation.blocks import RULES, reachable_blocks
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS

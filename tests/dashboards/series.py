@@ -9,6 +9,7 @@ from typing import Any
 from dashboards.week import DAY, DAYS, HOUR, Call, Week
 from grafana import names
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 # Seconds between samples: in the last hours, and before; gauges are asked for what they were at one moment.
@@ -53,7 +54,7 @@ def grown(call: Call) -> Iterator[tuple[Series, float]]:
     model = r.request_model or ""
     yield _counted(c.CALLS, call, (r.api, model, o.name, r.identity.source, r.delivery, r.traffic)), 1
     if o.block_type:
-        kind = (r.api, o.block_type, c.BLOCK_CLASSES[o.block_type], o.block_source or "", r.traffic)
+        kind = (r.api, o.block_type, BLOCK_CLASSES[o.block_type], o.block_source or "", r.traffic)
         yield _counted(c.BLOCKS, call, kind), 1
     if r.time_to_first_output:
         yield from _observed(c.FIRST_OUTPUT, call, (r.api, model), r.time_to_first_output)

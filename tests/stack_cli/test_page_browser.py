@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.investigation.casefile import case_page
 from openai_safety_otel.operations.page import render_page
@@ -17,7 +18,7 @@ from support.browser import Browser
 from support.events import DAY, NOON, blocked, call, flagged, notice, write
 
 EVIL = "<img src=x onerror=\"document.title='hacked'\"></script><script>document.title='hacked'</script>"
-BLOCKS: tuple[c.BlockType, ...] = ("cyber_policy", "bio_policy", "content_filter", "suspended_locally")
+BLOCKS: tuple[BlockType, ...] = ("cyber_policy", "bio_policy", "content_filter", "suspended_locally")
 
 
 def page_of(folder: Path, people: int) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
 
@@ -45,9 +46,9 @@ def event(name: str, at: float, attributes: dict[str, AttributeValue]) -> Safety
     return SafetyEvent(name, ns, attributes, body="test", trace_id=ns, span_id=ns & 0xFFFFFFFF or 1)
 
 
-def blocked(who: str, at: float, block: c.BlockType, **changes: AttributeValue) -> SafetyEvent:
+def blocked(who: str, at: float, block: BlockType, **changes: AttributeValue) -> SafetyEvent:
     """A blocked call."""
-    return call(who, at, OUTCOME="blocked", BLOCK_TYPE=block, BLOCK_CLASS=c.BLOCK_CLASSES[block], **changes)
+    return call(who, at, OUTCOME="blocked", BLOCK_TYPE=block, BLOCK_CLASS=BLOCK_CLASSES[block], **changes)
 
 
 def flagged(who: str, at: float, category: str, score: float, **changes: AttributeValue) -> SafetyEvent:

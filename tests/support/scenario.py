@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
 from support.fleet import Process
 
 MINUTE = 60_000_000_000
 MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o")
 SCORES = dict.fromkeys(c.CATEGORIES, 0.003)
-ENFORCED: tuple[c.BlockType, ...] = ("cyber_policy", "usage_policy")
+ENFORCED: tuple[BlockType, ...] = ("cyber_policy", "usage_policy")
 SINGLE_SESSIONS = 12
 SESSIONS = 24
 KEYS = ("key-a", "key-b")
@@ -290,7 +291,7 @@ def _told(notice: tuple[str, str, str]) -> dict[str, str]:
 
 
 def _stopped(
-    kind: c.BlockType, source: c.BlockSource = "request", certainty: c.BlockCertainty = "code"
+    kind: BlockType, source: c.BlockSource = "request", certainty: c.BlockCertainty = "code"
 ) -> Outcome:
     return Outcome("blocked", kind, source, kind, kind, certainty)
 

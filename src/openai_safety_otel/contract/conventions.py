@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from openai_safety_otel.contract.blocks import BLOCK_TYPES, BlockClass
+
 ROOT: Final = "openai_safety."
 SCOPE: Final = "openai_safety_otel"
 EVIDENCE_SCOPE: Final = "openai_safety_otel.instrumentation.evidence"
@@ -20,23 +22,6 @@ OTHER_MODEL: Final = "_other"
 # --- closed sets -------------------------------------------------------------------------------------------
 
 OutcomeName = Literal["completed", "refused", "blocked", "failed", "abandoned", "cancelled"]
-BlockType = Literal[
-    "identifier_blocked",
-    "usage_policy",
-    "cyber_policy",
-    "bio_policy",
-    "misalignment",
-    "other_policy",
-    "content_filter",
-    "image_moderation",
-    "input_image_policy",
-    "moderation_policy",
-    "suspended_locally",
-    "filtered_locally",
-    "account_deactivated",
-    "access_terminated",
-]
-BlockClass = Literal["enforcement", "filter", "local", "organization"]
 BlockSource = Literal["request", "input", "output"]
 BlockCertainty = Literal["code", "type", "shape", "param", "text"]
 IdentifierSource = Literal[
@@ -78,23 +63,6 @@ LIBRARY_CONSTANTS: Final[dict[str, str]] = {
 COVERED_DELIVERIES: Final[tuple[IdentifierDelivery, ...]] = ("sent", "withheld", "none")
 UNCOVERED_SOURCES: Final[tuple[IdentifierSource, ...]] = ("system", "not_used", "library")
 
-BLOCK_TYPES: Final[tuple[BlockType, ...]] = get_args(BlockType)
-BLOCK_CLASSES: Final[dict[BlockType, BlockClass]] = {
-    "identifier_blocked": "enforcement",
-    "usage_policy": "enforcement",
-    "cyber_policy": "enforcement",
-    "bio_policy": "enforcement",
-    "misalignment": "enforcement",
-    "other_policy": "enforcement",
-    "content_filter": "filter",
-    "image_moderation": "filter",
-    "input_image_policy": "filter",
-    "moderation_policy": "filter",
-    "suspended_locally": "local",
-    "filtered_locally": "local",
-    "account_deactivated": "organization",
-    "access_terminated": "organization",
-}
 # The 13 published moderation categories; any other one is counted, never given a key of its own.
 CATEGORIES: Final = (
     "sexual",

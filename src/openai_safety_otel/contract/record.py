@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockClass, BlockType
 from openai_safety_otel.contract.conventions import (
-    BLOCK_CLASSES,
     SCOPE,
     AccessCode,
     BlockCertainty,
-    BlockClass,
     BlockSource,
-    BlockType,
     Direction,
     IdentifierDelivery,
     IdentifierSource,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from openai_safety_otel.contract.conventions import AccessCode, BlockCertainty, BlockSource, BlockType
+from openai_safety_otel.contract.blocks import BLOCKS, BlockType, StoppedAt
+from openai_safety_otel.contract.conventions import AccessCode, BlockCertainty, BlockSource
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts
 from openai_safety_otel.instrumentation.extract.codes import (
     at_host,
@@ -54,17 +55,12 @@ def _azure_side(error: ErrorFacts, record: CallRecord) -> BlockSource:
     return "output" if error.param == "completion" else "input"
 
 
-_WHERE: Final[dict[BlockType, _Where]] = {
-    "identifier_blocked": _request,
-    "misalignment": _moment,
-    "cyber_policy": _moment,
-    "bio_policy": _moment,
-    "input_image_policy": _input,
-    "image_moderation": _stage,
-    "content_filter": _azure_side,
-    "usage_policy": _input,
-    "account_deactivated": _request,
-    "access_terminated": _request,
+_WHERE: Final[dict[StoppedAt, _Where]] = {
+    "request": _request,
+    "input": _input,
+    "stage": _stage,
+    "azure_param": _azure_side,
+    "stream": _moment,
 }
 
 
@@ -133,12 +129,13 @@ class Rule:
     source: _Where = _moment
 
 
+_NAMED: Final = tuple((block, row) for block, row in BLOCKS.items() if row.names)
 _XAI: Final = r"violates usage guidelines|safety_check_type_"
 RULES: Final[tuple[Rule, ...]] = (
     # The DALL-E era's code, and the same with today's details; elsewhere it is a rejected prompt.
     Rule("older_image_code", "image_moderation", "code", _older_image, _stage),
-    *(Rule(f"{block}_code", block, "code", _coded(block), where) for block, where in _WHERE.items()),
-    *(Rule(f"{block}_type", block, "type", _typed(block), where) for block, where in _WHERE.items()),
+    *(Rule(f"{block}_code", block, "code", _coded(block), _WHERE[row.stopped_at]) for block, row in _NAMED),
+    *(Rule(f"{block}_type", block, "type", _typed(block), _WHERE[row.stopped_at]) for block, row in _NAMED),
     # moderation_details without the code, as in the image tool's failed item.
     Rule("image_details", "image_moderation", "shape", lambda error, _: error.stage is not None, _stage),
     # Azure's verdicts on the prompt without its codes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from openai_safety_otel.contract.conventions import BlockType
+from openai_safety_otel.contract.blocks import BLOCKS, BlockType
 
 _LONGEST: Final = 64
 _JOINTS: Final = re.compile(r"[-_.\s]+")
@@ -28,58 +28,8 @@ def _joined(code: str | None) -> str:
     return folded(code).replace("_", "")
 
 
-# Each stands for all its spellings: `identifier-blocked`, `Identifier Blocked`, `identifierBlocked`.
-_NAMES: Final[dict[BlockType, tuple[str, ...]]] = {
-    # Safety checks guide: "identifier blocked". No official code; these are in use.
-    "identifier_blocked": (
-        "identifier_blocked",
-        "safety_identifier_blocked",
-        "identifier_is_blocked",
-        "safety_identifier_is_blocked",
-        "identifier_permanently_blocked",
-        "safety_identifier_permanently_blocked",
-        "blocked_identifier",
-        "blocked_safety_identifier",
-        "identifier_blocked_error",
-        "safety_identifier_blocked_error",
-    ),
-    # Misalignment monitoring guide: 403 before streaming, an error frame, response.failed or turn after it.
-    "misalignment": ("misalignment_policy_violation", "misalignment_policy"),
-    # Cybersecurity guide: 400 of type invalid_request, an error frame with null status, response.failed.
-    # The longer one is met with param safety_identifier and access "temporarily limited".
-    "cyber_policy": ("cyber_policy", "cyber_policy_violation"),
-    # ResponseError.code of the API specification; and of one, that an image of the prompt was rejected.
-    "bio_policy": ("bio_policy", "bio_policy_violation"),
-    "input_image_policy": ("image_content_policy_violation", "image_content_policy"),
-    # Images guide, and the image tool's failed item in a completed response.
-    "image_moderation": ("moderation_blocked",),
-    # Azure content filtering: 400 content_filter, innererror present or absent, param "prompt".
-    "content_filter": (
-        "content_filter",
-        "content_filtered",
-        "ResponsibleAIPolicyViolation",
-    ),
-    # The older code of a rejected prompt; gateways reuse it on every API.
-    "usage_policy": (
-        "content_policy_violation",
-        "usage_policy",
-        "usage_policy_violation",
-    ),
-    # The organization's own loss of access: 401 with the code, or a type with a null code.
-    "account_deactivated": (
-        "account_deactivated",
-        "account_terminated",
-        "account_suspended",
-        "account_disabled",
-        "organization_deactivated",
-        "organization_terminated",
-        "organization_suspended",
-        "organization_disabled",
-    ),
-    "access_terminated": ("access_terminated", "access_revoked"),
-}
 _BLOCKS: Final[dict[str, BlockType]] = {
-    _joined(name): block for block, names in _NAMES.items() for name in names
+    _joined(name): block for block, row in BLOCKS.items() for name in row.names
 }
 # Codes met at an open enum's end: a policy or a block of later days.
 _LATER: Final = ("_policy", "_policy_violation", "_blocked", "_safety_violation")

@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
 from openai_safety_otel.instrumentation.signals.capped import Capped
@@ -25,7 +26,7 @@ MAX_FAILURES = 512
 # Told however late they come.
 _DOCUMENTED = frozenset(
     {
-        *c.BLOCK_TYPES,
+        *BLOCK_TYPES,
         *("400", "401", "403", "404", "408", "409", "422", "429", "500", "502", "503", "504", c.OTHER),
         *("rate_limit_exceeded", "insufficient_quota", "invalid_api_key", "model_not_found", "server_error"),
         *("invalid_request_error", "context_length_exceeded", "invalid_prompt", "moderation_blocked"),
@@ -209,6 +210,4 @@ class Metrics:
             if self._zero_series >= MAX_ZERO_SERIES:
                 return
             self._zero_series += 1
-            self._blocks.add(
-                0, self._label(c.BLOCKS, api, kind, c.BLOCK_CLASSES[kind], source, self._traffic)
-            )
+            self._blocks.add(0, self._label(c.BLOCKS, api, kind, BLOCK_CLASSES[kind], source, self._traffic))

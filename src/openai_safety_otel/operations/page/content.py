@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import BLOCK_CLASSES
+from openai_safety_otel.contract.blocks import BLOCK_CLASSES
 from openai_safety_otel.operations.page import kinds
 from openai_safety_otel.operations.report.activity import Activity, Notice, Report, Rung, short
 from openai_safety_otel.operations.report.ladders import DAY, deadline_of, reachable

@@ -15,6 +15,7 @@ from typing import Any, Final
 import duckdb
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.blocks import BLOCK_TYPES
 from openai_safety_otel.operations.report.activity import Activity, Group, Notice, Report
 from openai_safety_otel.operations.store.schema import quoted
 
@@ -128,7 +129,7 @@ def _flat_activity(one: Activity) -> dict[str, Any]:
         "models": " ".join(one.models),
         "flagged": one.flagged,
         "refused": one.refused,
-        **{f"blocked {kind}": one.blocked.get(kind, 0) for kind in c.BLOCK_TYPES},
+        **{f"blocked {kind}": one.blocked.get(kind, 0) for kind in BLOCK_TYPES},
         "enforcement_days": one.enforcement_days,
         **{f"highest {category}": one.scores.get(category) for category in c.CATEGORIES},
         "first_seen": iso(one.first_seen),
@@ -142,7 +143,7 @@ def _flat_activity(one: Activity) -> dict[str, Any]:
 def _flat_group(group: Group) -> dict[str, Any]:
     fields = group_fields(group)
     blocked = fields.pop("blocked")
-    return {**fields, **{f"blocked {kind}": blocked.get(kind, 0) for kind in c.BLOCK_TYPES}}
+    return {**fields, **{f"blocked {kind}": blocked.get(kind, 0) for kind in BLOCK_TYPES}}
 
 
 def to_json(report: Report) -> str:
