@@ -285,6 +285,5 @@ def problem(reason: c.ProblemReason) -> str:
 
 
 def dark() -> str:
-    """Requests in the dark, as the last comparison found them; it may run but once a day, and then end."""
-    last = f"last_over_time({ALERT.select(c.RECONCILED, equal(c.VERDICT, 'dark'))}[26h])"
-    return f"sum by ({BY}) (max by ({BY}, {names.field(c.USAGE_LEDGER)}) ({last})) > 0"
+    """Requests in the dark, as the last comparison found them; it may run but once a day."""
+    return f"{m.compared(ALERT, 'dark', '26h', BY)} > 0"

@@ -405,3 +405,11 @@ def decisions_of(at: Scope) -> str:
 def reports_of(at: Scope) -> str:
     """User reports about answers given to the chosen identifier."""
     return at.events(c.USER_REPORT_EVENT, Match(c.REPORTED_HASH, "=", "$identifier"), streams=SAFETY)
+
+
+def dark_sources(at: Scope, most: int = TOP) -> str:
+    """Projects, keys and models with the most requests that the provider counts and nobody here saw."""
+    by = ", ".join(map(names.field, (c.RECONCILE_PROJECT, c.RECONCILE_KEY, c.REQUEST_MODEL)))
+    lines = at.events(c.DARK_EVENT, streams=SAFETY)
+    unseen = f'{lines} | unwrap {names.field(c.RECONCILE_DARK)} | __error__=""'
+    return f"topk({most}, max by ({by}) (last_over_time({unseen} [{AUTO}])))"

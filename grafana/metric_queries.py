@@ -359,3 +359,14 @@ def lost_in_range(at: Scope) -> str:
 def collector_memory(at: Scope) -> str:
     """Resident memory of each collector in bytes."""
     return f"max by (job, instance) ({at.foreign(names.MEMORY)})"
+
+
+def compared(at: Scope, verdict: c.Verdict, window: str = RANGE, by: str = "") -> str:
+    """Requests of a verdict in the last comparison with the provider's count; the one who compares may end then."""
+    last = f"last_over_time({at.select(c.RECONCILED, equal(c.VERDICT, verdict))}[{window}])"
+    return f"sum by ({by}) (max by ({BY}, {names.field(c.USAGE_LEDGER)}) ({last}))"
+
+
+def last_compared(at: Scope) -> str:
+    """Up to when the last comparison looked, in Unix milliseconds."""
+    return f"max(last_over_time({at.select(c.RECONCILED_AT)}[{RANGE}])) * 1000"

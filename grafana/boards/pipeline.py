@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana import frame, names, tables
+from grafana import colours, frame, names, tables
 from grafana import log_queries as q
 from grafana import metric_queries as m
 from grafana import panels as p
@@ -215,6 +215,56 @@ def _arrivals() -> tuple[frame.Row, frame.Row]:
     )
 
 
+def _compared() -> frame.Row:
+    listed = {
+        field(c.RECONCILE_PROJECT): Column("Project"),
+        field(c.RECONCILE_KEY): Column("API key"),
+        field(c.REQUEST_MODEL): Column("Model"),
+        tables.VALUE: Column("Not seen", "short", width=90),
+    }
+    return row(
+        25,
+        "Does the provider count more than we see?",
+        7,
+        panel(
+            26,
+            p.number(
+                "Requests in the dark",
+                "Of the last comparison with the provider's own count: not seen here, and seen.",
+                metric(m.compared(HERE, "dark"), instant=True),
+                metric(m.compared(HERE, "matched"), instant=True),
+                steps=((None, colours.CALM), (1, colours.TODAY)),
+                named=("dark", "seen"),
+                no_value="not compared in this range",
+                link_to=frame.runbook("TrafficInTheDark"),
+            ),
+            width=6,
+        ),
+        panel(
+            27,
+            p.number(
+                "Last comparison",
+                "Up to when `openai-safety reconcile` last looked.",
+                metric(m.last_compared(HERE), instant=True),
+                unit="dateTimeFromNow",
+                no_value="not compared in this range",
+                link_to=frame.runbook("TrafficInTheDark"),
+            ),
+            width=6,
+        ),
+        panel(
+            28,
+            tables.listing(
+                "Dark sources",
+                "What the provider counts and nobody here saw, by the last comparison of each source in this range.",
+                events(q.dark_sources(HERE), instant=True),
+                columns=listed,
+            ),
+            width=12,
+        ),
+    )
+
+
 def build() -> Any:
     """The dashboard."""
     variables = [
@@ -228,6 +278,6 @@ def build() -> Any:
         "Pipeline",
         "Whether what happens also arrives: instrumentation, collectors, webhooks, store.",
         variables,
-        (trust.row(16, 23), _instrumentation(), _collector(), *_arrivals()),
+        (trust.row(16, 23), _instrumentation(), _collector(), *_arrivals(), _compared()),
         "now-6h",
     )

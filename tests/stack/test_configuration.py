@@ -91,6 +91,14 @@ def test_names_in_configuration_exist() -> None:
     assert found - known == set()
 
 
+def test_the_agent_takes_every_event_of_the_contract() -> None:
+    """Evidence apart, which has a pipeline of its own: an event that is not named in the filter is dropped."""
+    (_, named) = yaml.safe_load((COLLECTOR_CONFIG / "agent.yaml").read_text())["processors"]["filter/events"][
+        "log_conditions"
+    ]
+    assert set(c.EVENTS) - {c.EVIDENCE_EVENT} == set(re.findall(r'"(openai_safety[^"]+)"', named))
+
+
 NUMBER = re.compile(r":\s*\"?(?:\$\{env:[A-Z_]+:-)?\d[\w.]*\}?\"?\s*(?:#|$|,|\})")
 # Ports and versions are names, not choices.
 NAMES = re.compile(r"endpoint|_port|_addr:|\bport\b|v13|brokers|address|exporter:|replication_factor")

@@ -27,6 +27,8 @@ def test_streams_part_by_what_happened(agent: Running, loki: Running, service: s
         traffic.call(5, **changed),
         traffic.Event(c.NOTICE_EVENT, 0, {c.NOTICE_TYPE: "warning", c.NOTICE_ID: "case_1"}),
         traffic.Event(c.USER_REPORT_EVENT, 0, {c.REPORT_REASON: "hate"}),
+        traffic.Event(c.RECONCILIATION_EVENT, 0, {c.RECONCILE_DARK: 30}),
+        traffic.Event(c.DARK_EVENT, 0, {c.RECONCILE_KEY: "jobs", c.RECONCILE_DARK: 30}),
         traffic.Event(
             c.DECISION_EVENT, 0, {c.DECISION_ACTION: "suspend", c.DECISION_WHY: "third block in a row today"}
         ),
@@ -45,7 +47,9 @@ def test_streams_part_by_what_happened(agent: Running, loki: Running, service: s
 
     expected = {
         "completed": [c.CALL_EVENT],
-        "notable": [c.CALL_EVENT] * 4 + [c.NOTICE_EVENT, c.USER_REPORT_EVENT],
+        "notable": sorted(
+            [*[c.CALL_EVENT] * 4, c.NOTICE_EVENT, c.USER_REPORT_EVENT, c.RECONCILIATION_EVENT, c.DARK_EVENT]
+        ),
         "decision": [c.DECISION_EVENT],
     }
     assert query.until(lambda: sum(map(len, stored().values())) == len(events))

@@ -48,15 +48,15 @@ class Process:
         reader = PeriodicExportingMetricReader(
             OTLPMetricExporter(endpoint=f"{agent}/v1/metrics"), export_interval_millis=NEVER
         )
-        self._meters = MeterProvider(metric_readers=[reader], resource=about)
+        self.meters = MeterProvider(metric_readers=[reader], resource=about)
         self._logs = LoggerProvider(resource=about)
         self._logs.add_log_record_processor(
             BatchLogRecordProcessor(OTLPLogExporter(endpoint=f"{agent}/v1/logs"), max_queue_size=100_000)
         )
         self._traces = TracerProvider(resource=about)
         self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{agent}/v1/traces")))
-        self.meter = self._meters.get_meter(c.SCOPE)
-        self.metrics = Metrics(self.meter, max_models=20, traffic=traffic, provider=self._meters)
+        self.meter = self.meters.get_meter(c.SCOPE)
+        self.metrics = Metrics(self.meter, max_models=20, traffic=traffic, provider=self.meters)
         self._tracer = self._traces.get_tracer(c.SCOPE)
 
     def call(self, record: CallRecord, outcome: Outcome) -> None:
@@ -77,10 +77,10 @@ class Process:
 
     def flush(self) -> None:
         """Send everything now."""
-        for provider in (self._meters, self._logs, self._traces):
+        for provider in (self.meters, self._logs, self._traces):
             provider.force_flush()
 
     def close(self) -> None:
         """Send everything and end the threads."""
-        for provider in (self._meters, self._logs, self._traces):
+        for provider in (self.meters, self._logs, self._traces):
             provider.shutdown()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
+from openai_safety_otel.operations.reconcile.compare import Comparison, Source
+from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
 from support.fleet import Process
 
 MINUTE = 60_000_000_000
@@ -25,6 +27,14 @@ TRUNCATED = 6
 CONSTANT = 210
 LEFT = 20 * 3600  # seconds to the warning's deadline
 # Case, and its type, whom it is about, and its traffic.
+DARK = Comparison(
+    0,
+    3600,
+    (
+        Source("completions", "Back office", "jobs", "gpt-5", 90, 10, "dark"),
+        Source("completions", "Shop", "web", "gpt-5", 600, 598, "matched"),
+    ),
+)
 NOTICES = (
     ("case_1", ("warning", "organization", "production")),
     ("evt_2", ("identifier_blocked", "identifier", "production")),
@@ -282,6 +292,9 @@ class Scenario:
         self.receiver.metrics.gauge(c.DEADLINE, lambda: at)
         opened = self._open.items
         self.receiver.metrics.gauge(c.NOTICES_OPEN, lambda: [(n, _told(told)) for told, n in opened()])
+        Gauges(self.receiver.meters).found = DARK
+        for event in comparison_events(DARK, self._now / 1e9):
+            self.receiver.event(event)
         for result in ("accepted", "bad_signature"):
             self.receiver.metrics.counter(c.WEBHOOKS).add(0, {c.RESULT: result})
 

@@ -19,6 +19,7 @@ def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
     window: dict[str, AttributeValue] = {
         c.RECONCILE_SINCE: int(found.since),
         c.RECONCILE_UNTIL: int(found.until),
+        c.TRAFFIC: "production",
     }
     at = int(now * 1e9)
     sums: dict[str, AttributeValue] = {
