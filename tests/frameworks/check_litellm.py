@@ -243,6 +243,49 @@ def test_whoever_is_suspended_is_refused(
     assert "completed" == calls(telemetry, 2)[1][c.OUTCOME]
 
 
+@pytest.mark.parametrize("route", ["responses", "aresponses"])
+def test_a_filter_is_asked_before_the_call(
+    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+) -> None:
+    """Under a `filter` decision what the Moderation API flags stays here, and the rest leaves."""
+    place = str(tmp_path / "list.json")
+    new_list(place, {ANN: ListEntry("filter", None, "operator", "test")})
+    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    function, arguments, _, _ = ROUTES[route]
+    with end_user("ann"):
+        with pytest.raises(openai.APIError, match="filter"):
+            drained(function(**{**arguments, "input": "[[flag]] hello"}))
+        assert drained(function(**arguments))
+    told = [(event[c.OUTCOME], event.get(c.BLOCK_TYPE)) for event in calls(telemetry, 2)]
+    assert [("blocked", "filtered_locally"), ("completed", None)] == told
+    assert ["moderations.create"] * 2 + ["responses.create"] == [entry.endpoint for entry in provider.ledger]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_scores_that_the_setting_asks_for(
+    stream: bool, instrument: Instrument, telemetry: Telemetry, provider: Provider
+) -> None:
+    """Inline moderation is asked for, and its scores come back, on a route past the SDK."""
+    instrument(moderation="score")
+    with end_user("ann"):
+        drained(litellm.aresponses(model="openai/gpt-5", input="[[flag-input]] hello", stream=stream))
+    (event,) = calls(telemetry, 1)
+    assert (True, False) == (event[c.FLAGGED["input"]], event[c.FLAGGED["output"]])
+
+
+@pytest.mark.parametrize("route", ["completion", "responses"])
+def test_azure(route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider) -> None:
+    """A deployment at Azure, whose addresses are its own."""
+    instrument()
+    function, arguments, api, _ = ROUTES[route]
+    reach = {"api_base": provider.origin, "api_key": "k", "api_version": "2025-04-01-preview"}
+    with end_user("ann"):
+        assert drained(function(**{**arguments, "model": "azure/gpt-5"}, **reach))
+    (event,) = calls(telemetry, 1)
+    assert (api, ANN, "completed") == (event[c.API], event[c.USER_HASH], event[c.OUTCOME])
+    assert [ANN] == [entry.identifier for entry in provider.ledger]
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_stream_that_is_left_early_ends_as_abandoned(
     asynchronous: bool, instrument: Instrument, telemetry: Telemetry, provider: Provider
