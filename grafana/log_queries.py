@@ -174,14 +174,18 @@ def output_limit_missing(at: Scope) -> str:
 # --- identifiers -------------------------------------------------------------------------------------------
 
 
-def top_by_blocks(at: Scope, most: int = TOP) -> str:
+def _blocks_by_identifier(at: Scope) -> str:
+    return count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)
+
+
+def top_by_blocks(at: Scope) -> str:
     """Identifiers with the most enforcement blocks."""
-    return f"topk({most}, {count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+    return f"topk({TOP}, {_blocks_by_identifier(at)})"
 
 
-def share_of_blocks(at: Scope, most: int = TOP) -> str:
-    """Their share of all enforcement blocks (0 to 1)."""
-    return f"{top_by_blocks(at, most)} / on () group_left () {enforcement_blocks(at)}"
+def share_of_blocks(at: Scope, most: int) -> str:
+    """Identifiers with the most enforcement blocks, as a share of all of them (0 to 1)."""
+    return f"topk({most}, {_blocks_by_identifier(at)} / on () group_left () {enforcement_blocks(at)})"
 
 
 def top_by_flags(at: Scope, direction: c.Direction) -> str:

@@ -34,6 +34,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DashboardSpecialValueMapOptions,
     DataSourceRef,
+    DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
     SpecialValueMap,
@@ -53,7 +54,13 @@ UNSEEN: Final = "not seen from here"
 COUNT: Final = "locale"  # 1,200: `short` says 1 K of 800 and of 1,200 alike where there are no decimals
 # About so many intervals in any range: bars that can be seen at 1 h, 24 h and 30 d.
 POINTS: Final = 60
-COURSE: Final = 24  # of the line behind a number
+COURSE: Final = 48  # of the line behind a number
+# The first point of a count over time counts what was before the range.
+_IN_RANGE: Final = {
+    "type": "include",
+    "match": "all",
+    "filters": [{"fieldName": "Time", "config": {"id": "greater", "options": {"value": "${__from}"}}}],
+}
 # The shortest interval of a picture: of events, and of metrics, which processes export once a minute.
 EVENTS_EVERY, METRICS_EVERY = "1m", "5m"
 
@@ -156,6 +163,7 @@ def trend(
         .min(0)
         .interval(EVENTS_EVERY)
         .max_data_points(COURSE)
+        .with_transformation(DataTransformerConfig("filterByValue", options=_IN_RANGE))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 from grafana_foundation_sdk.models.common import VizOrientation
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
@@ -55,8 +56,7 @@ _ALL: Final = ("now", "day ago", "week ago")
 def _minute() -> frame.Row:
     causes = {
         field(c.USER_HASH): columns.WHO,
-        f"{tables.VALUE} #A": Column("Blocks", unit="short", width=80, decimals=0),
-        f"{tables.VALUE} #B": Column("Of all", unit="percentunit", width=70, decimals=0),
+        tables.VALUE: Column("Of all blocks", unit="percentunit", width=125, decimals=0),
     }
     return row(
         1,
@@ -85,11 +85,12 @@ def _minute() -> frame.Row:
                 unit="dtdurations",
                 steps=_HOURS,
                 no_value="no deadline",
-                named=("left", "overdue by", "the deadline"),
+                named=("left", "overdue by", "by"),
                 compared=False,
                 link_to=frame.runbook("SafetyNoticeDueSoon"),
             )
             .orientation(VizOrientation.HORIZONTAL)
+            .text(VizTextDisplayOptions().title_size(14).value_size(24))
             .override_by_query("B", [colours.painted(KINDS["organization"].dark)])
             .override_by_query("C", [colours.painted(colours.CALM), DynamicConfigValue("unit", _CLOCK)]),
             width=5,
@@ -98,8 +99,7 @@ def _minute() -> frame.Row:
             32,
             tables.listing(
                 "Because of whom?",
-                "The identifiers with most enforcement blocks in this range, and their share of all.",
-                events(q.top_by_blocks(HERE, 4), instant=True),
+                "The identifiers with most enforcement blocks in this range, as their share of all.",
                 events(q.share_of_blocks(HERE, 4), instant=True),
                 columns=causes,
                 no_value="nobody: no enforcement block in this range",

@@ -64,7 +64,7 @@ def row(first: int, coverage: int) -> frame.Row:
             metric(m.dropped_in_range(HERE), instant=True),
             metric(m.lost_in_range(HERE), instant=True),
             steps=colours.BAD_FROM_ONE,
-            named=("in apps", "later"),
+            named=("in apps", "collectors"),
             link_to=frame.runbook("SafetyEventsDropped"),
         ),
         p.number(

@@ -51,7 +51,7 @@ def ask(
     stores: Stores, name: str, span: str, interval: Interval, change: Callable[[str], str] = _as_is
 ) -> Answers:
     """Every target of a dashboard, for the time up to now; ``change`` alters what Prometheus is asked."""
-    end = stores.now
+    end = float(int(stores.now))
     whole = Answers(end - seconds(span), end, {})
     for panel in panels(BOARDS[name]):
         start = end - seconds(panel.get("timeFrom") or span)
@@ -73,6 +73,9 @@ def _one(
         expr = change(expr)
     if query.instant:
         return {"store": query.kind, "result": store.instant(expr, end), "grid": []}
-    first = start // step * step
-    grid = [first + n * step for n in range(int((end - first) / step) + 1)]
-    return {"store": query.kind, "result": store.over(expr, grid[0], grid[-1], step), "grid": grid}
+    # Both begin at the multiple of the step before the range; Loki also ends at the one after it.
+    first, last = start // step * step, end // step * step
+    if query.kind == "loki" and last < end:
+        last += step
+    grid = [first + n * step for n in range(round((last - first) / step) + 1)]
+    return {"store": query.kind, "result": store.over(expr, first, min(last, end), step), "grid": grid}

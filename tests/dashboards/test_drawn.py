@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from dashboards.answers import Answers, ask
+from dashboards.answers import CHOSEN, Answers, ask
 from dashboards.drawing import Drawing
 from dashboards.edges import EDGES, at_another_time, at_the_edge, nothing_grew
 from dashboards.stores import Stores
-from dashboards.week import LEFT, WORST
+from dashboards.week import DAY, LEFT, WORST, Week
 from dashboards.wrong import RULES, complaints
+from openai_safety_otel.contract.conventions import BLOCK_CLASSES
 from openai_safety_otel.operations.page.kinds import KINDS
-from support.panels import BOARDS
+from support.interpolate import interpolate
+from support.panels import BOARDS, queries
 from support.scenario import hashed
 
 pytestmark = [pytest.mark.stack, pytest.mark.drawing]
@@ -80,7 +82,7 @@ def test_danger_and_deadline_are_said_in_their_colours(answered: Any, drawing: D
     panels = drawing.draw("overview", answered("overview"))
     danger, until = _one(panels, "Are we in danger?"), _one(panels, "Until when?")
     assert danger["tiles"] == [["yes: WARNED", rgb(KINDS["enforcement"].dark)]]
-    assert until["text"][1:4] == ["left", "19 hours", "the deadline"]
+    assert until["text"][1:4] == ["left", "19 hours", "by"]
     assert until["tiles"][0][1] == rgb(KINDS["enforcement"].dark)
 
 
@@ -90,7 +92,7 @@ def test_overdue_is_red_and_says_by_how_much(stores: Stores, drawing: Drawing) -
     panels = drawing.draw("overview", ask(stores, "overview", "24h", drawing.interval, later))
     danger, until = _one(panels, "Are we in danger?"), _one(panels, "Until when?")
     assert danger["tiles"] == [["yes: OVERDUE", rgb(KINDS["organization"].dark)]]
-    assert until["text"][1:4] == ["overdue by", "2 hours", "the deadline"]
+    assert until["text"][1:4] == ["overdue by", "2 hours", "by"]
     assert until["tiles"][0][1] == rgb(KINDS["organization"].dark)
     assert _wrong(panels) == {}
 
@@ -108,16 +110,26 @@ def test_who_causes_it_is_short_and_leads_to_all_of_it(answered: Any, drawing: D
     causes = _one(panels, "Because of whom?")
     worst = hashed(WORST)
     assert causes["rows"][0][0] == f"{worst[:12]}…"
-    shares = [float(row[2].rstrip("%")) for row in causes["rows"]]
+    shares = [float(row[1].rstrip("%")) for row in causes["rows"]]
     assert (shares[0] > 50, shares) == (True, sorted(shares, reverse=True))
     assert [href for _, href in causes["links"] if f"var-identifier={worst}" in href] != []
 
 
-def test_worse_than_yesterday_is_seen(answered: Any, drawing: Drawing) -> None:
-    """Each count stands beside what it was a day and a week before."""
+def test_worse_than_yesterday_is_seen(stores: Stores, answered: Any, drawing: Drawing) -> None:
+    """Each count stands beside what it was a day and a week before, exactly; the newest is always counted.
+
+    What is drawn over time begins with a whole interval: at most half an hour more than the day.
+    """
     panels = drawing.draw("overview", answered("overview"))
-    numbers = [text for text in _one(panels, "Enforcement")["text"] if text.isdigit()]
-    assert numbers == ["41", "14", "9"]
+    numbers = [int(text) for text in _one(panels, "Enforcement")["text"] if text.isdigit()]
+    stopped = [
+        (stores.now - call.at) / DAY
+        for call in Week(stores.now).calls
+        if call.outcome.block_type and BLOCK_CLASSES[call.outcome.block_type] == "enforcement"
+    ]
+    assert numbers[1:] == [sum(ago < days <= ago + 1 for days in stopped) for ago in (1, 7)]
+    assert sum(days <= 1 for days in stopped) <= numbers[0] <= sum(days <= 1 + 1 / 48 for days in stopped)
+    assert numbers[0] > 2 * numbers[1]
 
 
 @each_board
@@ -129,6 +141,20 @@ def test_kinds_keep_their_words_colours_and_order(answered: Any, drawing: Drawin
         shown = [entry for entry in panel["legend"] if entry in words]
         assert shown == sorted(shown, key=words.index), panel["title"]
         assert [shade for entry, shade in panel["shades"] if entry in words] == [colours[w] for w in shown]
+
+
+def test_a_release_is_marked_when_it_began(stores: Stores) -> None:
+    """The mark of a release stands where a service began to run another version of this package, and nowhere else."""
+    (query,) = [one for one in queries() if (one.board, one.panel) == ("overview", "Releases")]
+    expr = interpolate(query.target["expr"], CHOSEN)
+    marks = stores.prometheus.over(expr, stores.now - 6 * DAY, stores.now, 600)
+    began = {
+        (mark["metric"]["service_name"], mark["metric"]["openai_safety_version"]): round(
+            (stores.now - float(mark["values"][0][0])) / DAY, 1
+        )
+        for mark in marks
+    }
+    assert began == {("chat", "0.10.0"): 3.0, ("search", "0.10.0"): 3.0}
 
 
 def rgb(colour: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.moments import day
 from openai_safety_otel.operations.page import assets, content, render_page
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 from openai_safety_otel.operations.reconcile.tell import comparison_events
@@ -105,10 +106,10 @@ def test_vendored_files_are_what_their_packages_ship(name: str) -> None:
 @pytest.mark.parametrize(
     ("opened", "said"),
     [
-        (None, ["no: nothing open", "no deadline", "nobody: no enforcement block"]),
-        (1, ["yes: WARNED", "6 days left", "nobody: no enforcement block"]),
-        (6.5, ["yes: WARNED", "12 h left", "nobody: no enforcement block"]),
-        (8, ["yes: OVERDUE", "overdue by 24 h", "nobody: no enforcement block"]),
+        (None, ["no: nothing open", "no deadline"]),
+        (1, ["yes: WARNED", "6 days left"]),
+        (6.5, ["yes: WARNED", "12 h left"]),
+        (8, ["yes: OVERDUE", "overdue by 24 h"]),
     ],
 )
 def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str]) -> None:
@@ -117,7 +118,12 @@ def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str])
     write(tmp_path, [call("ann", NOON - 60), *warned])
     with open_files([tmp_path]) as files:
         report = build_report(files, Window(NOON - 9 * DAY, NOON))
-    assert [one["says"] for one in content.minute(report)] == said
+    assert [one["says"] for one in content.minute(report, "read past 1 broken lines")] == [
+        *said,
+        "nobody: no enforcement block",
+        f"enforcement: 0 on {day(NOON)}, 0 the day before",
+        "coverage 100 %; read past 1 broken lines",
+    ]
 
 
 def test_charts_have_words_and_tables(tmp_path: Path) -> None:

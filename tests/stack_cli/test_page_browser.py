@@ -114,19 +114,24 @@ def test_keys_alone_reach_everything(browser: Browser, tmp_path_factory: pytest.
 def test_a_screen_reader_hears_structure(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Every control has a name, every image a description, every table heads, and headings go down step by step."""
     browser.open(cached_page(tmp_path_factory, 3))
+    assert len(heard(browser)) > 12
+
+
+def heard(browser: Browser) -> list[tuple[str, str]]:
+    """Controls and images as a screen reader names them, on a page whose headings are in order."""
     browser.ask("Accessibility.enable")
     nodes = browser.ask("Accessibility.getFullAXTree")["nodes"]
-    kinds = ("button", "searchbox", "combobox", "image", "link", "DisclosureTriangle")
+    kinds = ("button", "searchbox", "combobox", "image", "link", "DisclosureTriangle", "region")
     named = [
         (node["role"]["value"], node.get("name", {}).get("value", ""))
         for node in nodes
         if not node.get("ignored") and node["role"]["value"] in kinds
     ]
-    assert len(named) > 12
     assert [pair for pair in named if not pair[1].strip()] == []
     levels = browser.run("[...document.querySelectorAll('h1,h2,h3')].map((one) => Number(one.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    return named
 
 
 def case_of(folder: Path) -> Path:
@@ -154,6 +159,9 @@ def test_the_case_page_can_be_read(browser: Browser, tmp_path: Path, width: int,
     assert browser.unreadable() == {}
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("document.documentElement.lang") == "en"
+    assert {role for role, _ in heard(browser)} == {"region"}
+    unreached = "[...document.querySelectorAll('.scroll')].filter((one) => one.tabIndex !== 0).length"
+    assert browser.run(unreached) == 0, "what scrolls is reached by keys"
     assert browser.complaints == []
 
 

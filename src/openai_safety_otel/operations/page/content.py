@@ -29,6 +29,7 @@ RUNG_NAMES: Final = {
 }
 _STEPS: Final = (("quiet", ""), ("warned", "warn"), ("day", "bad"), ("deactivated", "bad"))
 _MOVING: Final = ("deactivation", "warning")
+COVERED: Final = 0.999  # the share of calls that should carry an identifier
 _LONGEST_AXIS: Final = 92
 _WITH_DAYS: Final = 500  # identifiers whose signals by day are in the file
 
@@ -37,7 +38,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     """The numbers at the top."""
     totals = report.totals
     classes = class_counts(totals.blocked)
-    coverage = "n/a" if totals.coverage is None else f"{math.floor(1000 * totals.coverage) / 10:g} %"
+    coverage = "n/a" if totals.coverage is None else _percent(totals.coverage)
     numbers: tuple[tuple[str, int | str, bool], ...] = (
         ("enforcement", classes["enforcement"], classes["enforcement"] > 0),
         ("content filter", classes["filter"], False),
@@ -46,7 +47,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
         ("stopped locally", classes["local"], False),
         ("calls", totals.calls, False),
         ("identifiers", totals.identifiers, False),
-        ("carry an identifier", coverage, totals.coverage is not None and totals.coverage < 0.999),  # noqa: PLR2004
+        ("carry an identifier", coverage, totals.coverage is not None and totals.coverage < COVERED),
     )
     if totals.of_library:
         numbers += (("cannot be told apart (a library's constant)", totals.of_library, True),)
@@ -56,8 +57,8 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def minute(report: Report) -> list[dict[str, str]]:
-    """What the dashboard's first row says: in danger or not, until when, because of whom, what to do."""
+def minute(report: Report, problems: str = "") -> list[dict[str, str]]:
+    """What the dashboard's first rows say, in their order and words; ``problems`` of reading, in words."""
     ladder, until, tone = report.organisation, "no deadline", ""
     stage = {"quiet": "calm", "day": "warned"}.get(ladder.stage, ladder.stage)
     if stage == "calm" and any(notice.status == "open" for notice in report.notices):
@@ -68,11 +69,31 @@ def minute(report: Report) -> list[dict[str, str]]:
         tone = "late" if left <= 0 else "now" if left < DAY else "today" if left < 3 * DAY else ""
     danger = {"calm": "", "somebody": "today", "warned": "now"}.get(stage, "late")
     said = kinds.STANDING[stage] + (" (possibly: the case is not read)" if ladder.possibly else "")
+    covered = report.totals.coverage
+    trusted = "coverage not known" if covered is None else f"coverage {_percent(covered)}"
+    doubtful = "today" if problems or (covered is not None and covered < COVERED) else ""
     return [
         {"asks": "Are we in danger?", "says": said, "tone": danger},
         {"asks": "Until when?", "says": until, "tone": tone},
         {"asks": "Because of whom?", "says": _because(report), "tone": ""},
+        {"asks": "Is it worse than yesterday?", "says": _worse(report), "tone": ""},
+        {
+            "asks": "Can these numbers be trusted?",
+            "says": "; ".join(filter(None, (trusted, problems))),
+            "tone": doubtful,
+        },
     ]
+
+
+def _percent(share: float) -> str:
+    # Rounded down: 99.96 % is not 100 %.
+    return f"{math.floor(1000 * share) / 10:g} %"
+
+
+def _worse(report: Report) -> str:
+    last = max(report.until - 1, report.since)
+    counts = [by_day(report).get(moments.day(last - ago), {}).get("enforcement", 0) for ago in (0, DAY)]
+    return f"enforcement: {counts[0]:,} on {moments.day(last)}, {counts[1]:,} the day before"
 
 
 def _because(report: Report) -> str:

@@ -33,7 +33,7 @@ def render_page(report: Report) -> str:
         css=assets.style(),
         scripts=assets.scripts(),
         data=Markup(content.embedded(content.data(report))),  # noqa: S704 - escaped for a script element
-        minute=content.minute(report),
+        minute=content.minute(report, _problems(report)),
         tiles=content.tiles(report),
         steps=content.steps(report),
         notices=content.notice_lines(report.notices),
