@@ -28,12 +28,14 @@ DETAILS = {
 # The top of the overview, for the project's own page.
 FRONT = ("overview", ("Are we in danger?", "Calls that were not simply completed", "Alerts"))
 AROUND = 6  # pixels
-COLOURS = 96
+COLOURS = 256
 
 
 def _save(picture: Image.Image, name: str) -> None:
     TARGET.mkdir(exist_ok=True)
-    few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few = picture.convert("RGB").quantize(
+        COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
     few.save(TARGET / f"{name}.png", optimize=True)
 
 

@@ -13,7 +13,6 @@ from dashboards.edges import EDGES, at_another_time, at_the_edge, nothing_grew
 from dashboards.stores import Stores
 from dashboards.week import DAY, LEFT, WORST, Week
 from dashboards.wrong import RULES, complaints
-from openai_safety_otel.contract.conventions import BLOCK_CLASSES
 from openai_safety_otel.operations.page.kinds import KINDS
 from support.interpolate import interpolate
 from support.panels import BOARDS, queries
@@ -125,7 +124,7 @@ def test_worse_than_yesterday_is_seen(stores: Stores, answered: Any, drawing: Dr
     stopped = [
         (stores.now - call.at) / DAY
         for call in Week(stores.now).calls
-        if call.outcome.block_type and BLOCK_CLASSES[call.outcome.block_type] == "enforcement"
+        if call.outcome.block_class == "enforcement"
     ]
     assert numbers[1:] == [sum(ago < days <= ago + 1 for days in stopped) for ago in (1, 7)]
     assert sum(days <= 1 for days in stopped) <= numbers[0] <= sum(days <= 1 + 1 / 48 for days in stopped)
