@@ -243,6 +243,25 @@ def test_whoever_is_suspended_is_refused(
     assert "completed" == calls(telemetry, 2)[1][c.OUTCOME]
 
 
+@pytest.mark.parametrize("route", ["acompletion", "aresponses"])
+def test_in_code_each_deployment_that_is_tried_refuses(
+    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+) -> None:
+    """A router falls back and is refused again; nothing leaves, and no deployment counts as broken."""
+    place = str(tmp_path / "list.json")
+    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
+    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    router = two(provider, "allow")
+    text: dict[str, Any] = {"messages": CHAT["messages"]} if route == "acompletion" else {"input": "hello"}
+    with end_user("ann"), pytest.raises(openai.APIError, match="suspended"):
+        drained(getattr(router, route)(model="first", **text))
+    assert {"suspended_locally"} == {event[c.BLOCK_TYPE] for event in calls(telemetry, 2)}
+    assert 0 == len(provider.ledger)
+    with end_user("bob"):
+        assert drained(getattr(router, route)(model="first", **text))
+    assert ["stub-allow"] == [entry.model for entry in provider.ledger]
+
+
 @pytest.mark.parametrize("route", ["responses", "aresponses"])
 def test_a_filter_is_asked_before_the_call(
     route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
