@@ -1,0 +1,76 @@
+"""The two sides of the comparison: what of our record counts, and how the provider's pages are followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+from openai_safety_otel.operations.reconcile.compare import Recorded
+from openai_safety_otel.operations.reconcile.ours import recorded
+from openai_safety_otel.operations.reconcile.provider import Administration
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.testing.usage import ADMIN_KEY
+from support.events import ANN, NOON, blocked, call, write
+
+HOUR = 3600
+
+
+def test_only_what_can_be_in_the_providers_books_counts(tmp_path: Path) -> None:
+    """Not what we refused ourselves, never left, looked at what was made, or went to another host or time."""
+    left_out = [
+        blocked(ANN, NOON, "suspended_locally"),
+        call(ANN, NOON + 1, IDENTIFIER_DELIVERY="not_sent", OUTCOME="failed"),
+        call(ANN, NOON + 2, ENDPOINT="responses.retrieve"),
+        call(ANN, NOON + 3, SERVER_ADDRESS="api.example.com"),
+        call(ANN, NOON + 4, API="videos", ENDPOINT="videos.create"),
+        call(ANN, NOON + HOUR),
+        call(ANN, NOON - 1),
+    ]
+    counted = [
+        call(ANN, NOON + 5, RESPONSE_MODEL="gpt-5-2025-08-07", SERVER_ADDRESS="api.openai.com"),
+        call(ANN, NOON + 6, RESPONSE_MODEL="gpt-5-2025-08-07", OUTCOME="refused", RETRIES=2),
+        call(ANN, NOON + 7, RESPONSE_MODEL="gpt-5-2025-08-07", BACKGROUND=True),
+        call(ANN, NOON + 8, API="realtime", ENDPOINT="realtime.response", REQUEST_MODEL="gpt-realtime"),
+        blocked(ANN, NOON + 9, "cyber_policy", REQUEST_MODEL="gpt-5-mini"),
+        call(ANN, NOON + 10, ENDPOINT="batches.result", REQUEST_MODEL="gpt-5-nano"),
+    ]
+    write(tmp_path, [*left_out, *counted])
+    with open_files([tmp_path]) as events:
+        found = recorded(events, NOON, NOON + HOUR, {"api.openai.com"})
+    assert sorted(found, key=lambda one: one.model) == [
+        Recorded("completions", "key1", "gpt-5-2025-08-07", sure=2, possible=5),
+        Recorded("completions", "key1", "gpt-5-mini", sure=0, possible=1),
+        Recorded("completions", "key1", "gpt-5-nano", sure=1, possible=1, batch=True),
+        Recorded("completions", "key1", "gpt-realtime", sure=0, possible=1),
+    ]
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    with Provider() as running:
+        monkeypatch.setenv("OPENAI_BASE_URL", running.url)
+        yield running
+
+
+def test_every_page_is_followed(provider: Provider) -> None:
+    """Of buckets, of projects and of keys; the progress ends where it must."""
+    accounts, now = provider.state.accounts, [NOON]
+    accounts.clock, accounts.page = lambda: now[0], 1
+    for number in range(3):
+        accounts.key(f"sk-{number}", f"service {number}", f"Project {number % 2}")
+        with OpenAI(api_key=f"sk-{number}", base_url=provider.url) as client:
+            client.responses.create(model="gpt-5", input="hello")
+        now[0] += 100 * HOUR  # on the first, the first and the second page
+    told: list[tuple[int, int]] = []
+    books = Administration(ADMIN_KEY)
+    found = books.counted(NOON, NOON + 240 * HOUR, lambda done, total: told.append((done, total)))
+    assert [("key_0001", 1), ("key_0002", 1), ("key_0003", 1)] == [(one.key, one.requests) for one in found]
+    assert told == sorted(told)
+    assert (7 * 240, 7 * 240) == told[-1]
+    names = books.names({one.project for one in found})
+    assert {"proj_project_0": "Project 0", "proj_project_1": "Project 1"} == names.projects
+    assert {f"key_000{number + 1}": f"service {number}" for number in range(3)} == names.keys
