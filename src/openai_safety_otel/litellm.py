@@ -28,6 +28,15 @@ __all__ = ["SafetyLogger", "callback"]
 
 # Calls that LiteLLM makes with its own HTTP client, by its name of them; all others pass the hook on `openai`.
 _OWN_ROUTES = {"responses": "/responses", "aresponses": "/responses", "aimage_edit": "/images/edits"}
+# Of the others, those that are refused here: behind the SDK LiteLLM would take a refusal for a fault, and try again.
+_SDK_ROUTES = {
+    "acompletion": "/chat/completions",
+    "atext_completion": "/completions",
+    "aembedding": "/embeddings",
+    "aimage_generation": "/images/generations",
+    "aspeech": "/audio/speech",
+    "atranscription": "/audio/transcriptions",
+}
 _NOBODY = frozenset({"", "default_user_id"})  # LiteLLM's own name for whoever holds the master key
 _HELD = "openai_safety_call"
 _HEADER = "llm_provider-"
@@ -102,11 +111,17 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
     # -- each attempt at a deployment ---------------------------------------------------------------------
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
-        """Refuse, and filter, what the hook on `openai` does not see."""
-        path = _OWN_ROUTES.get(str(getattr(call_type, "value", call_type)))
-        if path is not None and self.observer is not None:
-            base = str(kwargs.get("api_base") or "").rstrip("/")
-            await gateway.admit(self.observer, _Client(base, kwargs.get("api_key")), base + path, kwargs)
+        """Refuse whoever is suspended; ask the filter, where the hook on `openai` will not."""
+        kind = str(getattr(call_type, "value", call_type))
+        path = _OWN_ROUTES.get(kind) or _SDK_ROUTES.get(kind)
+        if path is None or self.observer is None:
+            return
+        base = str(kwargs.get("api_base") or "").rstrip("/")
+        client = _Client(base, kwargs.get("api_key"))
+        if kind in _OWN_ROUTES:
+            await gateway.admit(self.observer, client, base + path, kwargs)
+        else:
+            gateway.refuse(self.observer, client, base + path, kwargs)
 
     def log_pre_api_call(self, model: str, messages: Any, kwargs: dict[str, Any]) -> None:
         """Begin the call: LiteLLM shows the request, just before it sends it, only to its own client.
