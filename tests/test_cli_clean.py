@@ -61,6 +61,7 @@ COMMANDS = {
     "erase nowhere": ("erase", ANN, "--files", EVIL, "--yes", *SIGNED),
     "reconcile, no such file": ("reconcile", "--keys", EVIL, *SIGNED),
     "reconcile, no key": ("reconcile", "--since", EVIL, *SIGNED),
+    "compact nowhere": ("compact", "--files", EVIL),
     "doctor": ("doctor",),
     "no verb": (EVIL,),
 }
