@@ -7,6 +7,7 @@ from typing import Final
 
 from grafana import metric_queries as m
 from grafana import names
+from grafana import pipeline_queries as pipe
 from grafana.names import BY
 from grafana.scope import ALERT, Scope, equal, none_of, one_of
 from openai_safety_otel.contract import conventions as c
@@ -286,4 +287,4 @@ def problem(reason: c.ProblemReason) -> str:
 
 def dark() -> str:
     """Requests in the dark, as the last comparison found them; it may run but once a day."""
-    return f"{m.compared(ALERT, 'dark', '26h', BY)} > 0"
+    return f"{pipe.compared(ALERT, 'dark', '26h', BY)} > 0"

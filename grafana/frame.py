@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from grafana import log_queries, metric_queries
+from grafana import log_queries, pipeline_queries
 from grafana.colours import NEUTRAL, NOW, TODAY
 from grafana.names import ENVIRONMENT, SERVICE, STREAM
 from grafana.rules import ALERTS, RUNBOOK, anchor
@@ -209,7 +209,7 @@ def _annotations(*, with_metrics: bool) -> list[Any]:
         ("Decisions", LOKI, log_queries.decisions(DASHBOARD), TODAY),
     ]
     if with_metrics:
-        found.append(("Releases", PROMETHEUS, metric_queries.released(DASHBOARD), NEUTRAL))
+        found.append(("Releases", PROMETHEUS, pipeline_queries.released(DASHBOARD), NEUTRAL))
     return [
         dashboard.AnnotationQuery().name(name).datasource(where).enable(True).icon_color(colour).expr(query)
         for name, where, query, colour in found

@@ -22,12 +22,11 @@ BLOCKED = equal(c.OUTCOME, "blocked")
 ENFORCED = equal(c.BLOCK_CLASS, "enforcement")
 IDENTIFIED = present(c.USER_HASH)
 CATEGORY = names.field(c.CATEGORY)
-CHOSEN = Match(c.USER_HASH, "=", "$identifier")
 SAFETY = (NOTABLE,)
 TOP = 10
 
 
-def _kind() -> str:
+def by_kind() -> str:
     """What a call is shown as: a block by its class, a flagged call that completed as flagged, others by outcome."""
     block, outcome = f".{names.field(c.BLOCK_CLASS)}", f".{names.field(c.OUTCOME)}"
     either = " ".join(f'(eq .{names.field(c.FLAGGED[direction])} "true")' for direction in c.DIRECTIONS)
@@ -52,12 +51,14 @@ def count(lines: str, window: str, by: str) -> str:
     return f"sum by ({by}) (count_over_time({lines} [{length}]{' ' if offset else ''}{offset}))"
 
 
-def _whole(lines: str, window: str = AUTO) -> str:
+def whole(lines: str, window: str = AUTO) -> str:
+    """How many lines."""
     length, _, offset = window.partition(" ")
     return f"sum(count_over_time({lines} [{length}]{' ' if offset else ''}{offset}))"
 
 
-def _calls(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
+def calls(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
+    """Calls; the fewer streams, the faster."""
     return at.events(c.CALL_EVENT, *matches, streams=streams)
 
 
@@ -80,49 +81,50 @@ def notices_by_type(at: Scope) -> str:
 
 def troubled_by_kind(at: Scope) -> str:
     """Calls that were not simply completed, over time, by kind."""
-    return count(f"{_calls(at, streams=SAFETY)} {_kind()}", AUTO, "kind")
+    return count(f"{calls(at, streams=SAFETY)} {by_kind()}", AUTO, "kind")
 
 
 def blocks_by_type_and_api(at: Scope) -> str:
     """Blocked calls by rule and API."""
     by = ", ".join(names.field(name) for name in (c.BLOCK_CLASS, c.BLOCK_TYPE, c.API))
-    return count(_calls(at, BLOCKED, streams=SAFETY), AUTO, by)
+    return count(calls(at, BLOCKED, streams=SAFETY), AUTO, by)
 
 
 def enforcement_blocks(at: Scope, window: str = AUTO) -> str:
     """Calls the provider's enforcement stopped."""
-    return _whole(_calls(at, BLOCKED, ENFORCED, streams=SAFETY), window)
+    return whole(calls(at, BLOCKED, ENFORCED, streams=SAFETY), window)
 
 
 def filtered(at: Scope, window: str = AUTO) -> str:
     """Calls that a content filter stopped."""
-    return _whole(_calls(at, BLOCKED, equal(c.BLOCK_CLASS, "filter"), streams=SAFETY), window)
+    return whole(calls(at, BLOCKED, equal(c.BLOCK_CLASS, "filter"), streams=SAFETY), window)
 
 
 def refused(at: Scope, window: str = AUTO) -> str:
     """Calls a model refused."""
-    return _whole(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), window)
+    return whole(calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), window)
 
 
-def _either_flagged(at: Scope, *matches: Match) -> str:
+def either_flagged(at: Scope, *matches: Match) -> str:
+    """Calls whose input or output was flagged."""
     either = " or ".join(str(_flagged(direction)) for direction in c.DIRECTIONS)
-    return f"{_calls(at, *matches, streams=SAFETY)} | {either}"
+    return f"{calls(at, *matches, streams=SAFETY)} | {either}"
 
 
 def flagged(at: Scope, window: str = AUTO) -> str:
     """Flagged calls, either direction."""
-    return _whole(_either_flagged(at), window)
+    return whole(either_flagged(at), window)
 
 
 def newest(at: Scope) -> str:
     """When the newest stored call was, in Unix milliseconds."""
     clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at'
-    return f'max(max_over_time({_calls(at)} {clock} | __error__="" [{AUTO}])) * 1000'
+    return f'max(max_over_time({calls(at)} {clock} | __error__="" [{AUTO}])) * 1000'
 
 
 def refusals_by_api(at: Scope) -> str:
     """Calls a model refused, by API."""
-    return count(_calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), AUTO, names.field(c.API))
+    return count(calls(at, equal(c.OUTCOME, "refused"), streams=SAFETY), AUTO, names.field(c.API))
 
 
 def flagged_categories(at: Scope, *matches: Match) -> str:
@@ -133,23 +135,18 @@ def flagged_categories(at: Scope, *matches: Match) -> str:
         + ")"
         for category in c.CATEGORIES
     ]
-    lines = _calls(at, *matches, streams=SAFETY)
+    lines = calls(at, *matches, streams=SAFETY)
     each = [
-        f'label_replace({_whole(f"{lines} | {condition}")}, "{CATEGORY}", "{category}", "", "")'
+        f'label_replace({whole(f"{lines} | {condition}")}, "{CATEGORY}", "{category}", "", "")'
         for category, condition in zip(c.CATEGORIES, either, strict=True)
     ]
     every = "\nor ".join(each)
     return f"sort_desc(\n{every}\n)"
 
 
-def flagged_categories_of(at: Scope) -> str:
-    """Flagged categories of the chosen identifier."""
-    return flagged_categories(at, CHOSEN)
-
-
 def flagged_by_api(at: Scope, direction: c.Direction) -> str:
     """Flagged calls over time, by API."""
-    return count(_calls(at, _flagged(direction), streams=SAFETY), AUTO, names.field(c.API))
+    return count(calls(at, _flagged(direction), streams=SAFETY), AUTO, names.field(c.API))
 
 
 def user_reports(at: Scope) -> str:
@@ -167,15 +164,29 @@ def events_by_stream(at: Scope) -> str:
 def output_limit_missing(at: Scope) -> str:
     """Share of text calls that set no output limit (0 to 1)."""
     talking = one_of(c.API, "responses", "chat", "completions")
-    unlimited = _calls(at, talking, Match(c.MAX_TOKENS, "=", ""))
-    return f"{_whole(unlimited)} / {_whole(_calls(at, talking))}"
+    unlimited = calls(at, talking, Match(c.MAX_TOKENS, "=", ""))
+    return f"{whole(unlimited)} / {whole(calls(at, talking))}"
+
+
+def decisions(at: Scope) -> str:
+    """Decisions and read-backs of identities: the audit trail, of whatever traffic."""
+    selector = ", ".join([*at.lines, f'{names.STREAM}="{DECISION}"'])
+    return f"{{{selector}}} | {Match(c.EVENT_NAME, '=', c.DECISION_EVENT)}"
+
+
+def dark_sources(at: Scope, most: int = TOP) -> str:
+    """Projects, keys and models with the most requests that the provider counts and nobody here saw."""
+    by = ", ".join(map(names.field, (c.RECONCILE_PROJECT, c.RECONCILE_KEY, c.REQUEST_MODEL)))
+    lines = at.events(c.DARK_EVENT, streams=SAFETY)
+    unseen = f'{lines} | unwrap {names.field(c.RECONCILE_DARK)} | __error__=""'
+    return f"topk({most}, max by ({by}) (last_over_time({unseen} [{AUTO}])))"
 
 
 # --- identifiers -------------------------------------------------------------------------------------------
 
 
 def _blocks_by_identifier(at: Scope) -> str:
-    return count(_calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)
+    return count(calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY), AUTO, USER)
 
 
 def top_by_blocks(at: Scope) -> str:
@@ -190,11 +201,12 @@ def share_of_blocks(at: Scope, most: int) -> str:
 
 def top_by_flags(at: Scope, direction: c.Direction) -> str:
     """Identifiers with the most flagged calls."""
-    return f"topk({TOP}, {count(_calls(at, _flagged(direction), IDENTIFIED, streams=SAFETY), AUTO, USER)})"
+    return f"topk({TOP}, {count(calls(at, _flagged(direction), IDENTIFIED, streams=SAFETY), AUTO, USER)})"
 
 
-def _first_output(at: Scope, window: str, by: str, *matches: Match) -> str:
-    lines = _calls(at, present(c.TIME_TO_FIRST_OUTPUT), *matches)
+def first_output(at: Scope, window: str, by: str, *matches: Match) -> str:
+    """Median seconds to first output."""
+    lines = calls(at, present(c.TIME_TO_FIRST_OUTPUT), *matches)
     value = names.field(c.TIME_TO_FIRST_OUTPUT)
     return f'quantile_over_time(0.5, {lines} | unwrap {value} | __error__="" [{window}]) by ({by})'
 
@@ -205,30 +217,30 @@ def possible_holds(at: Scope, window: str) -> str:
     Over 5 s and over three times the model's median, of at least 5 streams.
     """
     group = f"{BY}, {MODEL}"
-    streams = _calls(at, present(c.TIME_TO_FIRST_OUTPUT), IDENTIFIED)
-    waits = _first_output(at, window, f"{group}, {USER}", IDENTIFIED)
+    streams = calls(at, present(c.TIME_TO_FIRST_OUTPUT), IDENTIFIED)
+    waits = first_output(at, window, f"{group}, {USER}", IDENTIFIED)
     # No parenthesis may follow group_left: Loki's ruler prints the expression anew and drops the empty one.
     return (
         f"({waits} > 5)\n"
         f"and ({count(streams, window, f'{group}, {USER}')} >= 5)\n"
-        f"and (({waits} / 3) > on ({group}) group_left () {_first_output(at, window, group)})"
+        f"and (({waits} / 3) > on ({group}) group_left () {first_output(at, window, group)})"
     )
 
 
 def api_key_block_share(at: Scope, window: str) -> str:
     """Share of each API key's calls that enforcement blocked (0 to 1)."""
     by = f"{BY}, {API_KEY}"
-    blocked = count(_calls(at, BLOCKED, ENFORCED, present(c.API_KEY_ID), streams=SAFETY), window, by)
-    return f"{blocked} / {count(_calls(at, present(c.API_KEY_ID)), window, by)}"
+    blocked = count(calls(at, BLOCKED, ENFORCED, present(c.API_KEY_ID), streams=SAFETY), window, by)
+    return f"{blocked} / {count(calls(at, present(c.API_KEY_ID)), window, by)}"
 
 
 def unusual_api_keys(at: Scope, window: str, at_least: int) -> str:
     """API keys whose share of blocked calls is over three times that of the service's other keys."""
     key, keyed = f"{BY}, {API_KEY}", present(c.API_KEY_ID)
-    blocked = _calls(at, BLOCKED, ENFORCED, keyed, streams=SAFETY)
+    blocked = calls(at, BLOCKED, ENFORCED, keyed, streams=SAFETY)
     others = [
         f"({count(lines, window, BY)} - on ({BY}) group_right () {count(lines, window, key)})"
-        for lines in (blocked, _calls(at, keyed))
+        for lines in (blocked, calls(at, keyed))
     ]
     return (
         f"(\n"
@@ -241,7 +253,7 @@ def unusual_api_keys(at: Scope, window: str, at_least: int) -> str:
 
 def sessions_seen_once(at: Scope, window: str, at_least: int) -> str:
     """Share of session identifiers with a single call (0 to 1), where there are enough of them."""
-    lines = _calls(at, equal(c.IDENTIFIER_SOURCE, "session"), IDENTIFIED)
+    lines = calls(at, equal(c.IDENTIFIER_SOURCE, "session"), IDENTIFIED)
     each = count(lines, window, f"{BY}, {USER}")
     return f"count by ({BY}) ({each} == 1) / (count by ({BY}) ({each}) >= {at_least})"
 
@@ -253,7 +265,7 @@ _PIECE, _CUTS = 75, range(0, 75, 15)
 
 def retried_blocks(at: Scope, window: str, at_least: int) -> str:
     """Enforcement blocks of one code for one identifier: a retry turns one prompt into several strikes."""
-    lines = _calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY)
+    lines = calls(at, BLOCKED, ENFORCED, IDENTIFIED, streams=SAFETY)
     by = f"{BY}, {USER}, {names.field(c.BLOCK_CODE)}"
     pieces = [
         f"| label_format piece=`{{{{ div (add (__timestamp__ | unixEpoch) {cut}) {_PIECE} }}}}`"
@@ -269,7 +281,7 @@ def retried_blocks(at: Scope, window: str, at_least: int) -> str:
 def blocked_identifiers(at: Scope, window: str, *certainties: c.BlockCertainty) -> str:
     """Calls answered with `identifier_blocked`, by identifier, known in one of these ways."""
     how = one_of(c.BLOCK_CERTAINTY, *certainties)
-    lines = _calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), how, streams=SAFETY)
+    lines = calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), how, streams=SAFETY)
     return count(lines, window, f"{BY}, {USER}")
 
 
@@ -312,13 +324,13 @@ def notices_due(at: Scope, seconds: int, *types: c.NoticeType) -> str:
 
 def input_changed(at: Scope, window: str, reason: str) -> str:
     """Calls whose input the provider changed for this reason, by identifier."""
-    lines = _calls(at, Match(c.INPUT_TRANSFORMATIONS, "=~", f".*{reason}.*"), streams=SAFETY)
+    lines = calls(at, Match(c.INPUT_TRANSFORMATIONS, "=~", f".*{reason}.*"), streams=SAFETY)
     return count(lines, window, f"{BY}, {USER}")
 
 
 def dominant_identifiers(at: Scope, window: str, share: float, at_least: int) -> str:
     """Identifiers that carry more than this share of a service's calls with an identifier."""
-    lines = _calls(at, IDENTIFIED, none_of(c.IDENTIFIER_SOURCE, "system"))
+    lines = calls(at, IDENTIFIED, none_of(c.IDENTIFIER_SOURCE, "system"))
     each, every = count(lines, window, f"{BY}, {USER}"), count(lines, window, BY)
     # No parenthesis may follow group_left, as above.
     return f"(({each} / on ({BY}) group_left () {every}) > {share})\nand on ({BY}) ({every} >= {at_least})"
@@ -326,94 +338,7 @@ def dominant_identifiers(at: Scope, window: str, share: float, at_least: int) ->
 
 def truncated_streams(at: Scope, at_least: int) -> str:
     """Streams of the last hour that ended without their last event, where they are over 3 times the week's usual."""
-    lines = _calls(at, equal(c.ERROR_TYPE, "stream_truncated"), streams=SAFETY)
+    lines = calls(at, equal(c.ERROR_TYPE, "stream_truncated"), streams=SAFETY)
     hour = f"({count(lines, '1h', BY)} >= {at_least})"
     usual = f"{count(lines, '7d offset 1h', BY)} / {7 * 24}"
     return f"{hour}\nunless ({count(lines, '1h', BY)} <= 3 * ({usual}))"
-
-
-# --- one identifier ----------------------------------------------------------------------------------------
-
-
-def calls_of(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPLETED)) -> str:
-    """Calls of the chosen identifier."""
-    return _whole(_calls(at, CHOSEN, *matches, streams=streams))
-
-
-def flagged_of(at: Scope) -> str:
-    """Flagged calls of the chosen identifier, either direction."""
-    return _whole(_either_flagged(at, CHOSEN))
-
-
-def kinds_of(at: Scope) -> str:
-    """Calls of the chosen identifier over time, by kind."""
-    return count(f"{_calls(at, CHOSEN)} {_kind()}", AUTO, "kind")
-
-
-def calls_of_by(at: Scope, attribute: str) -> str:
-    """Calls of the chosen identifier by one attribute."""
-    return count(_calls(at, CHOSEN), AUTO, names.field(attribute))
-
-
-def highest_score_of(at: Scope, direction: c.Direction) -> str:
-    """Highest moderation score of the chosen identifier (0 to 1)."""
-    score = c.MAX_SCORE[direction]
-    lines = _calls(at, CHOSEN, present(score))
-    return f'max(max_over_time({lines} | unwrap {names.field(score)} | __error__="" [{AUTO}]))'
-
-
-def seen_of(at: Scope, which: str) -> str:
-    """When the chosen identifier's first (``min``) or last (``max``) call was, in Unix milliseconds."""
-    clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at'
-    return f'{which}({which}_over_time({_calls(at, CHOSEN)} {clock} | __error__="" [{AUTO}])) * 1000'
-
-
-def first_output_of(at: Scope) -> str:
-    """Median seconds to first output of the chosen identifier, by model."""
-    return _first_output(at, AUTO, MODEL, CHOSEN)
-
-
-def linked_with(at: Scope) -> str:
-    """Identifiers that belong to the same person: the session's and, once known, the user's."""
-    linked = names.field(c.IDENTIFIER_LINKED)
-    lines = _calls(at, present(c.IDENTIFIER_LINKED))
-    return count(f'{lines} | {linked}="$identifier" or {CHOSEN}', AUTO, f"{USER}, {linked}")
-
-
-def lines_of(at: Scope, *matches: Match) -> str:
-    """The chosen identifier's calls as lines, newest first."""
-    return _calls(at, CHOSEN, *matches)
-
-
-def refs_of(at: Scope) -> str:
-    """The chosen identifier's calls that were not simply completed, with what support asks for."""
-    return _calls(at, CHOSEN, streams=SAFETY)
-
-
-def notices_of(at: Scope) -> str:
-    """Notices that name the chosen identifier."""
-    return at.events(c.NOTICE_EVENT, CHOSEN, streams=SAFETY)
-
-
-def decisions(at: Scope) -> str:
-    """Decisions and read-backs of identities: the audit trail, of whatever traffic."""
-    selector = ", ".join([*at.lines, f'{names.STREAM}="{DECISION}"'])
-    return f"{{{selector}}} | {Match(c.EVENT_NAME, '=', c.DECISION_EVENT)}"
-
-
-def decisions_of(at: Scope) -> str:
-    """Decisions about the chosen identifier."""
-    return f"{decisions(at)} | {CHOSEN}"
-
-
-def reports_of(at: Scope) -> str:
-    """User reports about answers given to the chosen identifier."""
-    return at.events(c.USER_REPORT_EVENT, Match(c.REPORTED_HASH, "=", "$identifier"), streams=SAFETY)
-
-
-def dark_sources(at: Scope, most: int = TOP) -> str:
-    """Projects, keys and models with the most requests that the provider counts and nobody here saw."""
-    by = ", ".join(map(names.field, (c.RECONCILE_PROJECT, c.RECONCILE_KEY, c.REQUEST_MODEL)))
-    lines = at.events(c.DARK_EVENT, streams=SAFETY)
-    unseen = f'{lines} | unwrap {names.field(c.RECONCILE_DARK)} | __error__=""'
-    return f"topk({most}, max by ({by}) (last_over_time({unseen} [{AUTO}])))"

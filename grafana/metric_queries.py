@@ -33,7 +33,8 @@ def per_second(selector: str, by: str) -> str:
     return f"sum by ({by}) (rate({selector}[{RATE}]))"
 
 
-def _whole(selector: str, window: str, ago: str = "") -> str:
+def whole(selector: str, window: str, ago: str = "") -> str:
+    """Events in the window, of all series together; ``ago`` shifts it."""
     return f"sum(increase({selector}[{window}]{f' offset {ago}' if ago else ''}))"
 
 
@@ -96,14 +97,9 @@ def coverage(at: Scope, window: str, by: str = "", ago: str = "") -> str:
     """Share of calls that carried an identifier, of those that had to (0 to 1)."""
     sent, expected = at.select(c.CALLS, *SENT), at.select(c.CALLS, *_EXPECTED)
     if not by:
-        return f"{_whole(sent, window, ago)} / {_whole(expected, window, ago)}"
+        return f"{whole(sent, window, ago)} / {whole(expected, window, ago)}"
     every = total(expected, window, by, offset=ago)
     return f"({total(sent, window, by, offset=ago)} or 0 * {every}) / {every}"
-
-
-def library_calls(at: Scope, window: str) -> str:
-    """Calls that carry a library's constant in place of their user's identifier."""
-    return _whole(at.select(c.CALLS, equal(c.IDENTIFIER_SOURCE, "library")), window)
 
 
 def expected_calls(at: Scope, window: str) -> str:
@@ -131,7 +127,7 @@ def kinds(at: Scope) -> dict[str, str]:
     for outcome in ("refused", "failed", "completed"):
         found[outcome] = at.select(c.CALLS, equal(c.OUTCOME, outcome))
     found[LEFT] = at.select(c.CALLS, one_of(c.OUTCOME, "abandoned", "cancelled"))
-    return {kind: f"round({_whole(found[kind], RATE)})" for kind in NAMED if kind in found}
+    return {kind: f"round({whole(found[kind], RATE)})" for kind in NAMED if kind in found}
 
 
 def refused_share(at: Scope) -> str:
@@ -151,12 +147,12 @@ def calls_by_door(at: Scope) -> str:
 
 def secrets_issued(at: Scope) -> str:
     """Realtime client secrets issued by the product's servers."""
-    return f"round({_whole(at.select(c.CLIENT_SECRETS), RANGE)})"
+    return f"round({whole(at.select(c.CLIENT_SECRETS), RANGE)})"
 
 
 def sessions_observed(at: Scope) -> str:
     """Socket sessions that ran through instrumented processes."""
-    return f"round({_whole(at.select(c.SESSIONS), RANGE)})"
+    return f"round({whole(at.select(c.SESSIONS), RANGE)})"
 
 
 def first_output_median(at: Scope) -> str:
@@ -281,92 +277,3 @@ def receivers(at: Scope) -> str:
 def webhooks_by_result(at: Scope) -> str:
     """Webhook deliveries by result."""
     return counted(at.select(c.WEBHOOKS), names.field(c.RESULT))
-
-
-# --- pipeline ----------------------------------------------------------------------------------------------
-
-
-def dropped(at: Scope) -> str:
-    """Items dropped in the instrumented processes, by signal and reason."""
-    return counted(at.select(c.DROPPED), f"{names.field(c.SIGNAL)}, {names.field(c.REASON)}")
-
-
-def dropped_in_range(at: Scope) -> str:
-    """Items dropped in the instrumented processes; nothing at all where none reports."""
-    return f"round({_whole(at.select(c.DROPPED), RANGE)}) or 0 * count({at.select(c.INFO)})"
-
-
-def processes(at: Scope, *matches: Match) -> str:
-    """How many processes are watched; with matches: how many of them are so."""
-    found = f"count(count by (job, instance) ({at.select(c.INFO, *matches)}))"
-    return f"{found} or 0 * count({at.select(c.INFO)})" if matches else found
-
-
-def released(at: Scope) -> str:
-    """Versions of this package that a service did not run half an hour ago."""
-    running = at.select(c.INFO)
-    version = f"{names.SERVICE}, {names.field(c.VERSION)}"
-    before = f"count by ({version}) ({running} offset 30m)"
-    served = f"count by ({names.SERVICE}) ({running} offset 30m)"
-    return f"count by ({version}) ({running}) unless {before} and on ({names.SERVICE}) {served}"
-
-
-def versions(at: Scope) -> str:
-    """Processes by service, package versions, key and hook state."""
-    labels = ", ".join(names.field(name) for name in c.INFO.labels)
-    return f"count by ({BY}, {labels}) ({at.select(c.INFO)})"
-
-
-def suspensions_age(at: Scope) -> str:
-    """Seconds since the suspension list was last read, the worst process of each service."""
-    return f"max by ({names.SERVICE}) ({at.select(c.SUSPENSIONS_AGE)})"
-
-
-def collectors(at: Scope, ago: str = "") -> str:
-    """How many collectors report."""
-    return f"count({at.foreign(names.UPTIME)}{f' offset {ago}' if ago else ''})"
-
-
-def queue_fill(at: Scope) -> str:
-    """How full the collector's queues are (0 to 1), by exporter."""
-    size, capacity = at.foreign(names.QUEUE_SIZE), at.foreign(names.QUEUE_CAPACITY)
-    return f"max by (exporter) ({size} / {capacity})"
-
-
-def collector_items(at: Scope, table: dict[str, str], item: str) -> str:
-    """Items through all collectors."""
-    return f"round(sum(increase({at.foreign(table[item])}[{RATE}])))"
-
-
-def lost_by_collectors(at: Scope, table: dict[str, str], window: str = RATE) -> str:
-    """Items of any kind that the collectors counted in this table."""
-    each = [
-        f'label_replace(increase({at.foreign(table[item])}[{window}]), "item", "{item}", "", "")'
-        for item in names.ITEMS
-    ]
-    return f"round(sum({' or '.join(each)}))"
-
-
-def lost_in_range(at: Scope) -> str:
-    """Everything the collectors refused, could not send or not queue; nothing at all where none reports."""
-    parts = [
-        f"({lost_by_collectors(at, table, RANGE)} or 0 * {collectors(at)})"
-        for table in (names.REFUSED, names.SEND_FAILED, names.ENQUEUE_FAILED)
-    ]
-    return " + ".join(parts)
-
-
-def collector_memory(at: Scope) -> str:
-    """Resident memory of each collector in bytes."""
-    return f"max by (job, instance) ({at.foreign(names.MEMORY)})"
-
-
-def compared(at: Scope, verdict: c.Verdict, window: str = RANGE, by: str = "") -> str:
-    """Requests of a verdict in the last comparison with the provider's count; the one who compares may end then."""
-    last = f"last_over_time({at.select(c.RECONCILED, equal(c.VERDICT, verdict))}[{window}])"
-    return f"sum by ({by}) (max by ({BY}, {names.field(c.USAGE_LEDGER)}) ({last}))"
-
-
-def last_compared(at: Scope) -> str:
-    """Up to when the last comparison looked, in Unix milliseconds."""
-    return f"max(last_over_time({at.select(c.RECONCILED_AT)}[{RANGE}])) * 1000"

@@ -7,6 +7,7 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import dashboard
 
 from grafana import colours, columns, frame, tables
+from grafana import identifier_queries as one
 from grafana import log_queries as q
 from grafana import panels as p
 from grafana.frame import panel, row
@@ -44,25 +45,25 @@ def _numbers() -> frame.Row:
             3,
             "Enforcement",
             "Calls stopped by OpenAI's enforcement.",
-            q.calls_of(HERE, *blocked, q.ENFORCED, streams=seldom),
+            one.calls_of(HERE, *blocked, q.ENFORCED, streams=seldom),
             colours.BAD_FROM_ONE,
         ),
         (
             4,
             "Stopped",
             "Stopped for any reason: enforcement, filters, and local ones.",
-            q.calls_of(HERE, *blocked, streams=seldom),
+            one.calls_of(HERE, *blocked, streams=seldom),
             colours.PLAIN,
         ),
         (
             5,
             "Refused",
             "The model refused.",
-            q.calls_of(HERE, equal(c.OUTCOME, "refused"), streams=seldom),
+            one.calls_of(HERE, equal(c.OUTCOME, "refused"), streams=seldom),
             colours.PLAIN,
         ),
-        (6, "Flagged", "Flagged by moderation, in or out.", q.flagged_of(HERE), colours.PLAIN),
-        (2, "Calls", "All its calls in this range.", q.calls_of(HERE), colours.PLAIN),
+        (6, "Flagged", "Flagged by moderation, in or out.", one.flagged_of(HERE), colours.PLAIN),
+        (2, "Calls", "All its calls in this range.", one.calls_of(HERE), colours.PLAIN),
     )
     made = [
         panel(
@@ -78,7 +79,7 @@ def _numbers() -> frame.Row:
             p.number(
                 title,
                 f"{title} within the chosen range; widen it to look further back.",
-                events(q.seen_of(HERE, which), instant=True),
+                events(one.seen_of(HERE, which), instant=True),
                 unit="dateTimeFromNow",
                 no_value="no call",
             ),
@@ -89,7 +90,7 @@ def _numbers() -> frame.Row:
     highest = p.number(
         "Top score",
         "The highest moderation score of any input (0 to 1). Orange from 0.5, red from 0.9.",
-        events(q.highest_score_of(HERE, "input"), instant=True),
+        events(one.highest_score_of(HERE, "input"), instant=True),
         unit="none",
         decimals=2,
         steps=_SCORES,
@@ -108,7 +109,7 @@ def _course() -> frame.Row:
             p.graph(
                 "Calls by kind",
                 "How its calls ended; lines mark notices and decisions.",
-                events(q.kinds_of(HERE), "{{kind}}"),
+                events(one.kinds_of(HERE), "{{kind}}"),
                 bars=True,
                 kinds=True,
                 no_value="no call in this range",
@@ -120,7 +121,7 @@ def _course() -> frame.Row:
             tables.log_table(
                 "Notices",
                 "OpenAI's notices that name this identifier. The case leads to its whole line.",
-                events(q.notices_of(HERE), max_lines=50),
+                events(one.notices_of(HERE), max_lines=50),
                 {key: value for key, value in columns.NOTICE.items() if value.title != columns.WHO.title},
                 no_value="no notice names it",
             ),
@@ -131,7 +132,7 @@ def _course() -> frame.Row:
             tables.log_table(
                 "Decisions",
                 "What was decided, by whom and why: the audit trail.",
-                events(q.decisions_of(HERE), max_lines=50),
+                events(one.decisions_of(HERE), max_lines=50),
                 columns.DECISION,
                 no_value="nothing decided in this range",
             ),
@@ -155,7 +156,7 @@ def _judged() -> frame.Row:
             p.bars(
                 "Flagged categories",
                 "Its flagged calls, input or output, each category by itself.",
-                events(q.flagged_categories_of(HERE), instant=True),
+                events(one.flagged_categories_of(HERE), instant=True),
                 rows=True,
                 decimals=0,
                 no_value="none in this range",
@@ -167,7 +168,7 @@ def _judged() -> frame.Row:
             tables.listing(
                 "Linked identifiers",
                 "The same person before and after signing in: session and user.",
-                events(q.linked_with(HERE), instant=True),
+                events(one.linked_with(HERE), instant=True),
                 columns=linked,
             ),
             width=7,
@@ -186,7 +187,7 @@ def _habits() -> frame.Row:
             p.graph(
                 "Calls by model",
                 "Which models it asked.",
-                events(q.calls_of_by(HERE, c.REQUEST_MODEL), "{{gen_ai_request_model}}"),
+                events(one.calls_of_by(HERE, c.REQUEST_MODEL), "{{gen_ai_request_model}}"),
                 bars=True,
                 no_value="no call in this range",
             ),
@@ -197,7 +198,7 @@ def _habits() -> frame.Row:
             p.graph(
                 "Calls by API",
                 "Through which doors: a block at one does not close the others.",
-                events(q.calls_of_by(HERE, c.API), "{{openai_safety_api}}"),
+                events(one.calls_of_by(HERE, c.API), "{{openai_safety_api}}"),
                 bars=True,
                 known=c.APIS,
                 no_value="no call in this range",
@@ -209,7 +210,7 @@ def _habits() -> frame.Row:
             p.graph(
                 "Time to first output",
                 "Median seconds of its streams, by model; far above the model's usual may be a hold.",
-                events(q.first_output_of(HERE), "{{gen_ai_request_model}}"),
+                events(one.first_output_of(HERE), "{{gen_ai_request_model}}"),
                 unit="s",
                 at_least=1,
                 no_value="no stream in this range",
@@ -222,7 +223,7 @@ def _habits() -> frame.Row:
             tables.log_table(
                 "User reports",
                 "Reports of the product's users about answers it was given.",
-                events(q.reports_of(HERE), max_lines=50),
+                events(one.reports_of(HERE), max_lines=50),
                 columns.REPORT,
                 no_value="no report in this range",
             ),
@@ -242,7 +243,7 @@ def _calls() -> tuple[frame.Row, frame.Row]:
                 tables.log_table(
                     "Calls that were not simply completed",
                     "With the ids OpenAI's support asks for; each leads to its whole line, the trace to its trace.",
-                    events(q.refs_of(HERE), max_lines=200),
+                    events(one.refs_of(HERE), max_lines=200),
                     columns.CALL,
                     no_value="none in this range",
                 ),
@@ -258,7 +259,7 @@ def _calls() -> tuple[frame.Row, frame.Row]:
                 tables.log_table(
                     "All calls",
                     "Every call; its ids lead to its whole line and to its trace.",
-                    events(q.lines_of(HERE), max_lines=200),
+                    events(one.lines_of(HERE), max_lines=200),
                     columns.CALL,
                     no_value="no call in this range",
                 ),

@@ -8,6 +8,7 @@ from grafana import colours, frame, names, tables
 from grafana import log_queries as q
 from grafana import metric_queries as m
 from grafana import panels as p
+from grafana import pipeline_queries as pipe
 from grafana.boards import trust
 from grafana.frame import panel, row
 from grafana.names import field
@@ -36,7 +37,7 @@ def _instrumentation() -> frame.Row:
             tables.listing(
                 "Processes by version",
                 "Who runs what: two key ids in one service mean two identifiers for the same user.",
-                metric(m.versions(HERE), as_table=True),
+                metric(pipe.versions(HERE), as_table=True),
                 columns=columns,
                 no_value=p.UNSEEN,
             ),
@@ -47,7 +48,7 @@ def _instrumentation() -> frame.Row:
             p.graph(
                 "Dropped in the apps",
                 "Items that could not be kept, by signal and reason.",
-                metric(m.dropped(HERE), "{{openai_safety_signal}}: {{openai_safety_reason}}"),
+                metric(pipe.dropped(HERE), "{{openai_safety_signal}}: {{openai_safety_reason}}"),
                 bars=True,
                 no_value=p.UNSEEN,
                 link_to=frame.runbook("SafetyEventsDropped"),
@@ -59,7 +60,7 @@ def _instrumentation() -> frame.Row:
             p.graph(
                 "Age of the suspension list",
                 "Since it was last read, the worst process of each service. Stale from a minute on.",
-                metric(m.suspensions_age(HERE), "{{service_name}}"),
+                metric(pipe.suspensions_age(HERE), "{{service_name}}"),
                 unit="s",
                 at_least=60,
                 no_value=p.UNSEEN,
@@ -73,7 +74,7 @@ def _instrumentation() -> frame.Row:
 def _collector() -> frame.Row:
     def items(word: str, table: dict[str, str]) -> list[Any]:
         return [
-            metric(m.collector_items(HERE, table, item), f"{word} {item.replace('_', ' ')}")
+            metric(pipe.collector_items(HERE, table, item), f"{word} {item.replace('_', ' ')}")
             for item in names.ITEMS
         ]
 
@@ -91,7 +92,7 @@ def _collector() -> frame.Row:
             p.graph(
                 "Queues",
                 "How full each exporter's queue is; at 100 % data is lost.",
-                metric(m.queue_fill(HERE), "{{exporter}}"),
+                metric(pipe.queue_fill(HERE), "{{exporter}}"),
                 unit="percentunit",
                 most=1,
                 no_value=p.UNSEEN,
@@ -118,7 +119,7 @@ def _collector() -> frame.Row:
             p.graph(
                 "Refused and failed",
                 "Items refused, not sent, or not queued. Such a series appears with its first loss.",
-                *(metric(m.lost_by_collectors(HERE, table), word) for word, table in lost),
+                *(metric(pipe.lost_by_collectors(HERE, table), word) for word, table in lost),
                 known=tuple(word for word, _ in lost),
                 bars=True,
                 no_value="none was ever counted",
@@ -131,7 +132,7 @@ def _collector() -> frame.Row:
             p.graph(
                 "Memory",
                 "Resident memory of each collector.",
-                metric(m.collector_memory(HERE), "{{instance}}"),
+                metric(pipe.collector_memory(HERE), "{{instance}}"),
                 unit="bytes",
                 no_value=p.UNSEEN,
             ),
@@ -231,8 +232,8 @@ def _compared() -> frame.Row:
             p.number(
                 "Requests in the dark",
                 "Of the last comparison with the provider's own count: not seen here, and seen.",
-                metric(m.compared(HERE, "dark"), instant=True),
-                metric(m.compared(HERE, "matched"), instant=True),
+                metric(pipe.compared(HERE, "dark"), instant=True),
+                metric(pipe.compared(HERE, "matched"), instant=True),
                 steps=((None, colours.CALM), (1, colours.TODAY)),
                 named=("dark", "seen"),
                 no_value="not compared in this range",
@@ -245,7 +246,7 @@ def _compared() -> frame.Row:
             p.number(
                 "Last comparison",
                 "Up to when `openai-safety reconcile` last looked.",
-                metric(m.last_compared(HERE), instant=True),
+                metric(pipe.last_compared(HERE), instant=True),
                 unit="dateTimeFromNow",
                 no_value="not compared in this range",
                 link_to=frame.runbook("TrafficInTheDark"),

@@ -6,6 +6,7 @@ from grafana import colours, frame
 from grafana import log_queries as q
 from grafana import metric_queries as m
 from grafana import panels as p
+from grafana import pipeline_queries as pipe
 from grafana.frame import panel
 from grafana.scope import DASHBOARD as HERE
 from grafana.scope import none_of
@@ -32,8 +33,8 @@ def row(first: int, coverage: int) -> frame.Row:
         p.number(
             "Apps watched",
             "Processes that report, and those among them whose hook does not work.",
-            metric(m.processes(HERE), instant=True),
-            metric(m.processes(HERE, none_of(c.HOOK_STATE, "installed")), instant=True),
+            metric(pipe.processes(HERE), instant=True),
+            metric(pipe.processes(HERE, none_of(c.HOOK_STATE, "installed")), instant=True),
             steps=colours.MUST_BE_THERE,
             named=("apps", "no hook"),
             no_value="none reports",
@@ -42,8 +43,8 @@ def row(first: int, coverage: int) -> frame.Row:
         p.number(
             "Collectors",
             "Collectors that report now, and how many did a day ago.",
-            metric(m.collectors(HERE), instant=True),
-            metric(m.collectors(HERE, "1d"), instant=True),
+            metric(pipe.collectors(HERE), instant=True),
+            metric(pipe.collectors(HERE, "1d"), instant=True),
             steps=colours.MUST_BE_THERE,
             named=("now", "day ago"),
             no_value="none reports",
@@ -61,8 +62,8 @@ def row(first: int, coverage: int) -> frame.Row:
         p.number(
             "Lost on the way",
             "Items that apps dropped, and that collectors refused, could not send or not queue, in this range.",
-            metric(m.dropped_in_range(HERE), instant=True),
-            metric(m.lost_in_range(HERE), instant=True),
+            metric(pipe.dropped_in_range(HERE), instant=True),
+            metric(pipe.lost_in_range(HERE), instant=True),
             steps=colours.BAD_FROM_ONE,
             named=("in apps", "collectors"),
             link_to=frame.runbook("SafetyEventsDropped"),

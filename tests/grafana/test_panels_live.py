@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from grafana import identifier_queries as one
 from grafana import log_queries as q
 from grafana.alert_queries import RECORDS
 from grafana.alert_rows import METRIC_ALERTS
@@ -69,7 +70,7 @@ def test_every_panel_has_data(fed: Fed) -> None:
 
 def test_calls_of_each_identifier_equal_the_ledger(fed: Fed) -> None:
     """Loki counts exactly the calls that were made, for every identifier."""
-    counted = {user: _of(fed, q.calls_of(DASHBOARD), user) for user in fed.ledger.by_user}
+    counted = {user: _of(fed, one.calls_of(DASHBOARD), user) for user in fed.ledger.by_user}
     assert counted == {user: facts["calls"] for user, facts in fed.ledger.by_user.items()}
 
 
@@ -77,10 +78,10 @@ def test_outcomes_of_each_identifier_equal_the_ledger(fed: Fed) -> None:
     """Blocks, enforcement blocks, refusals and flags are the ledger's, for everybody who had any."""
     blocked = equal(c.OUTCOME, "blocked")
     asked = {
-        "blocked": q.calls_of(DASHBOARD, blocked, streams=q.SAFETY),
-        "enforcement": q.calls_of(DASHBOARD, blocked, q.ENFORCED, streams=q.SAFETY),
-        "refused": q.calls_of(DASHBOARD, equal(c.OUTCOME, "refused"), streams=q.SAFETY),
-        "flagged": q.flagged_of(DASHBOARD),
+        "blocked": one.calls_of(DASHBOARD, blocked, streams=q.SAFETY),
+        "enforcement": one.calls_of(DASHBOARD, blocked, q.ENFORCED, streams=q.SAFETY),
+        "refused": one.calls_of(DASHBOARD, equal(c.OUTCOME, "refused"), streams=q.SAFETY),
+        "flagged": one.flagged_of(DASHBOARD),
     }
     troubled = [user for user, facts in fed.ledger.by_user.items() if set(facts) & set(asked)]
     counted = {user: {fact: _of(fed, expr, user) for fact, expr in asked.items()} for user in troubled}
@@ -90,7 +91,10 @@ def test_outcomes_of_each_identifier_equal_the_ledger(fed: Fed) -> None:
 
 def test_red_team_is_nowhere_unless_asked_for(fed: Fed) -> None:
     """With traffic `production` the red team's blocks are in no panel; asked for, they are there."""
-    tester, blocks = hashed("tester-0"), q.calls_of(DASHBOARD, equal(c.OUTCOME, "blocked"), streams=q.SAFETY)
+    tester, blocks = (
+        hashed("tester-0"),
+        one.calls_of(DASHBOARD, equal(c.OUTCOME, "blocked"), streams=q.SAFETY),
+    )
     values = {**VARIABLES, "identifier": tester, **windows(instant=True, span="3600s", step="60s")}
     assert fed.loki.number(interpolate(blocks, values), fed.at) == 0
     assert fed.loki.number(interpolate(blocks, {**values, "traffic": "redteam"}), fed.at) == 9
