@@ -62,6 +62,7 @@ class Life:
     def __init__(self, folder: Path, collector: str, **more: str) -> None:
         self._ending = contextlib.ExitStack()
         self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
         try:
             self._begin(folder, collector, more)
         except BaseException:
@@ -89,13 +90,14 @@ class Life:
             self._provider.url, self.stage.telemetry, self.stage.log, settings, collector, "stack.shop:app"
         )
         self._ending.enter_context(self._product)
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End all of it."""
         self._ended.set()
         self._ending.close()
+        if self._thread.is_alive():
+            self._thread.join(10)
 
     def _environment(self) -> dict[str, str]:
         return {**self.stage.operator(), **self._operator}
@@ -124,7 +126,8 @@ class Life:
             with ThreadPoolExecutor(6) as crowd:
                 for everybody in (FIRST, people()):
                     list(crowd.map(self._visit, everybody))
-            self._warn()
+            if not self._ended.is_set():
+                self._warn()
             for person in itertools.cycle((NOBODY, *people())):
                 self._visit(person, pause=_PAUSE)
                 if self._ended.is_set():
