@@ -48,6 +48,10 @@ test-sdk-suite: $(READY) ## the SDK's own tests, bare and hooked (SDK_SUITE name
 test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frameworks
 	$(BIN)/python tests/frameworks/run.py
 
+test-columns: $(READY) ## the questions on ClickHouse, and columns on S3-compatible storage
+	$(BIN)/pip install -q --group columns
+	$(BIN)/python -m pytest -q tests/clickhouse tests/store tests/test_notebook.py
+
 test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test runs a tenth of it)
 	LOAD_CALLS=10000 $(BIN)/python -m pytest -q tests/test_load.py
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.guard import EndUserSuspended
     from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
     from openai_safety_otel.instrumentation.public import report_issue, safety_identifier
+    from openai_safety_otel.operations.store.notebook import events
 
 __all__ = [
     "EndUser",
@@ -21,6 +22,7 @@ __all__ = [
     "SafetyInstrumentor",
     "carry",
     "end_user",
+    "events",
     "report_issue",
     "safety_identifier",
     "set_end_user",
@@ -30,6 +32,7 @@ __all__ = [
 _LAZY = {
     "EndUserSuspended": "openai_safety_otel.instrumentation.guard",
     "SafetyInstrumentor": "openai_safety_otel.instrumentation.instrumentor",
+    "events": "openai_safety_otel.operations.store.notebook",
     "report_issue": "openai_safety_otel.instrumentation.public",
     "safety_identifier": "openai_safety_otel.instrumentation.public",
 }

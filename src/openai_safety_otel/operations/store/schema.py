@@ -78,7 +78,7 @@ RETENTION_DAYS: Final = {"completed": 30, "notable": 180, "decision": 400, "evid
 STREAM: Final = (
     f"CASE event WHEN '{c.DECISION_EVENT}' THEN 'decision' WHEN '{c.EVIDENCE_EVENT}' THEN 'evidence' "
     f"WHEN '{c.CALL_EVENT}' THEN CASE WHEN {column_name(c.OUTCOME)} = 'completed' "
-    f"AND NOT ({FLAGGED}) AND {column_name(c.INPUT_TRANSFORMATIONS)} IS NULL "
+    f"AND NOT ({FLAGGED}) AND coalesce(length({column_name(c.INPUT_TRANSFORMATIONS)}), 0) = 0 "
     "THEN 'completed' ELSE 'notable' END ELSE 'notable' END"
 )
 DAY: Final = "strftime(make_timestamp_ns(time_ns), '%Y-%m-%d')"

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openai_safety_otel.operations.investigation.case import open_case
+from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store import case_questions, clickhouse, questions
+from openai_safety_otel.operations.store.events import Events
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.operations.store.schema import COLUMNS, RETENTION_DAYS
+from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, flagged, notice, write
+
+chdb = pytest.importorskip("chdb.session", reason="make test-clickhouse installs it")
+
+WEEK = Window(NOON - 7 * DAY, NOON)
+EVENTS = [
+    *(call(ANN, NOON - 100 - n, TIME_TO_FIRST_OUTPUT=9.0) for n in range(5)),
+    *(call(BOB, NOON - 100 - n, TIME_TO_FIRST_OUTPUT=0.5, RESPONSE_ID=f"resp_{n}") for n in range(25)),
+    flagged(ANN, NOON - 2 * DAY, "hate", 0.9, RESPONSE_ID="resp_it's"),
+    flagged(ANN, NOON - 3 * DAY, "illicit", 0.8, OUTCOME="refused"),
+    *(blocked(ANN, NOON - DAY - n, "cyber_policy") for n in range(3)),
+    blocked(EVE, NOON - DAY, "identifier_blocked", API="chat"),
+    blocked(EVE, NOON - 2 * DAY, "account_deactivated"),
+    call(EVE, NOON - 10, IDENTIFIER_LINKED=BOB),
+    call(None, NOON - 11, IDENTIFIER_DELIVERY="withheld"),
+    notice("warning", NOON - DAY),
+    decision(ANN, "watch", NOON - 5, NOON + DAY),
+]
+
+
+class ClickHouse:
+    """The real engine, embedded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._session = chdb.Session(str(folder))
+        self._session.query("CREATE DATABASE safety ENGINE = Atomic")
+        self._session.query("USE safety")
+        for statement in (clickhouse.table(), clickhouse.view()):
+            self._session.query(statement)
+
+    def insert(self, file: Path) -> None:
+        names = ", ".join(column.name for column in COLUMNS)
+        self._session.query(f"INSERT INTO stored ({names}) SELECT {names} FROM file('{file}', Parquet)")
+
+    def execute(self, sql: str) -> None:
+        self._session.query(clickhouse.dialect(sql))
+
+    def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
+        asked = f"{clickhouse.dialect(sql, values)} SETTINGS {clickhouse.SETTINGS}"
+        return [json.loads(line) for line in str(self._session.query(asked, "JSONEachRow")).splitlines()]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Both(Events):
+    """Asks both engines every question, and notes where an answer differs."""
+
+    def __init__(self, events: Events, other: ClickHouse) -> None:
+        super().__init__(_Views(events, other), events.origin, events.skipped, events.held)  # type: ignore[arg-type]
+        self.events = events
+        self.other = other
+        self.asked = 0
+        self.different: list[tuple[str, Any, Any]] = []
+
+    def stream(self, sql: str, **values: Any) -> Iterator[dict[str, Any]]:
+        found = list(self.events.stream(sql, **values))
+        theirs = self.other.rows(sql, **values)
+        self.asked += 1
+        if plain(found) != plain(theirs):
+            self.different.append((sql, found, theirs))
+        return iter(found)
+
+    def bound_memory(self, megabytes: int) -> None:
+        pass
+
+
+class _Views:
+    """Makes a view in both engines."""
+
+    def __init__(self, events: Events, other: ClickHouse) -> None:
+        self._events = events
+        self._other = other
+
+    def execute(self, sql: str) -> None:
+        self._events.database.execute(sql)
+        self._other.execute(sql)
+
+
+def plain(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Rows in one order; lists as sets without NULL, of which an empty one is NULL; numbers as numbers."""
+    return sorted([repr(_value(row[name])) for name in sorted(row)] for row in rows)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return sorted(one for one in value if one is not None) or None
+    return float(value) if isinstance(value, int | float) else value
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """The same events in DuckDB and in ClickHouse, where some came twice."""
+    folder = tmp_path_factory.mktemp("events")
+    write(folder, EVENTS)
+    with open_files([folder], compact=False) as events:
+        file = folder / "events.parquet"
+        names = ", ".join(column.name for column in COLUMNS)
+        events.database.execute(f"COPY (SELECT {names} FROM events) TO '{file}' (FORMAT parquet)")
+        other = ClickHouse(tmp_path_factory.mktemp("clickhouse"))
+        other.insert(file)
+        other.insert(file)
+        yield Both(events, other)
+        other.close()
+
+
+@pytest.mark.parametrize("by", ["identifier", "category", "api", "model", "key", "day"])
+def test_every_question_of_the_report_has_one_answer(engines: Both, by: str) -> None:
+    """ClickHouse answers each question of each report as DuckDB does, over the same events."""
+    build_report(engines, WEEK, by=by)
+    assert [] == engines.different
+    assert engines.asked > 15
+
+
+def test_every_question_of_the_queue_and_of_a_case_has_one_answer(engines: Both) -> None:
+    """So it does for the queue, and for everything that a case asks about one identifier."""
+    engines.rows(questions.WAITING, since=int((NOON - 7 * DAY) * 1e9))
+    engines.rows(case_questions.SESSIONS, forms=[BOB])
+    engines.rows(case_questions.BEGINNING_WITH, beginning="AAAA")
+    for identifier in (ANN, EVE):
+        case = open_case(engines, identifier, WEEK)
+        assert (case.happened(10)[1] > 0, len(list(case.timeline())) > 0, len(case.ids()) > 0) == (
+            True,
+            True,
+            True,
+        )
+        case.signals(5)
+        case.near(2, ["responses"], 9)
+    assert [] == engines.different
+
+
+def test_an_event_that_came_twice_is_one_and_keeps_its_stream(engines: Both) -> None:
+    """Each stream counts as many events as DuckDB's, though every event was inserted twice."""
+    engines.rows("SELECT stream, day, count(*) AS n FROM events GROUP BY 1, 2")
+    assert [] == engines.different
+
+
+def test_the_shipped_statements_are_these() -> None:
+    """deploy/clickhouse/events.sql makes the table and the view that the questions read; every stream has its time."""
+    shipped = Path(__file__).parents[2] / "deploy" / "clickhouse" / "events.sql"
+    assert shipped.read_text() == clickhouse.statements()
+    assert all(f"DELETE WHERE stream = '{stream}'" in shipped.read_text() for stream in RETENTION_DAYS)
