@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import click
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.cli.sources import progress_bar
+from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.files import NoEventFilesError, compact_files, find_stores
 from openai_safety_otel.operations.store.schema import RETENTION_DAYS
+from openai_safety_otel.operations.store.shared import share
 
 _DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.items())
 
@@ -20,6 +23,7 @@ _DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.item
     epilog="\b\nExamples:\n"
     "  openai-safety compact\n"
     "  openai-safety compact --files /var/log/openai-safety --keep completed=400\n"
+    "  openai-safety compact --to s3://safety/events\n"
 )
 @click.option(
     "--files",
@@ -33,7 +37,15 @@ _DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.item
     metavar="STREAM=DAYS",
     help=f"How many days a stream is kept in the columns (may be repeated).  [default: {_DEFAULTS}]",
 )
-def compact(files: tuple[Path, ...], keep: tuple[str, ...]) -> None:
+@click.option(
+    "--to",
+    metavar="PREFIX",
+    help="Share the columns with other hosts: a folder or s3://BUCKET/PREFIX, which `report --files` reads.",
+)
+@click.option(
+    "--host", default=socket.gethostname, help="The name of this host's files there.  [default: its own]"
+)
+def compact(files: tuple[Path, ...], keep: tuple[str, ...], to: str | None, host: str) -> None:
     """Take event files into the column store of their folder, and remove days from it that are over for long.
 
     A store answers what the files it was made from answer, in a thirtieth of their size. Event files are left
@@ -47,12 +59,18 @@ def compact(files: tuple[Path, ...], keep: tuple[str, ...]) -> None:
     try:
         with progress_bar("reading events") as advance:
             compact_files(folders, progress=advance)
-    except NoEventFilesError as error:
+        _tidy(folders, days, to, host)
+    except (NoEventFilesError, StoreError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _tidy(folders: tuple[Path, ...], days: dict[str, float], to: str | None, host: str) -> None:
     for store in find_stores(folders):
         gone = store.expire(days, time.time())
         held = store.manifest().files
         say(f"{store.root}: {sum(held.values()):,} events in {len(held):,} files; {gone:,} too old, removed")
+        if to:
+            say(f"{share(store, to, host):,} files written under {to}")
 
 
 def _kept(text: str) -> tuple[str, float]:

@@ -18,8 +18,6 @@ EXTRAS = {
     "msgspec": "report",
     "sqlalchemy": "report",
     "redis": "redis",
-    "fsspec": "s3",
-    "s3fs": "s3",
     "openai": "webhooks",
     "uvicorn": "webhooks",
     "opentelemetry": "otlp",

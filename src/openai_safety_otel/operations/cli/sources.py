@@ -20,6 +20,7 @@ from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.report.build import Known, from_journal
+from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import NoEventFilesError, open_files
 from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, LokiError
@@ -96,7 +97,7 @@ def open_place(
     with progress_bar("reading events") as advance:
         try:
             events = _open(place.chosen(settings), since, query, advance)
-        except (NoEventFilesError, LokiError) as error:
+        except (NoEventFilesError, StoreError, LokiError) as error:
             raise click.ClickException(str(error)) from None
     with events:
         if events.skipped.problems:

@@ -21,6 +21,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.files import find_files, find_stores
 from openai_safety_otel.operations.store.schema import column_name, quoted
+from openai_safety_otel.operations.store.shared import objects
 
 # Not the linked session: a record that names one is about the user it has, and two users may share one.
 _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
@@ -83,11 +84,16 @@ def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = Fals
     return erased
 
 
-def _erase_stored(paths: Iterable[Path], wanted: Iterable[str], erased: Erased, *, dry: bool) -> None:
+def _erase_stored(paths: tuple[Path, ...], wanted: Iterable[str], erased: Erased, *, dry: bool) -> None:
     """The same events once more, in the column stores; some are in no event file any more."""
     forms = ", ".join(map(quoted, sorted(wanted)))
     condition = " OR ".join(f"{column_name(name)} IN ({forms})" for name in _NAMES)
     stored: Counter[str] = Counter()
+    erased.unreached += [
+        f"{path}: columns that hosts share; erase on each host, then `compact --to` there"
+        for path in paths
+        if objects(path)
+    ]
     for store in find_stores(paths):
         try:
             stored += store.count(condition) if dry else store.erase(condition)

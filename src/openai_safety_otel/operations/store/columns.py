@@ -193,11 +193,7 @@ class ColumnStore:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = target.with_suffix(".new")
         self._step("write")
-        columns = ", ".join(column.name for column in COLUMNS)
-        database.execute(
-            f"COPY (SELECT {columns} FROM ({rows}) ORDER BY user_hash, time_ns) TO {quoted(str(aside))} "  # noqa: S608
-            f"({_FORMAT}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
-        )
+        database.execute(in_columns(rows, str(aside)))
         self._step("verify")
         read = database.execute(
             f"SELECT count(*), count(time_ns), count(event) FROM read_parquet({quoted(str(aside))})"  # noqa: S608
@@ -258,6 +254,15 @@ class ColumnStore:
             return
         with locked(self.root / _WRITER, wait=wait) as ours:
             yield ours
+
+
+def in_columns(rows: str, target: str) -> str:
+    """SQL that writes rows as a file of a column store."""
+    columns = ", ".join(column.name for column in COLUMNS)
+    return (
+        f"COPY (SELECT {columns} FROM ({rows}) ORDER BY user_hash, time_ns) TO {quoted(target)} "  # noqa: S608
+        f"({_FORMAT}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
+    )
 
 
 @contextmanager

@@ -67,12 +67,13 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def open_events(
-    stored: Iterable[Path],
+    stored: Iterable[Path | str],
     fresh: Iterable[Path],
     origin: str,
     skipped: Skipped,
     held: ExitStack,
     scratch: Path,
+    storage: Any = None,
 ) -> Events:
     """The events of these Parquet files, each event once.
 
@@ -83,8 +84,11 @@ def open_events(
         skipped: what was read past.
         held: closed with the events.
         scratch: a folder for what does not fit into memory.
+        storage: the file system of stored files that are not on this machine.
     """
     database = connect(scratch)
+    if storage:
+        database.register_filesystem(storage)
     database.execute(f"CREATE VIEW stored AS {stored_table(stored)}")
     database.execute(f"CREATE VIEW fresh AS {fresh_table(fresh)}")
     skipped.duplicates += _set_repeated_aside(database)
@@ -95,7 +99,7 @@ def open_events(
     return Events(database, origin, skipped, held)
 
 
-def stored_table(files: Iterable[Path]) -> str:
+def stored_table(files: Iterable[Path | str]) -> str:
     """SQL for the rows of a column store's files; a column that a file of another version lacks is NULL."""
     return _table(
         files, "union_by_name = true, hive_partitioning = true, hive_types = {stream: VARCHAR, day: VARCHAR}"
@@ -107,7 +111,7 @@ def fresh_table(files: Iterable[Path]) -> str:
     return f"SELECT * FROM ({_table(files, 'hive_partitioning = false')}) WHERE event <> '' AND time_ns > 0"  # noqa: S608
 
 
-def _table(files: Iterable[Path], options: str) -> str:
+def _table(files: Iterable[Path | str], options: str) -> str:
     names = ", ".join(quoted(str(file)) for file in files)
     if not names:
         return empty_table()

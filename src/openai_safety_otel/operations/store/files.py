@@ -16,6 +16,7 @@ from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnS
 from openai_safety_otel.operations.store.events import Events, connect, open_events
 from openai_safety_otel.operations.store.lines import Lines, Progress, lines_left, read_lines
 from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.shared import is_remote, objects, storage
 
 QUIET_SECONDS: Final = 600.0  # a file untouched for so long is taken into the store by whoever reads it
 _EVENT_FILE = re.compile(r"\.(json|jsonl|ndjson)(\.\d+)?(\.gz)?$")
@@ -87,7 +88,7 @@ def compact_files(
         NoEventFilesError: a path does not exist.
     """
     by_folder: dict[Path, list[Path]] = {}
-    for file in find_files(path for path in paths if not path.is_file()):
+    for file in find_files(path for path in paths if not path.is_file() and not is_remote(path)):
         by_folder.setdefault(file.parent, []).append(file)
     for folder, files in by_folder.items():
         store = ColumnStore(folder)
@@ -121,7 +122,8 @@ def open_files(
     """Open event files and the column stores of their folders as one table.
 
     Args:
-        paths: files and folders; a file named by itself is read without a store.
+        paths: files and folders, and prefixes that hosts share (``s3://…`` too); a file named by itself is read
+            without a store.
         compact: take files that are finished into the stores first.
         progress: told (bytes read, bytes in all) now and then.
         now: Unix seconds.
@@ -129,14 +131,16 @@ def open_files(
     Raises:
         NoEventFilesError: a path does not exist.
     """
-    given = list(paths)
+    everywhere = list(paths)
+    given = [path for path in everywhere if not is_remote(path)]
     files = find_files(given)
     if compact:
         compact_files(given, quiet_since=(now or time.time()) - QUIET_SECONDS, progress=progress)
     with ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        skipped, stored, read = Skipped(), list[Path](), dict[Path, dict[str, int]]()
+        skipped, read = Skipped(), dict[Path, dict[str, int]]()
+        stored: list[Path | str] = [name for path in everywhere for name in objects(path)]
         for store in find_stores(path for path in given if path.is_dir()):
             manifest = stack.enter_context(store.reading())
             skipped.add(manifest.skipped)
@@ -146,4 +150,5 @@ def open_files(
         with connect(scratch) as database:
             fresh = read_lines(database, left, scratch, skipped, progress)
         origin = f"{len(files)} file{'' if len(files) == 1 else 's'}"
-        return open_events(stored, fresh, origin, skipped, stack.pop_all(), scratch)
+        distant = next((storage(path) for path in everywhere if is_remote(path)), None)
+        return open_events(stored, fresh, origin, skipped, stack.pop_all(), scratch, distant)

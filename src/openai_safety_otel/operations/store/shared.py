@@ -1,0 +1,116 @@
+"""Columns of many hosts under one prefix: a shared folder, or S3-compatible storage.
+
+``stream=…/day=…/SERVICE@HOST-….parquet``: each host writes its own objects whole, so writing one again changes nothing,
+and nobody waits for anybody. Whoever reads lists them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import duckdb
+
+from openai_safety_otel.operations.store.columns import (
+    ColumnStore,
+    Manifest,
+    StoreError,
+    in_columns,
+    workplace,
+)
+from openai_safety_otel.operations.store.events import stored_table
+from openai_safety_otel.operations.store.schema import quoted
+
+S3: Final = "s3://"
+_SHARED: Final = "shared.json"  # which files of the store are under which prefix
+_EVERY: Final = "stream=*/day=*/*.parquet"
+
+
+def is_remote(place: Path | str) -> bool:
+    """Whether it is a prefix of S3-compatible storage; a path has lost one of its slashes."""
+    return str(place).startswith("s3:/")
+
+
+def address(place: Path | str) -> str:
+    """A prefix as it was typed."""
+    return S3 + str(place).removeprefix("s3:").strip("/") if is_remote(place) else str(place)
+
+
+def objects(place: Path | str) -> list[str]:
+    """The Parquet files under a prefix."""
+    if not is_remote(place):
+        return [str(path) for path in sorted(Path(place).glob(_EVERY))]
+    return [S3 + name for name in sorted(storage(place).glob(f"{address(place)}/{_EVERY}"))]
+
+
+def storage(place: Path | str) -> Any:
+    """The file system of a prefix; the standard AWS variables say where S3-compatible storage is.
+
+    Raises:
+        StoreError: the package for it is not installed.
+    """
+    kind = "s3" if is_remote(place) else "file"
+    try:
+        return importlib.import_module("fsspec").filesystem(kind, use_listings_cache=False)
+    except ImportError:
+        raise StoreError("shared columns need s3fs: pip install 'openai-safety-otel[s3]'") from None
+
+
+def share(store: ColumnStore, prefix: str, host: str) -> int:
+    """Make what a prefix has of this store what the store has; returns the objects written.
+
+    Args:
+        store: the store of one folder.
+        prefix: a folder, or ``s3://BUCKET/PREFIX``.
+        host: who writes; every host has a name of its own.
+    """
+    writer = f"@{quote(host, safe='')}-{hashlib.sha256(str(store.folder.resolve()).encode()).hexdigest()[:8]}.parquet"
+    noted, files = store.root / _SHARED, storage(prefix)
+    known = json.loads(noted.read_text()) if noted.exists() else {}
+    with store.reading() as manifest, workplace() as (database, _):
+        if is_remote(prefix):
+            database.register_filesystem(files)
+        before, now = known.get(prefix, {}), _places(manifest)
+        written = 0
+        for place in before.keys() | now.keys():
+            if before.get(place) != now.get(place):
+                paths = [store.root / name for name in now.get(place, ())]
+                written += _replace(database, files, paths, f"{address(prefix)}/{place}", writer)
+    known[prefix] = now
+    noted.write_text(json.dumps(known))
+    return written
+
+
+def _places(manifest: Manifest) -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for name in sorted(manifest.files):
+        found[name.rpartition("/")[0]].append(name)
+    return dict(found)
+
+
+def _replace(
+    database: duckdb.DuckDBPyConnection, files: Any, paths: list[Path], place: str, writer: str
+) -> int:
+    """Write the events of one stream and day, an object for each service, and remove what is no more."""
+    rows = stored_table(paths)
+    services = database.execute(f"SELECT DISTINCT coalesce(service, '') FROM ({rows})").fetchall()  # noqa: S608
+    files.makedirs(place, exist_ok=True)
+    written = []
+    for (service,) in services:
+        final = f"{place}/{quote(service, safe='')}{writer}"
+        its = f"SELECT * FROM ({rows}) WHERE coalesce(service, '') = {quoted(service)}"  # noqa: S608
+        # An object appears whole; a file in a folder does when it is renamed.
+        aside = final if is_remote(final) else f"{final}.new"
+        database.execute(in_columns(its, aside))
+        if aside != final:
+            Path(aside).replace(final)
+        written.append(final.rpartition("/")[2])
+    for old in files.glob(f"{place}/*{writer}"):
+        if old.rpartition("/")[2] not in written:
+            files.rm(old)
+    return len(written)
