@@ -2,6 +2,7 @@
 
 Run: python benchmarks/columns_scale.py make FOLDER EVENTS     writes a year's store directly as Parquet
      python benchmarks/columns_scale.py ask FOLDER             asks every question; prints one JSON object
+     python benchmarks/columns_scale.py subset FOLDER DAYS     lets the first days count alone
      python benchmarks/columns_scale.py compact FOLDER EVENTS  makes JSON in slices and compacts it; prints one object
 
 Questions are asked in a process of their own with cold and warm files; 100 million events take 12 GB.
@@ -26,6 +27,7 @@ from report_speed import make as make_json
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.columns import _FORMAT, MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import compact_files, open_files
@@ -103,6 +105,22 @@ def make(folder: Path, events: int) -> None:
     (folder / STORE / MANIFEST).write_text(json.dumps(manifest))
 
 
+def subset(folder: Path, days: int) -> None:
+    """Let the store's first days count and no others: a point of the curve."""
+    root = folder / STORE
+    found = sorted(root.rglob("*.parquet"), key=lambda path: path.parent.name)
+    kept = sorted({path.parent.name for path in found})[:days]
+    with duckdb.connect() as database:
+        rows = {
+            str(path.relative_to(root)): database.execute(
+                f"SELECT count(*) FROM read_parquet('{path}')"
+            ).fetchall()[0][0]
+            for path in found
+            if path.parent.name in kept
+        }
+    (root / MANIFEST).write_text(json.dumps({"files": rows, "sources": {}, "skipped": {}}))
+
+
 def _timed(ask: Callable[[], Any]) -> float:
     begun = time.perf_counter()
     ask()
@@ -124,18 +142,19 @@ TOOK: list[tuple[float, str]] = []
 
 def ask_once(folder: Path) -> dict[str, Any]:
     """Each question of report, queue and case once, in this process."""
-    from openai_safety_otel.operations.cli.queue import _WAITING
-
     result: dict[str, Any] = {}
     begun = time.perf_counter()
     opened = open_files([folder], compact=False)
     events = _Watched(opened.database, opened.origin, opened.skipped, opened.held)
     result["open"] = round(time.perf_counter() - begun, 3)
-    week = Window(END - 7 * DAY, END)
+    end = events.rows("SELECT max(time_ns) // 1000000000 + 1 AS at FROM events WHERE stream = 'notable'")[0][
+        "at"
+    ]
+    week = Window(end - 7 * DAY, end)
     result["report"] = _timed(lambda: build_report(events, week))
-    result["queue"] = _timed(lambda: events.rows(_WAITING, since=int((END - 7 * DAY) * 1e9)))
+    result["queue"] = _timed(lambda: events.rows(questions.WAITING, since=(end - 7 * DAY) * 10**9))
     who = events.rows("SELECT user_hash AS who FROM events WHERE stream = 'notable' LIMIT 1")[0]["who"]
-    result["case"] = _timed(lambda: open_case(events, who, Window(END - 400 * DAY, END)).happened(50))
+    result["case"] = _timed(lambda: open_case(events, who, Window(end - 400 * DAY, end)).happened(50))
     result["slowest"] = sorted(TOOK, reverse=True)[:8]
     result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     events.__exit__(None, None, None)
@@ -145,7 +164,7 @@ def ask_once(folder: Path) -> dict[str, Any]:
 def ask(folder: Path) -> dict[str, Any]:
     """The questions with cold files, then with warm ones."""
     found: dict[str, Any] = {"events": sum(ColumnStore(folder).manifest().files.values())}
-    size = sum(path.stat().st_size for path in (folder / STORE).rglob("*.parquet"))
+    size = sum((folder / STORE / name).stat().st_size for name in ColumnStore(folder).manifest().files)
     found |= {"gigabytes": round(size / 1e9, 2), "bytes_an_event": round(size / found["events"])}
     for path in (folder / STORE).rglob("*.parquet"):
         with path.open("rb") as file:
@@ -183,6 +202,7 @@ def main() -> None:
         make(folder, int(sys.argv[3]))
     else:
         ways = {"ask": ask, "ask-once": ask_once, "compact": lambda place: compact(place, int(sys.argv[3]))}
+        ways["subset"] = lambda place: subset(place, int(sys.argv[3]))
         print(json.dumps(ways[what](folder), indent=2))
 
 

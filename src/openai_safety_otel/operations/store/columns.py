@@ -37,7 +37,7 @@ _FULL_ROWS: Final = 2_000_000  # a Parquet file of so many rows is not written a
 _DAY: Final = 86_400.0
 # Only a column with a dictionary gets a Bloom filter, and identifiers are to have one.
 _FORMAT: Final = (
-    "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122_880, "
+    "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30_720, "
     "DICTIONARY_SIZE_LIMIT 60_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
 )
 
