@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import weakref
 from pathlib import Path
 
 import duckdb
@@ -29,5 +29,5 @@ def events(*paths: str | Path, compact: bool = True) -> duckdb.DuckDBPyRelation:
     if not given:
         raise ValueError("say where the events are: events('folder'), or OPENAI_SAFETY_FILE_DIR")
     opened = open_files(map(Path, given), compact=compact)
-    atexit.register(opened.__exit__, None, None, None)
+    weakref.finalize(events, opened.__exit__, None, None, None)  # when the process ends
     return opened.database.sql("SELECT * EXCLUDE (name) FROM events")
