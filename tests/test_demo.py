@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -215,3 +216,9 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert re.search(r"^user-\d+$", again.stdout, re.MULTILINE)
     assert again.stdout.count(" suspended: their calls are refused") == 1
+    (install,) = [shlex.split(line) for line in shown if line.startswith("pip install ")]
+    assert install == [
+        "pip",
+        "install",
+        f"{Path(__file__).parents[1]}[otlp,cli]",
+    ]  # nothing is on an index yet

@@ -35,8 +35,10 @@ _MARK = ".openai-safety-demo"
 _AT_ONCE = 6
 _ARRIVE_SECONDS = 20.0
 _SHOWN = 16
+_CHECKOUT = Path(__file__).parents[3]
+_OURS = str(_CHECKOUT) if (_CHECKOUT / "pyproject.toml").exists() else "openai-safety-otel"
 _OWN_APP = (
-    "pip install 'openai-safety-otel[otlp,cli]'",
+    f"pip install {shlex.quote(f'{_OURS}[otlp,cli]')}",
     "head -c 32 /dev/urandom | base64 > hmac.key && chmod 600 hmac.key",
     "export OPENAI_SAFETY_HMAC_KEY_FILE=$PWD/hmac.key",
     "export OPENAI_SAFETY_USER_RESOLVER=module:function   # yours: says who is logged in",
