@@ -12,6 +12,7 @@ from openai_safety_otel.operations.page.kinds import KINDS
 NOW: Final = KINDS["enforcement"].dark
 TODAY: Final = KINDS["filter"].dark
 CALM: Final = "transparent"
+INK: Final = "text"  # the theme's own, for numbers that are never a task
 Steps = tuple[tuple[float | None, str], ...]
 PLAIN: Final[Steps] = ((None, CALM),)
 BAD_FROM_ONE: Final[Steps] = ((None, CALM), (1, NOW))

@@ -47,7 +47,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.text import TextMode
 
-from grafana.colours import NEUTRAL, PLAIN, Steps, by_kind, by_name
+from grafana.colours import CALM, INK, NEUTRAL, PLAIN, Steps, by_kind, by_name
 from grafana.targets import LOKI, PROMETHEUS, Target
 
 UNSEEN: Final = "not seen from here"
@@ -106,18 +106,21 @@ def number(
     named: tuple[str, ...] = (),
     words: dict[str, tuple[str, str]] | None = None,
     compared: bool = True,
+    filled: bool = True,
 ) -> Any:
     """One number, or a few that are compared: ``named`` says what each target's is.
 
     ``no_value`` is said where there is no data, because no data is not 0. ``words`` are said in the place of
-    values, each in its colour. Of numbers that are ``compared`` only the first has a colour.
+    values, each in its colour. Of numbers that are ``compared`` only the first has a colour. Tiles are ``filled``
+    where they can be a task; elsewhere the line behind a number would be white on white.
     """
+    calm = CALM if filled else INK
     panel = (
         prepare(stat.Panel(), title, description, unit, targets)
-        .color_mode(BigValueColorMode.BACKGROUND_SOLID)
+        .color_mode(BigValueColorMode.BACKGROUND_SOLID if filled else BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.NONE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .thresholds(thresholds(steps))
+        .thresholds(thresholds(steps if filled else ((None, calm),)))
         .no_value(no_value)
     )
     if decimals is not None:
@@ -134,10 +137,7 @@ def number(
     for at, name in enumerate(named):
         shown = [DynamicConfigValue("displayName", name)]
         if at and compared:
-            plain = {
-                "mode": "absolute",
-                "steps": [{"value": value, "color": colour} for value, colour in PLAIN],
-            }
+            plain = {"mode": "absolute", "steps": [{"value": None, "color": calm}]}
             shown.append(DynamicConfigValue("thresholds", plain))
         panel.override_by_query(chr(ord("A") + at), shown)
     return _linked(panel, link_to)
@@ -154,7 +154,15 @@ def trend(
 ) -> Any:
     """A count of the range with its course behind it, and what it was before: the first target is over time."""
     panel = number(
-        title, description, *targets, named=named, steps=steps, no_value=no_value, link_to=link_to, decimals=0
+        title,
+        description,
+        *targets,
+        named=named,
+        steps=steps,
+        no_value=no_value,
+        link_to=link_to,
+        decimals=0,
+        filled=steps is not PLAIN,
     )
     summed = common.ReduceDataOptions().calcs(["sum"])
     return (
