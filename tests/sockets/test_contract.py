@@ -14,7 +14,7 @@ import openai
 import openai.resources
 import pytest
 
-from openai_safety_otel.instrumentation.sockets import DOORS, hooks_of
+from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, hooks_of
 from support.socket_client import REALTIME, Talk, connect, door, doors, needed, of
 from support.socket_server import Peer, SocketServer, born, created, delta, done, error, realtime, spoken
 from support.telemetry import Instrument, Telemetry
@@ -40,7 +40,7 @@ def connects() -> set[tuple[str, str]]:
 
 def test_every_connect_is_known() -> None:
     """No public ``connect`` of this SDK version, sync or async, is missing from the table."""
-    known = {(one.module, f"{kind}{one.resource}") for one in DOORS for kind in ("", "Async")}
+    known = {(one.module, f"{kind}{one.resource}") for one in SOCKET_APIS for kind in ("", "Async")}
     assert connects() <= known
     assert 2 <= len(connects())
 
@@ -49,7 +49,7 @@ def test_every_door_is_hooked(instrument: Instrument) -> None:
     """Every ``connect`` this SDK has is hooked with all its methods, and what it lacks is listed."""
     expected = {module for module, _ in connects()}
     instrumentor = instrument()
-    by_module = {one.module: one for one in DOORS}
+    by_module = {one.module: one for one in SOCKET_APIS}
     assert {by_module[module].name: "installed" for module in expected} == {
         name: state for name, state in instrumentor.doors.items() if state not in {"waiting", "absent"}
     }
@@ -94,7 +94,7 @@ def faces(module: Any) -> dict[str, Any]:
 def test_classes_look_the_same(name: str, client: openai.OpenAI, instrument: Instrument) -> None:
     """Classes, public names, signatures and docstrings are unchanged, and put back afterwards."""
     door(client, name)
-    module = sys.modules[next(one.module for one in DOORS if one.name == name)]
+    module = sys.modules[next(one.module for one in SOCKET_APIS if one.name == name)]
     before = faces(module)
     plain = {cls: dict(vars(cls)) for cls in vars(module).values() if inspect.isclass(cls)}
     instrumentor = instrument()

@@ -99,7 +99,7 @@ def serving(events: Iterable[SafetyEvent]) -> Iterator[StandIn]:
     """The stand-in behind a port of this machine."""
     here = StandIn(events)
 
-    class Door(BaseHTTPRequestHandler):
+    class SocketApi(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -113,7 +113,7 @@ def serving(events: Iterable[SafetyEvent]) -> Iterator[StandIn]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SocketApi) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         here.url = f"http://127.0.0.1:{server.server_port}"

@@ -9,9 +9,9 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.instrumentation.sockets import DOORS, Door
+from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, SocketApi
 
-BY_NAME = {door.name: door for door in DOORS}
+BY_NAME = {door.name: door for door in SOCKET_APIS}
 
 
 def door(client: Any, name: str) -> Any:
@@ -86,7 +86,9 @@ ENDS = (
 
 def doors(**having: Any) -> list[str]:
     """The names of the doors whose fields are so."""
-    return [one.name for one in DOORS if all(getattr(one, key) == value for key, value in having.items())]
+    return [
+        one.name for one in SOCKET_APIS if all(getattr(one, key) == value for key, value in having.items())
+    ]
 
 
-__all__ = ["BY_NAME", "ENDS", "REALTIME", "Door", "Talk", "connect", "door", "doors", "needed", "of"]
+__all__ = ["BY_NAME", "ENDS", "REALTIME", "SocketApi", "Talk", "connect", "door", "doors", "needed", "of"]

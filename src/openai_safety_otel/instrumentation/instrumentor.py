@@ -19,14 +19,14 @@ from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.harmless import harmless
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation import peers, silence
+from openai_safety_otel.instrumentation import peers, unsent
 from openai_safety_otel.instrumentation.arguments import try_arguments
 from openai_safety_otel.instrumentation.hook import Hooks
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
-from openai_safety_otel.instrumentation.sockets import DOORS, Door, hooks_of
+from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, SocketApi, hooks_of
 from openai_safety_otel.instrumentation.unseen import CLIENTS, Unseen
 from openai_safety_otel.who.keys import load_hasher
 
@@ -74,9 +74,9 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     observer: Observer | None = None
     state: str = "removed"
-    # Of each socket door: waiting (the SDK loads it when it is first used), installed, failed, or absent.
+    # Of each socket API: waiting (the SDK loads it when it is first used), installed, failed, or absent.
     doors: dict[str, str]
-    # Methods of the doors that this SDK version does not have, as `door.Class.method`.
+    # Methods of the socket APIs that this SDK version does not have, as `api.Class.method`.
     absent: list[str]
     _installed: list[tuple[Any, str, Any, bool]]
     _awaiting: ClassVar[set[str]] = set()
@@ -94,7 +94,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         settings = Settings.resolve(**kwargs)
         try_arguments(kwargs, settings)
         self._installed = []
-        self.doors = {door.name: "waiting" for door in DOORS}
+        self.doors = {api.name: "waiting" for api in SOCKET_APIS}
         self.absent = []
         if not settings.enabled:
             return
@@ -111,8 +111,8 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _awaited(self) -> Iterator[tuple[str, Callable[[Any], None]]]:
         """Modules of others, and what is done when they are imported."""
         yield "openai", self._install
-        for door in DOORS:
-            yield door.module, functools.partial(self._open_door, door=door)
+        for api in SOCKET_APIS:
+            yield api.module, functools.partial(self._open_door, api=api)
         yield "uvicorn.server", self._end_with_server
         if self.observer is not None and self.observer.settings.unseen:
             for name in dict.fromkeys(name for name, _ in CLIENTS):
@@ -145,24 +145,24 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         wrapt.wrap_object(owner, attribute, Wrapper, (wrapper, owner, attribute))
         self._installed.append((owner, attribute, before, own))
 
-    def _open_door(self, module: Any, *, door: Door) -> None:
+    def _open_door(self, module: Any, *, api: SocketApi) -> None:
         """The SDK loads a resource when it is first used: not before, or every start would pay for it."""
         observer = self.observer
         if observer is None:
             return
-        if not hasattr(getattr(module, door.resource, None), "connect"):
-            self.doors[door.name] = "absent"  # an older SDK
+        if not hasattr(getattr(module, api.resource, None), "connect"):
+            self.doors[api.name] = "absent"  # an older SDK
             return
         try:
-            # Loaded with the first door: an app without sockets does not pay for them.
+            # Loaded with the first socket API: an app without sockets does not pay for them.
             from openai_safety_otel.instrumentation.sockets.hooks import SocketHooks  # noqa: PLC0415
 
-            self._wrap_door(door, module, SocketHooks(observer, door))
+            self._wrap_door(api, module, SocketHooks(observer, api))
         except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
-            self.doors[door.name] = "failed"
-            _log.error("openai-safety-otel does not see %s.connect: %s", door.name, type(error).__name__)
+            self.doors[api.name] = "failed"
+            _log.error("openai-safety-otel does not see %s.connect: %s", api.name, type(error).__name__)
         else:
-            self.doors[door.name] = "installed"
+            self.doors[api.name] = "installed"
 
     def _end_with_server(self, module: Any) -> None:
         """After SIGTERM uvicorn raises it again, so that no exit handler runs."""
@@ -181,13 +181,13 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                     if name == module.__name__:
                         self._put(getattr(module, cls), "send", Unseen(observer).send)
 
-    def _wrap_door(self, door: Door, module: Any, hooks: object) -> None:
-        for owner_name, attribute, wrapper in hooks_of(door):
+    def _wrap_door(self, api: SocketApi, module: Any, hooks: object) -> None:
+        for owner_name, attribute, wrapper in hooks_of(api):
             owner = getattr(module, owner_name, None)
             if callable(getattr(owner, attribute, None)):
                 self._put(owner, attribute, getattr(hooks, wrapper))
             else:
-                self.absent.append(f"{door.name}.{owner_name}.{attribute}")
+                self.absent.append(f"{api.name}.{owner_name}.{attribute}")
 
     def _uninstrument(self, **kwargs: Any) -> None:
         observer, self.observer = self.observer, None
@@ -266,7 +266,7 @@ def _build(
     with harmless("span"):
         tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
     signals = Signals(tracer, metrics, sink, settings.span)
-    warning = silence.Warner(
+    warning = unsent.UnsentWarning(
         settings,
         elsewhere=sink.elsewhere,
         tracer=tracer_provider,

@@ -12,7 +12,7 @@ _taps: dict[tuple[type, ...], type[Tap]] = {}
 _BYTE_STREAMS = frozenset({"SyncByteStream", "AsyncByteStream"})
 
 
-class Listener(Protocol):
+class StreamedCall(Protocol):
     """What a stream tells its call."""
 
     reading: bool
@@ -46,7 +46,7 @@ class _Reading:
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: Listener) -> None:
+    def __init__(self, call: StreamedCall) -> None:
         self._call = call
 
     def __enter__(self) -> None:
@@ -100,7 +100,7 @@ def _of_the_sdk(made: Any) -> bool:
     return str(made.__module__).partition(".")[0] == "openai"
 
 
-def _read(call: Listener, stream: Any) -> Iterator[Any]:
+def _read(call: StreamedCall, stream: Any) -> Iterator[Any]:
     # Not the SDK's first generator, which nobody has begun: it is older than this one, so that the collector would
     # close it first, and its closing would look like the app's.
     with contextlib.closing(stream.__stream__()) as chunks, _Reading(call):
@@ -121,7 +121,7 @@ class _AsyncReader:
 
     __slots__ = ("_call", "_inner")
 
-    def __init__(self, call: Listener, stream: Any) -> None:
+    def __init__(self, call: StreamedCall, stream: Any) -> None:
         self._call = call
         self._inner = stream._iterator  # noqa: SLF001 - its name in every version of the SDK
 
@@ -157,7 +157,7 @@ class _AsyncReader:
         return getattr(self._inner, name)
 
 
-def _left(call: Listener, error: BaseException) -> None:
+def _left(call: StreamedCall, error: BaseException) -> None:
     """Reading has ended, in one of its ways."""
     if isinstance(error, StopAsyncIteration):
         call.drained()
@@ -172,7 +172,7 @@ class _Tapping:
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: Listener) -> None:
+    def __init__(self, call: StreamedCall) -> None:
         self._call = call
 
     def __enter__(self) -> None:
@@ -198,7 +198,7 @@ class _Pieces:
 
     __slots__ = ("_call", "_inner")
 
-    def __init__(self, call: Listener, inner: Any) -> None:
+    def __init__(self, call: StreamedCall, inner: Any) -> None:
         self._call = call
         self._inner = inner
 
@@ -237,7 +237,7 @@ class Tap:
     It is also what dies with an un-iterated stream, whose generator never ran.
     """
 
-    def __init__(self, inner: Any, call: Listener) -> None:
+    def __init__(self, inner: Any, call: StreamedCall) -> None:
         self._inner = inner
         self.call = call
 
@@ -277,7 +277,7 @@ class Tap:
             call.dropped()
 
 
-def tap(response: Any, call: Listener) -> bool:
+def tap(response: Any, call: StreamedCall) -> bool:
     """Put a tap before a response's stream; False where it has none of a known kind."""
     inner = response.stream
     bases = tuple(c for c in type(inner).__mro__ if c.__name__ in _BYTE_STREAMS)
@@ -290,7 +290,7 @@ def tap(response: Any, call: Listener) -> bool:
     return True
 
 
-def tell_of_reading(response: Any, call: Listener) -> None:
+def tell_of_reading(response: Any, call: StreamedCall) -> None:
     """Have a response that its transport has read tell of being read, and closed: no bytes pass its tap."""
 
     def telling(method: Any, tell: Callable[[], None]) -> Any:

@@ -1,4 +1,4 @@
-"""The wrappers around a door's classes: twins that differ by `await`, and what both share."""
+"""The wrappers around the classes of one socket API: twins that differ by `await`, and what both share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.extract.shape import dig
 from openai_safety_otel.instrumentation.filtering import running
 from openai_safety_otel.instrumentation.observer import Observer
-from openai_safety_otel.instrumentation.sockets.doors import Door
+from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.opening import Opening
 from openai_safety_otel.instrumentation.sockets.sending import Sending, sending
 from openai_safety_otel.instrumentation.sockets.session import Session
@@ -42,16 +42,16 @@ class _Told:
 
 
 class SocketHooks:
-    """The wrappers of one door.
+    """The wrappers of one socket API.
 
     Args:
         observer: opens and ends calls.
-        door: which ``connect`` these belong to.
+        api: which ``connect`` these belong to.
     """
 
-    def __init__(self, observer: Observer, door: Door) -> None:
+    def __init__(self, observer: Observer, api: SocketApi) -> None:
         self.observer = observer
-        self.door = door
+        self.api = api
 
     # -- opening --------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class SocketHooks:
         except TypeError:
             return None  # the SDK's own method says best what does not fit
         with harmless("socket"):
-            return Opening(self.observer, self.door, resource, bound)
+            return Opening(self.observer, self.api, resource, bound)
         return None
 
     def _refuse_early(self, session: Session) -> None:

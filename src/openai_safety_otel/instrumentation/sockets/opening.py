@@ -11,7 +11,7 @@ from typing import Any
 from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.instrumentation.extract.words import safe_model
 from openai_safety_otel.instrumentation.observer import Observer
-from openai_safety_otel.instrumentation.sockets.doors import Door
+from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.frame import Frame
 from openai_safety_otel.instrumentation.sockets.records import name_model
 from openai_safety_otel.instrumentation.sockets.session import Session
@@ -22,22 +22,24 @@ class Opening:
 
     Args:
         observer: opens and ends calls.
-        door: which ``connect`` it is.
+        api: which ``connect`` it is.
         resource: the SDK's object that has it.
         bound: the app's arguments.
     """
 
-    def __init__(self, observer: Observer, door: Door, resource: Any, bound: inspect.BoundArguments) -> None:
+    def __init__(
+        self, observer: Observer, api: SocketApi, resource: Any, bound: inspect.BoundArguments
+    ) -> None:
         given = bound.arguments
         client = resource._client  # noqa: SLF001 - the SDK's own name for it, in every version
         # An existing call was given its identifier when it was made.
         attached = isinstance(given.get("call_id"), str)
-        endpoint = door.at(None if attached else door.handshake)
-        record = CallRecord(api=door.api, endpoint=door.endpoint, operation=door.operation)
+        endpoint = api.at(None if attached else api.handshake)
+        record = CallRecord(api=api.api, endpoint=api.endpoint, operation=api.operation)
         frame = Frame(
             str(getattr(client, "websocket_base_url", None) or client.base_url),
             headers=given.get("extra_headers"),
-            sends_defaults=_sends_defaults(door, type(resource).__name__),
+            sends_defaults=_sends_defaults(api, type(resource).__name__),
         )
         sent = observer.prepare(record, endpoint, client, frame, {})
         model = given.get("model")
@@ -50,7 +52,7 @@ class Opening:
             if repeat is not None:
                 given["on_reconnecting"] = _repeating(repeat, sent.headers, frame.headers)
         self.args, self.kwargs = bound.args, bound.kwargs
-        self.session = Session(observer, door, client, endpoint, record, frame)
+        self.session = Session(observer, api, client, endpoint, record, frame)
 
 
 def _repeating(callback: Callable[..., Any], sent: Mapping[str, Any], given: Any) -> Callable[..., Any]:
@@ -72,9 +74,9 @@ def _repeating(callback: Callable[..., Any], sent: Mapping[str, Any], given: Any
 
 
 @functools.lru_cache(maxsize=64)
-def _sends_defaults(door: Door, resource: str) -> bool:
-    """Whether this SDK version puts the client's default headers into this door's handshake."""
-    manager = getattr(sys.modules.get(door.module), f"{resource}ConnectionManager", None)
+def _sends_defaults(api: SocketApi, resource: str) -> bool:
+    """Whether this SDK version puts the client's default headers into this API's handshake."""
+    manager = getattr(sys.modules.get(api.module), f"{resource}ConnectionManager", None)
     for name in ("_connect_ws", "__enter__", "__aenter__"):
         code = getattr(getattr(manager, name, None), "__code__", None)
         if code is not None:

@@ -11,7 +11,7 @@ from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.shape import text
 from openai_safety_otel.instrumentation.gate import Gate, gate_for
 from openai_safety_otel.instrumentation.sockets.frame import CREATE, SPEECH, START, Frame, Message
-from openai_safety_otel.instrumentation.sockets.lanes import Answer
+from openai_safety_otel.instrumentation.sockets.pending import Answer
 from openai_safety_otel.instrumentation.sockets.records import fresh, join_session
 from openai_safety_otel.instrumentation.sockets.session import Session
 
@@ -58,7 +58,7 @@ class Sending:
         if error is None or self._call is None:
             return
         if self._answer is not None:
-            self._session.lanes.unsent(self._answer)
+            self._session.pending.unsent(self._answer)
             self._call.failed(error)
         elif self._call.record.local_block:
             self._session.refused(error)
@@ -78,9 +78,9 @@ def sending(session: Session, given: Any) -> Sending | None:
 
 def _create(session: Session, message: Message) -> Sending:
     """Who asks is known here, in the context of the sender: several may share one connection."""
-    door, observer = session.door, session.observer
-    endpoint = door.at(door.create)
-    record = CallRecord(api=door.api, endpoint=door.endpoint, operation=door.operation)
+    api, observer = session.api, session.observer
+    endpoint = api.at(api.create)
+    record = CallRecord(api=api.api, endpoint=api.endpoint, operation=api.operation)
     frame = Frame(
         session.frame.url,
         headers=session.frame.headers,
@@ -88,23 +88,23 @@ def _create(session: Session, message: Message) -> Sending:
         sends_defaults=session.frame.sends_defaults,
     )
     sent = observer.prepare(record, endpoint, session.client, frame, message.body)
-    if door.create is None:
+    if api.create is None:
         join_session(record, session.record)
     elif sent.headers is not frame.headers:
         record.delivery = "not_accepted"  # this host takes it in a header, and the handshake is long over
     call = observer.begin(record, endpoint, session.client, message.body)
-    answer = Answer(call, lane=_lane(session, message), event_id=text(message.body, "event_id"))
+    answer = Answer(call, stream_id=_stream(session, message), event_id=text(message.body, "event_id"))
     return Sending(session, _sent(message, sent), call.gate, call, answer)
 
 
 def _start(session: Session, message: Message) -> Sending:
     """A Live session is told whose it is by its first event; connected again, it is told again."""
-    door, observer = session.door, session.observer
+    api, observer = session.api, session.observer
     record = fresh(session.record)
     record.problems.clear()
     record.standard.pop(c.REQUEST_MODEL, None)
     frame = Frame(session.frame.url, headers=session.frame.headers, json_data=message.body)
-    sent = observer.prepare(record, door.at(door.start), session.client, frame, message.body)
+    sent = observer.prepare(record, api.at(api.start), session.client, frame, message.body)
     session.record = record
     if session.call is not None:
         observer.forget(session.call)
@@ -119,14 +119,14 @@ def _speech(session: Session, guard: Guard, given: Any) -> Sending | None:
     refusal leaves a record.
     """
     entry = guard.check(session.record.identity)
-    if entry is None or not entry.refuses or (session.lanes.busy and not session.door.continuous):
+    if entry is None or not entry.refuses or (session.pending.busy and not session.api.continuous):
         return None
     if session.speech_refused:
         gate, _ = gate_for(
-            guard, session.observer.filter, session.door.at(None), fresh(session.record), session.client, {}
+            guard, session.observer.filter, session.api.at(None), fresh(session.record), session.client, {}
         )
         return Sending(session, given, gate)
-    call = session.observer.begin(fresh(session.record), session.door.at(None), session.client)
+    call = session.observer.begin(fresh(session.record), session.api.at(None), session.client)
     if call.gate is None:  # taken off the list meanwhile
         session.observer.forget(call)
         return None
@@ -134,8 +134,8 @@ def _speech(session: Session, guard: Guard, given: Any) -> Sending | None:
     return Sending(session, given, call.gate, call, Answer(call))
 
 
-def _lane(session: Session, message: Message) -> str:
-    return text(message.body, "stream_id") if session.door.lanes else ""
+def _stream(session: Session, message: Message) -> str:
+    return text(message.body, "stream_id") if session.api.by_stream else ""
 
 
 def _sent(message: Message, sent: Any) -> Any:

@@ -18,9 +18,9 @@ from openai_safety_otel.instrumentation.extract.stream import PLAIN_DELTAS
 from openai_safety_otel.instrumentation.extract.words import safe_model
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.outcome import classify
-from openai_safety_otel.instrumentation.sockets.doors import Door
+from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.frame import Frame, peek
-from openai_safety_otel.instrumentation.sockets.lanes import Answer, Lanes
+from openai_safety_otel.instrumentation.sockets.pending import Answer, Pending
 from openai_safety_otel.instrumentation.sockets.records import SessionCall, broken, fresh, name_model
 from openai_safety_otel.who.identifier import shown_identity
 
@@ -35,7 +35,7 @@ class Session:
 
     Args:
         observer: opens and ends calls.
-        door: which ``connect`` made it.
+        api: which ``connect`` made it.
         client: the SDK client.
         endpoint: the session's own operation, with the identifier's place in the handshake.
         record: the session's facts: whose it is, where it goes, which model.
@@ -45,19 +45,19 @@ class Session:
     def __init__(
         self,
         observer: Observer,
-        door: Door,
+        api: SocketApi,
         client: Any,
         endpoint: Endpoint,
         record: CallRecord,
         frame: Frame,
     ) -> None:
         self.observer = observer
-        self.door = door
+        self.api = api
         self.client = client
         self.endpoint = endpoint
         self.record = record
         self.frame = frame
-        self.lanes = Lanes(by_lane=door.lanes, unasked=self._unasked)
+        self.pending = Pending(by_stream=api.by_stream, unasked=self._unasked)
         self.call: Call | None = None
         self.entered = False
         self.closing = False
@@ -79,21 +79,21 @@ class Session:
 
     def again(self) -> Session:
         """The same once more: a manager may be entered twice."""
-        return Session(self.observer, self.door, self.client, self.endpoint, self.record, self.frame)
+        return Session(self.observer, self.api, self.client, self.endpoint, self.record, self.frame)
 
     def connected(self, headers: Any = None) -> None:
         """The handshake succeeded, with these headers of the answer where the library shows them."""
         self.entered = True
         if headers is not None:
             read_headers(self.record, headers)
-        self.observer.signals.metrics.session(self.door.api)
-        if self.lanes.busy:  # asked for before the connection was there
+        self.observer.signals.metrics.session(self.api.api)
+        if self.pending.busy:  # asked for before the connection was there
             self._spoken_for()
 
     def refused(self, error: BaseException) -> None:
         """The handshake failed, or a local decision forbade it; what was asked for before failed with it."""
         with harmless("handshake"):
-            calls = self.lanes.clear()
+            calls = self.pending.clear()
             if calls:
                 self._spoken_for()
             if (own := self._own_call()) is not None:
@@ -110,12 +110,12 @@ class Session:
     def asked(self, answer: Answer) -> None:
         """A response is asked for: its request leaves now."""
         self._spoken_for()
-        self.lanes.sent(answer)
+        self.pending.sent(answer)
 
     def _spoken_for(self) -> None:
         """From now on the records of its responses tell of this session, unless it speaks by itself."""
         call = self.call
-        if call is None or self.door.continuous:
+        if call is None or self.api.continuous:
             return
         self.call = None
         if call.record.errors:
@@ -127,7 +127,7 @@ class Session:
         """The server began a response by itself: voice activity, or the successor of a steered one."""
         self._spoken_for()
         record = fresh(previous or self.record)
-        return self.observer.begin(record, self.door.at(None), self.client, free=True)
+        return self.observer.begin(record, self.api.at(None), self.client, free=True)
 
     # -- what the server says -------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Session:
             return
         with harmless("frame"):
             # Deltas of responses that have begun say nothing new: they are large, and not parsed.
-            if peek(raw) in PLAIN_DELTAS and all(call.record.output_begun for call in self.lanes.begun):
+            if peek(raw) in PLAIN_DELTAS and all(call.record.output_begun for call in self.pending.begun):
                 return
             try:
                 event = json.loads(raw)
@@ -166,20 +166,20 @@ class Session:
     def _received(self, event: object) -> None:
         if not self.observer.active:
             return
-        kind, lane = text(event, "type"), None
+        kind, stream_id = text(event, "type"), None
         if kind == "response.event":  # Live: an event of the backend that it delegates to
-            lane = text(event, "delegation_id")
+            stream_id = text(event, "delegation_id")
             event = get(event, "event")
             kind = text(event, "type")
         if kind == "error":
-            self._error(event, lane)
+            self._error(event, stream_id)
             return
         self._last_error = None
         if kind == _TRANSCRIPTION_FAILED:
             self._alone(event, "input_audio_transcription")
-        elif kind in _SESSION_EVENTS and lane is None:
+        elif kind in _SESSION_EVENTS and stream_id is None:
             self._of_session(kind, event)
-        elif (answer := self.lanes.route(kind, event, lane)) is not None:
+        elif (answer := self.pending.route(kind, event, stream_id)) is not None:
             self._of_response(answer, event)
         elif self.call is not None and kind in PLAIN_DELTAS:
             self.call.chunk(event)
@@ -188,7 +188,7 @@ class Session:
         call = answer.call
         call.chunk(event)
         if call.record.complete:
-            self.lanes.done(answer)
+            self.pending.done(answer)
             call.drained()
 
     def _of_session(self, kind: str, event: object) -> None:
@@ -210,10 +210,10 @@ class Session:
         self._dropped = False
         self.record.provider_request_id = None  # the SDK's new handshake is not seen
         self.begin(free=True)
-        self.observer.signals.metrics.session(self.door.api)
+        self.observer.signals.metrics.session(self.api.api)
 
-    def _error(self, event: object, lane: str | None) -> None:
-        answer = self._blamed(event, lane)
+    def _error(self, event: object, stream_id: str | None) -> None:
+        answer = self._blamed(event, stream_id)
         if answer is not None:
             self._of_response(answer, event)
             return
@@ -227,17 +227,17 @@ class Session:
         else:
             self._alone(event, "session")
 
-    def _blamed(self, event: object, lane: str | None) -> Answer | None:
+    def _blamed(self, event: object, stream_id: str | None) -> Answer | None:
         error = get(event, "error")
         if text(error, "param").startswith(("session.", "item.")):
             return None  # about another event that the app sent
         named = text(error, "event_id") or text(error, "client_event_id")
-        return self.lanes.failed(self.lanes.lane_of(event) if lane is None else lane, named)
+        return self.pending.failed(self.pending.stream_of(event) if stream_id is None else stream_id, named)
 
     def _alone(self, event: object, what: str) -> None:
         """A record for one event alone."""
-        record = fresh(self.record, endpoint=f"{self.door.name}.{what}")
-        call = self.observer.begin(record, self.door.at(None), self.client, free=True, kind=SessionCall)
+        record = fresh(self.record, endpoint=f"{self.api.name}.{what}")
+        call = self.observer.begin(record, self.api.at(None), self.client, free=True, kind=SessionCall)
         call.chunk(event)
         call.drained()
 
@@ -254,7 +254,7 @@ class Session:
     def _lost(self, error: BaseException) -> None:
         """The connection ended under the reader; the SDK may connect again."""
         self._dropped = True
-        for call in self.lanes.clear():
+        for call in self.pending.clear():
             broken(call, error)
         if type(error).__name__ == "ConnectionClosedOK":
             self._end("returned")
@@ -265,14 +265,14 @@ class Session:
         """The app closed the connection: ended by it, or by the cancelling of its reader."""
         with harmless("socket"):
             self.reading()
-            for call in self.lanes.clear():
+            for call in self.pending.clear():
                 call.finish("cancelled" if self._cancelled else "abandoned")
             self._end("cancelled" if self._cancelled else "returned")
 
     def collected(self) -> None:
         """Nobody holds the connection any more, and nobody closed it."""
         with harmless("socket"):
-            for call in self.lanes.clear():
+            for call in self.pending.clear():
                 call.finish("cancelled" if self._cancelled else "abandoned")
             self._end("cancelled" if self._cancelled else "abandoned")
 

@@ -13,7 +13,7 @@ _SESSION: Final[Place] = "body:session.safety_identifier"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SocketApi:
     """One ``connect``.
 
     Args:
@@ -26,7 +26,7 @@ class Door:
         start: where ``session.start`` takes it.
         create: where each ``response.create`` takes it.
         continuous: the session itself speaks, without responses that begin and end: it always has a record.
-        lanes: events name the lane (``stream_id``) of their response; elsewhere they name the response.
+        by_stream: events name the stream_id (``stream_id``) of their response; elsewhere they name the response.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Door:
     start: Place | None = None
     create: Place | None = None
     continuous: bool = False
-    lanes: bool = False
+    by_stream: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -51,8 +51,8 @@ class Door:
 
 
 _REALTIME = "realtime_inference"
-DOORS: Final = (
-    Door(
+SOCKET_APIS: Final = (
+    SocketApi(
         "realtime",
         "openai.resources.realtime.realtime",
         "Realtime",
@@ -60,7 +60,7 @@ DOORS: Final = (
         _REALTIME,
         handshake=_HEADER,
     ),
-    Door(
+    SocketApi(
         "beta.realtime",
         "openai.resources.beta.realtime.realtime",
         "Realtime",
@@ -68,7 +68,7 @@ DOORS: Final = (
         _REALTIME,
         handshake=_HEADER,
     ),
-    Door(
+    SocketApi(
         "realtime.translations",
         "openai.resources.realtime.translations.translations",
         "Translations",
@@ -77,28 +77,32 @@ DOORS: Final = (
         handshake=_HEADER,
         continuous=True,
     ),
-    Door(
+    SocketApi(
         "responses",
         "openai.resources.responses.responses",
         "Responses",
         "responses",
         "chat",
         create=_BODY,
-        lanes=True,
+        by_stream=True,
     ),
-    Door(
+    SocketApi(
         "beta.responses",
         "openai.resources.beta.responses.responses",
         "Responses",
         "responses",
         "chat",
         create=_BODY,
-        lanes=True,
+        by_stream=True,
     ),
-    Door("live", "openai.resources.live.live", "Live", "live", _REALTIME, start=_SESSION, continuous=True),
+    SocketApi(
+        "live", "openai.resources.live.live", "Live", "live", _REALTIME, start=_SESSION, continuous=True
+    ),
     # These two attach to a session that exists: its identifier was given when it was made.
-    Door("live.sideband", "openai.resources.live.sideband", "Sideband", "live", _REALTIME, continuous=True),
-    Door("live.forks", "openai.resources.live.forks", "Forks", "live", _REALTIME, continuous=True),
+    SocketApi(
+        "live.sideband", "openai.resources.live.sideband", "Sideband", "live", _REALTIME, continuous=True
+    ),
+    SocketApi("live.forks", "openai.resources.live.forks", "Forks", "live", _REALTIME, continuous=True),
 )
 
 
@@ -133,6 +137,6 @@ _HOOKS: Final = (
 )
 
 
-def hooks_of(door: Door) -> tuple[Hook, ...]:
-    """The methods of a door; an SDK version may lack some of them."""
-    return tuple(Hook(owner.format(door.resource), attribute, name) for owner, attribute, name in _HOOKS)
+def hooks_of(api: SocketApi) -> tuple[Hook, ...]:
+    """The methods of an API; an SDK version may lack some of them."""
+    return tuple(Hook(owner.format(api.resource), attribute, name) for owner, attribute, name in _HOOKS)

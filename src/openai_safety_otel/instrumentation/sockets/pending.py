@@ -1,4 +1,4 @@
-"""Which response a server event belongs to: by its id, by its lane, or the oldest one asked for."""
+"""Which response a server event belongs to: by its id, by its stream, or the oldest one asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.shape import get, text
 from openai_safety_otel.instrumentation.extract.stream import PLAIN_DELTAS
 
-_MAX_LANES: Final = 64
+_MAX_STREAMS: Final = 64
 _BEGINNINGS: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDS: Final = frozenset(
     {
@@ -28,76 +28,76 @@ _LIFECYCLE: Final = _BEGINNINGS | _ENDS
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """A response asked for or begun: its call, its lane, its id, and the id of the event that asked."""
+    """A response asked for or begun: its call, its stream, its id, and the id of the event that asked."""
 
     call: Call
-    lane: str = ""
+    stream_id: str = ""
     event_id: str = ""
     response_id: str = ""
 
 
-class Lanes:
-    """The responses of one connection. Requests of one lane are answered in the order they were sent.
+class Pending:
+    """The responses of one connection. Requests of one stream are answered in the order they were sent.
 
     Args:
-        by_lane: events name their lane (``stream_id``); otherwise they name their response.
-        unasked: opens a call for a response that nobody asked for, given the lane's previous record.
+        by_stream: events name their stream (``stream_id``); otherwise they name their response.
+        unasked: opens a call for a response that nobody asked for, given the stream's previous record.
     """
 
-    def __init__(self, *, by_lane: bool, unasked: Callable[[CallRecord | None], Call]) -> None:
-        self._by_lane = by_lane
+    def __init__(self, *, by_stream: bool, unasked: Callable[[CallRecord | None], Call]) -> None:
+        self._by_stream = by_stream
         self._unasked = unasked
         self._waiting: dict[str, collections.deque[Answer]] = {}
         self._current: dict[str, Answer] = {}
         self._by_id: dict[str, Answer] = {}
-        # Ids of ended responses, and lanes halted by an error: a later frame may tell of the same end again.
-        self._ended: collections.deque[str] = collections.deque(maxlen=_MAX_LANES)
+        # Ids of ended responses, and streams halted by an error: a later frame may tell of the same end again.
+        self._ended: collections.deque[str] = collections.deque(maxlen=_MAX_STREAMS)
         self._previous: collections.OrderedDict[str, CallRecord] = collections.OrderedDict()
 
-    def lane_of(self, event: object) -> str:
-        """The lane an event names, empty for the only one."""
-        return text(event, "stream_id") if self._by_lane else ""
+    def stream_of(self, event: object) -> str:
+        """Return the stream that an event names, empty for the only one."""
+        return text(event, "stream_id") if self._by_stream else ""
 
     def sent(self, answer: Answer) -> None:
         """A response is asked for now."""
-        self._waiting.setdefault(answer.lane, collections.deque()).append(answer)
-        self._forget_end(f"lane:{answer.lane}")
+        self._waiting.setdefault(answer.stream_id, collections.deque()).append(answer)
+        self._forget_end(f"stream:{answer.stream_id}")
 
     def unsent(self, answer: Answer) -> None:
         """The request did not leave."""
         self._drop_waiting(answer)
 
-    def route(self, kind: str, event: object, lane: str | None = None) -> Answer | None:
+    def route(self, kind: str, event: object, stream_id: str | None = None) -> Answer | None:
         """The response that an event belongs to, begun now if it is new; None if it belongs to none."""
         if kind in _LIFECYCLE:
-            lane = self.lane_of(event) if lane is None else lane
-            return self._lifecycle(kind, text(get(event, "response"), "id"), lane)
-        if self._by_lane or lane is not None:
-            lane = self.lane_of(event) if lane is None else lane
-            return self._current.get(lane) or (self._begin(lane) if kind in PLAIN_DELTAS else None)
+            stream_id = self.stream_of(event) if stream_id is None else stream_id
+            return self._lifecycle(kind, text(get(event, "response"), "id"), stream_id)
+        if self._by_stream or stream_id is not None:
+            stream_id = self.stream_of(event) if stream_id is None else stream_id
+            return self._current.get(stream_id) or (self._begin(stream_id) if kind in PLAIN_DELTAS else None)
         return self._by_id.get(text(event, "response_id"))
 
-    def failed(self, lane: str, event_id: str) -> Answer | None:
-        """The response that an error belongs to: the one whose request it names, else the lane's."""
-        waiting = self._waiting.get(lane) or ()
+    def failed(self, stream_id: str, event_id: str) -> Answer | None:
+        """The response that an error belongs to: the one whose request it names, else the stream's."""
+        waiting = self._waiting.get(stream_id) or ()
         if event_id:
             return next((answer for answer in waiting if answer.event_id == event_id), None)
-        current = self._current.get(lane) if self._by_lane else None
+        current = self._current.get(stream_id) if self._by_stream else None
         return current or next(iter(waiting), None)
 
     def done(self, answer: Answer) -> None:
         """A response has ended."""
         self._drop_waiting(answer)
-        if self._current.get(answer.lane) is answer:
-            del self._current[answer.lane]
+        if self._current.get(answer.stream_id) is answer:
+            del self._current[answer.stream_id]
         if answer.response_id:
             self._by_id.pop(answer.response_id, None)
             self._ended.append(f"id:{answer.response_id}")
         else:
-            self._ended.append(f"lane:{answer.lane}")
-        self._previous[answer.lane] = answer.call.record
-        self._previous.move_to_end(answer.lane)
-        if len(self._previous) > _MAX_LANES:
+            self._ended.append(f"stream:{answer.stream_id}")
+        self._previous[answer.stream_id] = answer.call.record
+        self._previous.move_to_end(answer.stream_id)
+        if len(self._previous) > _MAX_STREAMS:
             self._previous.popitem(last=False)
 
     def clear(self) -> list[Call]:
@@ -119,46 +119,46 @@ class Lanes:
         """Whether any response is asked for or being received."""
         return bool(self._waiting or self._current or self._by_id)
 
-    def _lifecycle(self, kind: str, response_id: str, lane: str) -> Answer | None:
-        answer = self._by_id.get(response_id) or (None if response_id else self._current.get(lane))
-        if answer is None and (current := self._current.get(lane)) and not current.response_id:
+    def _lifecycle(self, kind: str, response_id: str, stream_id: str) -> Answer | None:
+        answer = self._by_id.get(response_id) or (None if response_id else self._current.get(stream_id))
+        if answer is None and (current := self._current.get(stream_id)) and not current.response_id:
             answer = current  # begun by a delta, before its id was known
         if answer is None:
-            if kind in _ENDS and (f"id:{response_id}" in self._ended or f"lane:{lane}" in self._ended):
-                self._forget_end(f"lane:{lane}")
+            if kind in _ENDS and (f"id:{response_id}" in self._ended or f"stream:{stream_id}" in self._ended):
+                self._forget_end(f"stream:{stream_id}")
                 return None
-            self._forget_end(f"lane:{lane}")
-            answer = self._begin(lane) or self._start(
-                lane, Answer(self._unasked(self._previous.get(lane)), lane)
+            self._forget_end(f"stream:{stream_id}")
+            answer = self._begin(stream_id) or self._start(
+                stream_id, Answer(self._unasked(self._previous.get(stream_id)), stream_id)
             )
         if response_id and not answer.response_id:
             answer.response_id = response_id
             self._by_id[response_id] = answer
         return answer
 
-    def _begin(self, lane: str) -> Answer | None:
-        """The oldest request of the lane is being answered now."""
-        # A Live delegation's lane is named by the server: its request could not name it.
-        asked = lane if self._by_lane or lane in self._waiting else ""
+    def _begin(self, stream_id: str) -> Answer | None:
+        """The oldest request of the stream is being answered now."""
+        # A Live delegation's stream is named by the server: its request could not name it.
+        asked = stream_id if self._by_stream or stream_id in self._waiting else ""
         waiting = self._waiting.get(asked)
         if not waiting:
             return None
         answer = waiting.popleft()
         if not waiting:
             del self._waiting[asked]
-        return self._start(lane, answer)
+        return self._start(stream_id, answer)
 
-    def _start(self, lane: str, answer: Answer) -> Answer:
-        answer.lane = lane
-        self._current[lane] = answer
+    def _start(self, stream_id: str, answer: Answer) -> Answer:
+        answer.stream_id = stream_id
+        self._current[stream_id] = answer
         return answer
 
     def _drop_waiting(self, answer: Answer) -> None:
-        waiting = self._waiting.get(answer.lane)
+        waiting = self._waiting.get(answer.stream_id)
         if waiting and answer in waiting:
             waiting.remove(answer)
             if not waiting:
-                del self._waiting[answer.lane]
+                del self._waiting[answer.stream_id]
 
     def _forget_end(self, mark: str) -> None:
         if mark in self._ended:

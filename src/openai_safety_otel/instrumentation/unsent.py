@@ -27,7 +27,7 @@ _EXPORTERS = {
 }
 
 
-class Warner:
+class UnsentWarning:
     """Looks once, at the first finished call: providers may be set after instrumenting.
 
     Args:
@@ -46,11 +46,11 @@ class Warner:
 
     def __call__(self) -> None:
         """Look, and say it."""
-        if line := silent_line(self._given, self._needless):
+        if line := unsent_line(self._given, self._needless):
             sys.stderr.write(line + "\n")
 
 
-def silent_line(given: Mapping[str, Any], needless: Collection[str] = ()) -> str:
+def unsent_line(given: Mapping[str, Any], needless: Collection[str] = ()) -> str:
     """One line for the signals that go nowhere, why, and what mends it; empty where none does."""
     providers = {name: one for name, one in _providers(given).items() if name not in needless}
     reasons: dict[_Reason, list[str]] = {}
