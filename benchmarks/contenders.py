@@ -154,6 +154,10 @@ def floor(pipelines: Pipelines) -> None:
     """The OpenTelemetry SDK alone, told to record what we record: see `floor.py`."""
 
 
+def in_place(pipelines: Pipelines) -> None:
+    """The same from within the SDK's `request`, where an instrumentation stands: see `floor.py`."""
+
+
 PINS = ("openai==3.52.0", "opentelemetry-sdk==1.45.2")
 # Which environment each runs in: its name and what is installed there beside `PINS`.
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
@@ -166,6 +170,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
 CONTENDERS: dict[str, tuple[str, Callable[[Pipelines], None]]] = {
     "bare": ("ours", bare),
     "floor": ("ours", floor),
+    "in place": ("ours", in_place),
     "ours": ("ours", ours),
     "official": ("official", official),
     "openinference": ("openinference", openinference),

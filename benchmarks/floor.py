@@ -1,8 +1,8 @@
 """The least that recording a call can cost: the same span, event and measurements, as constants.
 
 What we record is captured once for each case; then we are removed, and the OpenTelemetry SDK is told the same
-again around each call: one span begun with what a sampler may want to see and completed by one
-`set_attributes`, one log record in its context, each measurement with its labels.
+again around each call (or, in place, around the SDK's `request`): one span begun with what a sampler may want to see
+and completed by one `set_attributes`, one log record in its context, each measurement with its labels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import contenders
 import exchange
+import openai
+import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
@@ -132,6 +134,26 @@ class Floor:
         for record, value, labels in self._record:
             record(value, labels, context)
         self._logger.emit(LogRecord(context=context, timestamp=1, **constants.event))
+
+    def put_in_place(self) -> None:
+        """Record around the SDK's own `request` instead: what the wrapping itself costs comes on top."""
+
+        def request(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+            begun = self.begin()
+            result = wrapped(*args, **kwargs)
+            self.end(*begun)
+            return result
+
+        async def async_request(wrapped: Any, _: Any, args: Any, kwargs: Any) -> Any:
+            begun = self.begin()
+            result = await wrapped(*args, **kwargs)
+            self.end(*begun)
+            return result
+
+        for owner, wrapper in ((openai.OpenAI, request), (openai.AsyncOpenAI, async_request)):
+            if hasattr(owner.request, "__wrapped__"):
+                owner.request = owner.request.__wrapped__  # type: ignore[method-assign]
+            wrapt.wrap_function_wrapper(owner, "request", wrapper)
 
     def around(self, call: Callable[[], object]) -> Callable[[], object]:
         """A call that is recorded."""

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the bac
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "docs" / "benchmarks.svg"
-_COLOURS = {"floor": "#9aa5b1", "ours": "#1f6feb"}
+_COLOURS = {"floor": "#9aa5b1", "in place": "#6b7785", "ours": "#1f6feb"}
 _OTHERS = ("#b8860b", "#8b5a9e", "#4c8c6b", "#b5534a")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from rounds import HERE, child
 
 CALLS = 1000
-SHOWN = 25
+SHOWN = 40
 
 
 def profile() -> dict[str, Any]:

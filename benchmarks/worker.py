@@ -25,7 +25,8 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._floors: dict[str, Any] = {}
         captured: dict[str, Any] = {}
-        if name == "floor":
+        self._in_place = name == "in place"
+        if name == "floor" or self._in_place:
             import floor
 
             captured = {case: floor.captured(case) for case in exchange.CASES}
@@ -44,12 +45,21 @@ class Worker:
     def sync(self, case: str) -> Callable[[], object]:
         """The call of a case, as this contender has it made."""
         made = exchange.call(self._client, case)
-        return self._floors[case].around(made) if case in self._floors else made
+        if case not in self._floors or self._placed(case):
+            return made
+        return self._floors[case].around(made)
 
     def coroutine(self, case: str, *, late: bool = False) -> Callable[[], Any]:
         """The same for the async client."""
         made = exchange.async_call(self._late_client if late else self._async_client, case)
-        return self._floors[case].around_async(made) if case in self._floors else made
+        if case not in self._floors or self._placed(case):
+            return made
+        return self._floors[case].around_async(made)
+
+    def _placed(self, case: str) -> bool:
+        if self._in_place:
+            self._floors[case].put_in_place()
+        return self._in_place
 
     def run(self, case: str, mode: str, calls: int, *, each: bool = False) -> Any:
         """CPU nanoseconds of a batch, or the wall nanoseconds of each of its calls."""

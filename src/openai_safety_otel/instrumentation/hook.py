@@ -38,7 +38,7 @@ class Hooks:
         self, wrapped: Any, client: Any, args: _Args, kwargs: _Kwargs
     ) -> tuple[Call | Pass, _Args, _Kwargs]:
         """The call to record, or one that passes; and the arguments to go on with."""
-        options = args[1] if len(args) > 1 else kwargs["options"]
+        options = args[1] if len(args) > 1 else kwargs.get("options")
         # Another instrumentation's wrapper passes attributes through: only a plain method is the SDK's own.
         plain = type(wrapped) is MethodType and wrapped.__func__ in self._originals
         call, sent = self.observer.observe(
