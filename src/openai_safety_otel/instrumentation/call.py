@@ -214,17 +214,19 @@ class Call:
 
     def data(self, data: bytes) -> None:
         """Bytes of the response: of one that nobody parses for the caller all, else until it is known what it is."""
-        with harmless("body"):
-            body, now = self._body, time.perf_counter_ns()
+        try:
+            body = self._body
             if body is None:
                 return
             seen = body.feed(self.record, data if self._decode is None else self._decode(data))
             if self.claimed:
                 self.listening = body.listening
                 return
-            self._last = now
+            self._last = now = time.perf_counter_ns()
             self.record.chunks += 1
             self._mark(seen, now)
+        except Exception as error:  # noqa: BLE001 - as above
+            harmless.failed("body", error)
 
     def _mark(self, seen: Seen, now: int) -> None:
         record = self.record
