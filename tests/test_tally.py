@@ -6,6 +6,7 @@ import threading
 
 import httpx2
 import openai
+from opentelemetry.metrics import NoOpMeter
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.signals.tally import Tally, tally
@@ -61,3 +62,4 @@ def test_each_provider_has_its_own(telemetry: Telemetry) -> None:
     mine = tally(c.CALLS, meters[0], telemetry.meter_provider)
     assert mine is tally(c.CALLS, meters[0], telemetry.meter_provider)
     assert mine is not tally(c.CALLS, meters[1], other.meter_provider)
+    assert mine is not tally(c.CALLS, NoOpMeter("x"), object())  # which nothing can refer to weakly

@@ -42,7 +42,12 @@ _OF_GLOBAL_PROVIDER: dict[str, Tally] = {}
 
 def tally(metric: c.Metric, meter: Meter, provider: Any) -> Tally:
     """The tally of a metric at a provider (None: the global one), made when it is first asked for."""
-    known = _OF_GLOBAL_PROVIDER if provider is None else _OF_PROVIDERS.setdefault(provider, {})
+    known = _OF_GLOBAL_PROVIDER
+    if provider is not None:
+        try:
+            known = _OF_PROVIDERS.setdefault(provider, {})
+        except TypeError:  # of a class that cannot be referred to weakly
+            known = {}
     found = known.get(metric.name)
     if found is None:
         found = Tally(metric)
