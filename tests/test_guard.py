@@ -213,6 +213,7 @@ def test_the_providers_block_suspends_without_end(place: str, start: Start) -> N
         "openai_safety.decision.by": "openai-safety (automatic)",
         "openai_safety.decision.why": "the provider answered identifier_blocked",
         "openai_safety.decision.chain": open_journal(f"{place}.db").links()[-1].digest,
+        "openai_safety.decision.automatic": True,
     }
     assert (("suspend", None), [expected], []) == ((entry.action, entry.until), told, drops)
     assert entry == open_suspensions(place).entries()["a"]
