@@ -150,7 +150,7 @@ def open_case(
         raise UnknownIdentifierError(
             f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
         )
-    mine = {row["api"]: row for row in events.rows(case_questions.REACH, **bound)}
+    mine = {row["api"]: row for row in events.rows(case_questions.reach(bound["forms"]))}
     every = {*apis, *mine, *(row["api"] for row in events.rows(case_questions.APIS))} - {""}
     case.reach = _reach({api: mine.get(api) for api in sorted(every)}, case, known, window.until)
     return case

@@ -56,12 +56,18 @@ BEGINNING_WITH: Final = " UNION ALL ".join(
     for name in map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH))
 )
 APIS: Final = "SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL"
-REACH: Final = f"""
+
+
+def reach(identifiers: Iterable[str]) -> str:
+    """When these identifiers were last blocked and answered, by API."""
+    return f"""
 SELECT coalesce(openai_safety_api, '') AS api, {BLOCKED} AS is_blocked,
   max(time_ns) FILTER (WHERE openai_safety_block_type = 'identifier_blocked') AS blocked_ns,
   max(time_ns) FILTER (WHERE {ANSWERED}) AS answered_ns
-FROM events WHERE {_CALL} AND user_hash IN (SELECT unnest($forms)) GROUP BY 1
+FROM events WHERE {_CALL} AND user_hash IN ({", ".join(map(quoted, identifiers))}) GROUP BY 1
 """  # noqa: S608
+
+
 SUMS: Final = f"""
 SELECT day, coalesce(openai_safety_api, '') AS api, coalesce(openai_safety_outcome, '') AS outcome,
   count(*) AS calls, count(*) FILTER (WHERE flagged) AS flagged
