@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,11 +132,15 @@ def _read_calls(building: _Building) -> None:
     for row in building.ask(questions.PER_IDENTIFIER):
         one = building.of(row["identifier"])
         one.calls, one.flagged = row["calls"], row["flagged"]
-        one.apis, one.models, one.keys, one.linked = (
-            sorted(item for item in row[name] or () if item) for name in ("apis", "models", "keys", "linked")
-        )
         one.first_seen, one.last_seen = row["first_ns"] / NS, row["last_ns"] / NS
         one.scores = {name: row[name] for name in c.CATEGORIES if row[name] is not None}
+    used: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in building.ask(questions.USED):
+        identifier = row.pop("identifier")
+        for name, value in row.items():
+            used[identifier, name].update((value,) if value else ())
+    for (identifier, name), values in used.items():
+        setattr(building.of(identifier), name, sorted(values))
     for row in building.ask(questions.OUTCOMES):
         building.of(row["identifier"]).outcomes[row["outcome"]] = row["n"]
     for row in building.ask(questions.BLOCKS):
