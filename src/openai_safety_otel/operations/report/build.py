@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -134,13 +134,11 @@ def _read_calls(building: _Building) -> None:
         one.calls, one.flagged = row["calls"], row["flagged"]
         one.first_seen, one.last_seen = row["first_ns"] / NS, row["last_ns"] / NS
         one.scores = {name: row[name] for name in c.CATEGORIES if row[name] is not None}
-    used: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in building.ask(questions.USED):
-        identifier = row.pop("identifier")
+        one = building.of(row.pop("identifier"))
         for name, value in row.items():
-            used[identifier, name].update((value,) if value else ())
-    for (identifier, name), values in used.items():
-        setattr(building.of(identifier), name, sorted(values))
+            if value and value not in (seen := getattr(one, name)):
+                insort(seen, value)
     for row in building.ask(questions.OUTCOMES):
         building.of(row["identifier"]).outcomes[row["outcome"]] = row["n"]
     for row in building.ask(questions.BLOCKS):
@@ -305,14 +303,9 @@ def _groups(building: _Building, by: str) -> list[Group]:
 
 
 def _group(row: Mapping[str, Any], highest: Mapping[str, float | None]) -> Group:
+    same = ("key", "calls", "identifiers", "flagged", "refused", "failed", "enforcement")
     return Group(
-        key=row["key"],
-        calls=row["calls"],
-        identifiers=row["identifiers"],
-        flagged=row["flagged"],
-        refused=row["refused"],
-        failed=row["failed"],
-        enforcement=row["enforcement"],
+        **{name: row[name] for name in same},
         highest_score=row.get("highest", highest.get(row["key"])),
         first_seen=row["first_ns"] / NS,
         last_seen=row["last_ns"] / NS,
