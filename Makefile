@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-dashboards pictures stack-up bench audit docs generate generated clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-drills test-dashboards pictures stack-up bench audit docs generate generated clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -58,8 +58,11 @@ test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test run
 stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
 	$(BIN)/python stack/build.py
 
-test-stack: stack-build ## everything that runs on the real programs
-	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" tests
+test-stack: stack-build ## everything that runs on the real programs, but for drills and drawing
+	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up tests
+
+test-drills: stack-build ## the worst day and the runbook on the whole stack: they wait more than they compute
+	$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m stack tests/worst_day tests/stack_up
 
 test-dashboards: stack-build ## the dashboards as Grafana's own libraries draw them, from real stores
 	$(BIN)/python -m pytest -q --timeout 600 -m drawing tests/dashboards
@@ -73,7 +76,7 @@ stack-up: $(READY) ## the stack on loopback, with a product in use and the runbo
 bench: $(READY) ## all benchmarks, results into benchmarks/results
 	$(BIN)/python benchmarks/run.py
 
-docs: generate
+docs: generate pictures ## everything generated, and the pictures drawn anew
 
 generate: $(READY) ## write everything generated: docs, collector files, dashboards, rules
 	@$(BIN)/python docs/generate.py

@@ -152,7 +152,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     if drifted:
-        sys.stderr.write(f"run `make docs`: {', '.join(drifted)} are not up to date\n")
+        sys.stderr.write(f"run `make generate`: {', '.join(drifted)} are not up to date\n")
     return 1 if drifted else 0
 
 

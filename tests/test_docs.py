@@ -23,7 +23,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT /
 
 
 def test_generated_pages_are_up_to_date() -> None:
-    """Settings, names and command line are what the code says; `make docs` writes them."""
+    """Settings, names and command line are what the code says; `make generate` writes them."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"],
         capture_output=True,

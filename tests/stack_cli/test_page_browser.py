@@ -165,13 +165,18 @@ def test_the_case_page_can_be_read(browser: Browser, tmp_path: Path, width: int,
     assert browser.complaints == []
 
 
-def test_pages_can_be_printed(browser: Browser, tmp_path: Path) -> None:
-    """On paper nothing is behind a scroll bar: every row of a table is there."""
-    browser.open(case_of(tmp_path), ready="!!document.querySelector('h2')")
+@pytest.mark.parametrize("page", ["report", "case"])
+def test_pages_can_be_printed(
+    browser: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, page: str
+) -> None:
+    """On a sheet as wide as A4 nothing is cut or behind a scroll bar: every row and column of a table is there."""
+    shown = case_of(tmp_path) if page == "case" else cached_page(tmp_path_factory, 3)
+    browser.open(shown, width=720, ready="!!document.querySelector('h2')")
     browser.ask("Emulation.setEmulatedMedia", media="print")
     hidden = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollHeight > one.clientHeight + 1).length"
     assert browser.run(hidden) == 0
-    assert browser.printed(tmp_path / "case.pdf") > 10_000
+    assert browser.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert browser.printed(tmp_path / "page.pdf") > 10_000
     browser.ask("Emulation.setEmulatedMedia", media="")
 
 
