@@ -116,8 +116,7 @@ def test_models_are_capped(client: openai.OpenAI, telemetry: Telemetry, instrume
 
 def test_what_others_choose_makes_no_series_without_end(telemetry: Telemetry) -> None:
     """Thousands of models, hosts and error codes: some hundred series; a documented code is told however late."""
-    provider = telemetry.meter_provider
-    metrics = Metrics(provider.get_meter("test"), max_models=20, traffic="production", provider=provider)
+    metrics = Metrics(telemetry.meter_provider.get_meter("test"), max_models=20, traffic="production")
     for n in range(6000):
         error = "rate_limit_exceeded" if n == 5999 else f"error_{n % 2000}"
         standard = {c.SERVER_ADDRESS: f"host-{n % 1999}", c.PROVIDER_NAME: "openai", c.INPUT_TOKENS: 1}

@@ -56,7 +56,7 @@ class Process:
         self._traces = TracerProvider(resource=about)
         self._traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{agent}/v1/traces")))
         self.meter = self.meters.get_meter(c.SCOPE)
-        self.metrics = Metrics(self.meter, max_models=20, traffic=traffic, provider=self.meters)
+        self.metrics = Metrics(self.meter, max_models=20, traffic=traffic)
         self._tracer = self._traces.get_tracer(c.SCOPE)
 
     def call(self, record: CallRecord, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import wrapt
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-from opentelemetry.metrics import NoOpMeter, NoOpMeterProvider, get_meter
+from opentelemetry.metrics import Meter, NoOpMeter, get_meter
 from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel.contract import conventions as c
@@ -243,7 +243,7 @@ def _build(
     logger_provider: Any,
 ) -> Observer:
     own_version = _version("openai-safety-otel")
-    metrics = _metrics(settings, meter_provider, own_version)
+    metrics = _metrics(settings, lambda: get_meter(c.SCOPE, own_version, meter_provider=meter_provider))
     harmless.on_failure = lambda place: metrics.dropped(place, "internal_error")
     hasher = load_hasher(settings)
     sink = EventSink.from_settings(
@@ -282,13 +282,11 @@ def _build(
     return observer
 
 
-def _metrics(settings: Settings, provider: Any, own_version: str) -> Metrics:
+def _metrics(settings: Settings, meter: Callable[[], Meter]) -> Metrics:
     """The instruments; none that count where the app's provider raises: instrumenting must not."""
-    labels: dict[str, Any] = {"max_models": settings.metric_models, "traffic": settings.traffic}
     with harmless("metrics"):
-        meter = get_meter(c.SCOPE, own_version, meter_provider=provider)
-        return Metrics(meter, provider=provider, **labels)
-    return Metrics(NoOpMeter(c.SCOPE), provider=NoOpMeterProvider(), **labels)
+        return Metrics(meter(), max_models=settings.metric_models, traffic=settings.traffic)
+    return Metrics(NoOpMeter(c.SCOPE), max_models=settings.metric_models, traffic=settings.traffic)
 
 
 def _version(distribution: str) -> str:

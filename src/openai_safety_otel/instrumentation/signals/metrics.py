@@ -14,7 +14,6 @@ from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
 from openai_safety_otel.instrumentation.signals.capped import Capped
-from openai_safety_otel.instrumentation.signals.tally import tally
 
 MAX_ZERO_SERIES = 60
 # Hosts and error codes come from others too. Together with the models they stay far below the 2,000 series an
@@ -44,10 +43,9 @@ class Metrics:
         meter: where they are made.
         max_models: distinct models kept as a label; later ones become ``_other``.
         traffic: label of every series.
-        provider: whose meter it is; None is the global one.
     """
 
-    def __init__(self, meter: Meter, *, max_models: int, traffic: str, provider: Any = None) -> None:
+    def __init__(self, meter: Meter, *, max_models: int, traffic: str) -> None:
         self._meter = meter
         self._traffic = traffic
         self._model = Capped(max_models, c.OTHER_MODEL)
@@ -58,11 +56,10 @@ class Metrics:
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
         self._clients: dict[tuple[object, ...], _ClientLabels] = {}
-        # The two that every call adds to; blocks and all else that leads to one call have exemplars.
-        self._calls = tally(c.CALLS, meter, provider)
-        self._checks = tally(c.CHECKS, meter, provider)
+        self._calls = self.counter(c.CALLS)
         self._blocks = self.counter(c.BLOCKS)
         self._access = self.counter(c.ACCESS_ERRORS)
+        self._checks = self.counter(c.CHECKS)
         self._flags = self.counter(c.FLAGS)
         self._problems = self.counter(c.PROBLEMS)
         self._dropped = self.counter(c.DROPPED)
@@ -105,7 +102,13 @@ class Metrics:
             self._zero(record.api)
         model = self._model(record.request_model) if record.request_model is not None else ""
         who = record.identity
-        self._calls.add(record.api, model, outcome.name, who.source, record.delivery, record.traffic)
+        self._calls.add(
+            1,
+            self._label(
+                c.CALLS, record.api, model, outcome.name, who.source, record.delivery, record.traffic
+            ),
+            context,
+        )
         if outcome.block_type:
             labels = self._label(
                 c.BLOCKS,
@@ -160,7 +163,7 @@ class Metrics:
     def _moderation(self, record: CallRecord, context: Context | None) -> None:
         for direction, leg in record.moderation.legs.items():
             result = "error" if leg.flagged is None else "flagged" if leg.flagged else "passed"
-            self._checks.add(record.api, direction, result)
+            self._checks.add(1, self._label(c.CHECKS, record.api, direction, result), context)
             for category in leg.categories:
                 known = category if category in c.SCORES[direction] else c.OTHER_CATEGORY
                 self._flags.add(1, self._label(c.FLAGS, direction, known), context)
