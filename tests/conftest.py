@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from support.telemetry import KEY, Instrument, Telemetry
 
@@ -20,9 +20,9 @@ from support.telemetry import KEY, Instrument, Telemetry
 @pytest.fixture(autouse=True)
 def _strict() -> Iterator[None]:
     """Our own failures re-raise, so that no test passes by swallowing."""
-    harmless.strict = True
+    own_errors.strict = True
     yield
-    harmless.strict = False
+    own_errors.strict = False
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.logs import SafetyFilter, add_safety_context, context_fields
 from openai_safety_otel.middleware import SafetyWsgiMiddleware
 from openai_safety_otel.testing.provider import Provider
@@ -107,7 +107,7 @@ def test_a_failure_of_ours_drops_no_line(monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("ours")
 
     monkeypatch.setattr("openai_safety_otel.logs.context_fields", broken)
-    monkeypatch.setattr(harmless, "strict", False)
+    monkeypatch.setattr(own_errors, "strict", False)
     assert ("slow|-|-|-", {"event": "slow"}) == (
         fresh(logged),
         fresh(add_safety_context, None, "info", {"event": "slow"}),

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import openai
 from litellm.integrations.custom_logger import CustomLogger
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation import gateway
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
@@ -81,7 +81,7 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
     ) -> None:
         """Say who the request is for; refuse whoever is suspended before a deployment is chosen."""
-        with harmless("litellm"):
+        with own_errors("litellm"):
             if current_end_user() is None and (person := person_of(user_api_key_dict, data)):
                 set_end_user(person)
         if self.observer is not None:
@@ -95,7 +95,7 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Record what one of LiteLLM's guardrails stopped."""
-        with harmless("litellm"):
+        with own_errors("litellm"):
             found = guardrail_of(request_data, original_exception)
             if found is not None and self.observer is not None:
                 name, after = found
@@ -128,7 +128,7 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
 
         For calls through the SDK it names the base of the API here, for its own the whole address.
         """
-        with harmless("litellm"):
+        with own_errors("litellm"):
             shown = kwargs.get("additional_args") or {}
             url, headers = str(shown.get("api_base")), shown.get("headers") or {}
             body = shown.get("complete_input_dict")
@@ -146,7 +146,7 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """The answer of a call in a thread, or the end of its stream."""
-        with harmless("litellm"):
+        with own_errors("litellm"):
             call = _ending(kwargs, end_time)
             if call is not None:
                 hidden = getattr(response_obj, "_hidden_params", None) or {}
@@ -168,7 +168,7 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """The error of a call in a thread."""
-        with harmless("litellm"):
+        with own_errors("litellm"):
             call = _ending(kwargs, end_time)
             if call is None:
                 return

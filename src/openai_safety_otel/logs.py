@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.trace import format_trace_id, get_current_span
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.passing import last_response_id
 
@@ -34,7 +34,7 @@ class SafetyFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Add the fields; never drops a record."""
         fields: dict[str, str] = {}
-        with harmless("log filter"):
+        with own_errors("log filter"):
             fields = context_fields()
         for name in self.NAMES:
             if not hasattr(record, name):
@@ -46,7 +46,7 @@ def add_safety_context(
     logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """A structlog processor: adds the known fields, never over the app's own."""
-    with harmless("log processor"):
+    with own_errors("log processor"):
         for name, value in context_fields().items():
             event_dict.setdefault(name, value)
     return event_dict

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.testing.provider import Provider
 
 
 @pytest.fixture(autouse=True)
 def _as_in_production(_strict: None) -> None:
     """The guard swallows and counts: that is what these tests are about."""
-    harmless.strict = False
+    own_errors.strict = False
 
 
 @pytest.fixture(scope="module")

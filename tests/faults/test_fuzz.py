@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.testing.provider import Provider
 from support.scripted import scripted, seen_by_app
@@ -94,7 +94,7 @@ def alike(client: openai.OpenAI, call: Any, telemetry: Telemetry, size: int) -> 
     bare = seen_by_app(lambda: call(client))
     instrumentor.observer.active = True
     telemetry.clear()
-    harmless.strict = True
+    own_errors.strict = True
     started = time.process_time()
     assert bare == seen_by_app(lambda: call(client))
     assert time.process_time() - started < 5 + PER_MEGABYTE * size / 1e6

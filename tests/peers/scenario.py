@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openai_safety_otel import SafetyInstrumentor, end_user
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.testing.provider import Provider
 from support.telemetry import KEY, Telemetry
 
@@ -112,7 +112,7 @@ def run(peer: str, order: str, mode: str) -> dict[str, Any]:
 
     ``order`` is ``alone`` for the peer without us, and ``client first`` where it instruments one client before us.
     """
-    harmless.strict = True
+    own_errors.strict = True
     telemetry = Telemetry()
     lines = listening()
 

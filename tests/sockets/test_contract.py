@@ -237,7 +237,7 @@ async def test_our_own_failure_is_not_felt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When our own code breaks in every place, the app's conversation goes on, and the failures are counted."""
-    from openai_safety_otel.contract.harmless import harmless
+    from openai_safety_otel.contract.own_errors import own_errors
     from openai_safety_otel.instrumentation.sockets import frame, session
 
     def broken(*args: Any, **kwargs: Any) -> Any:
@@ -245,7 +245,7 @@ async def test_our_own_failure_is_not_felt(
 
     instrument()
     server.script = realtime(spoken)
-    monkeypatch.setattr(harmless, "strict", False)
+    monkeypatch.setattr(own_errors, "strict", False)
     monkeypatch.setattr(session.Session, "_received", broken)
     monkeypatch.setattr(frame.Message, "__init__", broken)
     async with Talk(connect(caller, REALTIME)) as talk:

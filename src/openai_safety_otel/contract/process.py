@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 
 Act = Callable[[], object]
 
@@ -29,7 +29,7 @@ class _Held:
     def __call__(self) -> None:
         owner = self.owner()
         if owner is not None:
-            with harmless("exit or fork"):
+            with own_errors("exit or fork"):
                 self._function(owner)
 
 

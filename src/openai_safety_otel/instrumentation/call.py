@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord, End
 from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.evidence import Collector
@@ -91,7 +91,7 @@ class Call:
             if self.span is not None:
                 self.span.leave()
         except Exception as failure:  # noqa: BLE001 - the app's call goes on whatever we do wrong
-            harmless.failed("span", failure)
+            own_errors.failed("span", failure)
         if error is not None:
             self.failed(error)
 
@@ -111,7 +111,7 @@ class Call:
             if not self._tapped or response.is_closed:
                 self._answer = response
         except Exception as error:  # noqa: BLE001 - as above
-            harmless.failed("response", error)
+            own_errors.failed("response", error)
 
     def _tap(self, response: Any, raw: str | None, *, stream: bool) -> None:
         """An answer that the SDK does not parse at once, and perhaps never."""
@@ -142,13 +142,13 @@ class Call:
                         self.evidence.result(result)
                 self._settle()
             except Exception as error:  # noqa: BLE001 - as above
-                harmless.failed("response", error)
+                own_errors.failed("response", error)
         return self.returned(result) if self.overtaken else result
 
     def misread(self, error: BaseException) -> None:
         """The SDK's own parsing raised over an answer that has arrived (a content filter's finish)."""
         if isinstance(error, Exception):  # not: cancelled meanwhile
-            with harmless("response"):
+            with own_errors("response"):
                 self._read_answer()
                 read_error(self.record, error)
                 self._settle()
@@ -157,7 +157,7 @@ class Call:
 
     def refused(self, response: Any, error: Any) -> None:
         """An error status is here; the last moment at which another instrumentation's span is current."""
-        with harmless("error"):
+        with own_errors("error"):
             read_head(self.record, response)
             read_error(self.record, error)
             self._refusal = error
@@ -204,7 +204,7 @@ class Call:
                 self.evidence.chunk(chunk)
         except Exception as error:  # noqa: BLE001 - as above
             self.record.terminal_seen = None
-            harmless.failed("chunk", error)
+            own_errors.failed("chunk", error)
 
     def claim(self) -> None:
         """A stream of the SDK's reads the response: what it yields is folded, not the bytes."""
@@ -226,7 +226,7 @@ class Call:
             self.record.chunks += 1
             self._mark(seen, now)
         except Exception as error:  # noqa: BLE001 - as above
-            harmless.failed("body", error)
+            own_errors.failed("body", error)
 
     def _mark(self, seen: Seen, now: int) -> None:
         record = self.record
@@ -268,7 +268,7 @@ class Call:
         """The call or the reading of its stream raised."""
         if not self._open:
             return
-        with harmless("error"):
+        with own_errors("error"):
             if isinstance(error, GeneratorExit):
                 self.closed()
             elif not isinstance(error, Exception):
@@ -289,7 +289,7 @@ class Call:
             self.record.raised = safe_code(type(error).__name__)
 
     def _finish_body(self) -> None:
-        with harmless("body"):
+        with own_errors("body"):
             if self._answer is not None:
                 self._read_answer()
             elif self._body is not None:

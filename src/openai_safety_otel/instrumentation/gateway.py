@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of, read_error
@@ -83,7 +83,7 @@ def stopped(observer: Observer, client: Any, url: str, body: Any, *, by: str, an
 
 def answered(call: Call, answer: Any, headers: Any) -> None:
     """The answer is here, whole or as the last word of a stream."""
-    with harmless("response"):
+    with own_errors("response"):
         read_head(call.record, SimpleNamespace(status_code=200, headers=headers))
         call.parsed(answer)
     call.finish("returned")
@@ -91,7 +91,7 @@ def answered(call: Call, answer: Any, headers: Any) -> None:
 
 def failed(call: Call, error: BaseException) -> None:
     """The gateway tells of an error, its own around the provider's."""
-    with harmless("error"):
+    with own_errors("error"):
         _read_chain(call.record, error)
         call.record.raised = safe_code(type(error).__name__)
     call.finish("raised")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import MethodType, SimpleNamespace
 from typing import Any
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.passing import Pass, current
@@ -139,7 +139,7 @@ class Hooks:
     def stream_opened(self, wrapped: Callable[..., Any], stream: Any, args: _Args, kwargs: _Kwargs) -> None:
         """Around ``Stream.__init__`` and its async twin: the class stays as it is, and so does the app's own."""
         wrapped(*args, **kwargs)
-        with harmless("stream"):
+        with own_errors("stream"):
             opened(stream)
 
     def stream_closed(self, wrapped: Callable[..., Any], stream: Any, args: _Args, kwargs: _Kwargs) -> None:
@@ -171,5 +171,5 @@ def _closing(stream: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        with harmless("stream"):
+        with own_errors("stream"):
             closed(stream)

@@ -17,7 +17,7 @@ from opentelemetry.metrics import Meter, NoOpMeter, get_meter
 from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation import peers, unsent
 from openai_safety_otel.instrumentation.arguments import try_arguments
@@ -169,14 +169,14 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         observer = self.observer
         if observer is None:
             return
-        with harmless("server"):
+        with own_errors("server"):
             self._put(module.Server, "shutdown", _Shutdown(observer).shutdown)
 
     def _look_past(self, module: Any) -> None:
         """Count what other HTTP clients send to the provider."""
         observer = self.observer
         if observer is not None and observer.settings.unseen:
-            with harmless("unseen"):
+            with own_errors("unseen"):
                 for name, cls in CLIENTS:
                     if name == module.__name__:
                         self._put(getattr(module, cls), "send", Unseen(observer).send)
@@ -244,7 +244,7 @@ def _build(
 ) -> Observer:
     own_version = _version("openai-safety-otel")
     metrics = _metrics(settings, lambda: get_meter(c.SCOPE, own_version, meter_provider=meter_provider))
-    harmless.on_failure = lambda place: metrics.dropped(place, "internal_error")
+    own_errors.on_failure = lambda place: metrics.dropped(place, "internal_error")
     hasher = load_hasher(settings)
     sink = EventSink.from_settings(
         settings, logger_provider, on_drop=lambda reason, count=1: metrics.dropped("event", reason, count)
@@ -260,10 +260,10 @@ def _build(
         }
         return [(1, {name: value for name, value in labels.items() if value})]
 
-    with harmless("metrics"):
+    with own_errors("metrics"):
         metrics.gauge(c.INFO, info)
     tracer: Tracer = NoOpTracer()
-    with harmless("span"):
+    with own_errors("span"):
         tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
     signals = Signals(tracer, metrics, sink, settings.span)
     warning = unsent.UnsentWarning(
@@ -276,7 +276,7 @@ def _build(
     observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late, on_first=warning)
     guard = observer.guard
     if guard is not None:
-        with harmless("metrics"):
+        with own_errors("metrics"):
             metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
             metrics.gauge(c.SUSPENSIONS_STATE, guard.states)
     return observer
@@ -284,7 +284,7 @@ def _build(
 
 def _metrics(settings: Settings, meter: Callable[[], Meter]) -> Metrics:
     """The instruments; none that count where the app's provider raises: instrumenting must not."""
-    with harmless("metrics"):
+    with own_errors("metrics"):
         return Metrics(meter(), max_models=settings.metric_models, traffic=settings.traffic)
     return Metrics(NoOpMeter(c.SCOPE), max_models=settings.metric_models, traffic=settings.traffic)
 

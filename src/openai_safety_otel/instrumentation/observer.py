@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.process import Act, after_fork, at_exit, at_worker_exit
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
@@ -96,7 +96,7 @@ class Observer:
             )
             self._register(call)
         except Exception as error:  # noqa: BLE001 - the app's call goes on whatever we do wrong
-            harmless.failed("request", error)
+            own_errors.failed("request", error)
             return None, options
         return call, sent
 
@@ -108,7 +108,7 @@ class Observer:
         endpoint = find(options.method, options.url)
         if endpoint is None or not self.active or running():
             return None
-        with harmless("request"):
+        with own_errors("request"):
             call = Call(_record(endpoint), endpoint, self._ended)
             call.overtaken = True
             call.backdate(response)
@@ -219,7 +219,7 @@ class Observer:
                 first, self._on_first = self._on_first, None
                 first()
         except Exception as error:  # noqa: BLE001 - as in `observe`
-            harmless.failed("record", error)
+            own_errors.failed("record", error)
 
     def _is_news(self, record: CallRecord, *, once: bool) -> bool:
         """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""
@@ -262,7 +262,7 @@ class Observer:
 
     def leave(self) -> None:
         """The process ends at once: end what is open, and have it written where it is ours to write."""
-        with harmless("exit"):
+        with own_errors("exit"):
             self.close_open()
             self.signals.sink.flush()
 

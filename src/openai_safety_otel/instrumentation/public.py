@@ -9,7 +9,7 @@ import time
 from typing import get_args
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
@@ -76,7 +76,7 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
     if observer is None:
         _log.warning("report_issue: openai-safety-otel is not active, the report goes nowhere")
         return
-    with harmless("user report"):
+    with own_errors("user report"):
         reporter = observer.delivery.identity_now()
         pairs: tuple[tuple[str, AttributeValue | None], ...] = (
             (c.RESPONSE_ID, response_id if _ID.fullmatch(response_id) else "_OTHER"),

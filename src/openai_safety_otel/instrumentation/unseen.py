@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from openai_safety_otel.contract.conventions import OTHER_API
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.extract.endpoints import find
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.passing import told
@@ -33,7 +33,7 @@ class Unseen:
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """A request leaves; of async clients this makes the coroutine."""
-        with harmless("unseen"):
+        with own_errors("unseen"):
             self._count(args[0] if args else kwargs["request"])
         return wrapped(*args, **kwargs)
 

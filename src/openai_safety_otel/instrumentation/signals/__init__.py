@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.trace import Tracer
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import SpanMode
 from openai_safety_otel.instrumentation.signals.attributes import safety_attributes
@@ -28,7 +28,7 @@ class Signals:
         try:
             return CallSpan(self._tracer, self._mode, record, own_early=own_early, own_late=own_late)
         except Exception as error:  # noqa: BLE001 - a tracer of the app's may raise anything
-            harmless.failed("span", error)
+            own_errors.failed("span", error)
             return None
 
     def finish(
@@ -46,14 +46,14 @@ class Signals:
                 span.finish(outcome, safety)
                 ids, context = span.ids, span.context
             except Exception as error:  # noqa: BLE001 - as above
-                harmless.failed("span", error)
+                own_errors.failed("span", error)
         if not counted:
             return
         try:
             self.metrics.record(record, outcome, context, own_span=span is not None and span.owned)
         except Exception as error:  # noqa: BLE001 - as above
-            harmless.failed("metrics", error)
+            own_errors.failed("metrics", error)
         try:
             self.sink.emit(call_event(record, outcome, ids, safety), context)
         except Exception as error:  # noqa: BLE001 - as above
-            harmless.failed("event", error)
+            own_errors.failed("event", error)

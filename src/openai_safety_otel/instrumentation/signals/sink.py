@@ -10,7 +10,7 @@ from opentelemetry._logs import Logger, get_logger
 from opentelemetry._logs import LoggerProvider as LoggerProviderApi
 from opentelemetry.context import Context
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import log_record
@@ -122,18 +122,18 @@ class EventSink:
             try:
                 destination.emit(event, context)
             except Exception as error:  # noqa: BLE001, PERF203 - a logger of the app's may raise anything
-                harmless.failed("event", error)
+                own_errors.failed("event", error)
 
     def flush(self) -> None:
         """Wait, for a bounded time, until what was emitted so far has left."""
         for destination in self._destinations:
-            with harmless("event"):
+            with own_errors("event"):
                 destination.flush()
 
     def close(self) -> None:
         """Flush in bounded time and end what runs in the background; an event after that begins it anew."""
         for destination in self._destinations:
-            with harmless("event"):
+            with own_errors("event"):
                 destination.close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.extract.shape import dig
 from openai_safety_otel.instrumentation.filtering import running
@@ -99,7 +99,7 @@ class SocketHooks:
             bound = inspect.signature(wrapped).bind(*args, **kwargs)
         except TypeError:
             return None  # the SDK's own method says best what does not fit
-        with harmless("socket"):
+        with own_errors("socket"):
             return Opening(self.observer, self.api, resource, bound)
         return None
 
@@ -117,7 +117,7 @@ class SocketHooks:
         session = _session(manager)
         if session is None or not self.observer.active:
             return None
-        with harmless("socket"):
+        with own_errors("socket"):
             if session.entered:
                 session = session.again()
                 _keep(manager, session)
@@ -154,7 +154,7 @@ class SocketHooks:
         if session is None or not self.observer.active:
             return None, None
         event = args[0] if args else next(iter(kwargs.values()), None)
-        with harmless("socket"):
+        with own_errors("socket"):
             return session, sending(session, event)
         return session, None
 
@@ -229,7 +229,7 @@ def _keep(holder: Any, session: Session) -> None:
 
 
 def _watch(connection: Any, session: Session) -> None:
-    with harmless("socket"):
+    with own_errors("socket"):
         _keep(connection, session)
         session.connected(dig(connection, "_connection", "response", "headers"))
         endings.watch(connection, session.collected)

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord, End
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
@@ -92,7 +92,7 @@ class Session:
 
     def refused(self, error: BaseException) -> None:
         """The handshake failed, or a local decision forbade it; what was asked for before failed with it."""
-        with harmless("handshake"):
+        with own_errors("handshake"):
             calls = self.pending.clear()
             if calls:
                 self._spoken_for()
@@ -136,7 +136,7 @@ class Session:
         raw, self._raw = self._raw, None
         if raw is None:
             return
-        with harmless("frame"):
+        with own_errors("frame"):
             # Deltas of responses that have begun say nothing new: they are large, and not parsed.
             if peek(raw) in PLAIN_DELTAS and all(call.record.output_begun for call in self.pending.begun):
                 return
@@ -159,9 +159,9 @@ class Session:
         try:
             self._received(event)
         except Exception as error:  # the guard, without a context manager for every frame
-            if harmless.strict:
+            if own_errors.strict:
                 raise
-            harmless.failed("frame", error)
+            own_errors.failed("frame", error)
 
     def _received(self, event: object) -> None:
         if not self.observer.active:
@@ -245,7 +245,7 @@ class Session:
 
     def unread(self, error: BaseException) -> None:
         """Reading raised. A cancelled reader may read on; a closed connection has ended."""
-        with harmless("socket"):
+        with own_errors("socket"):
             if not isinstance(error, (Exception, GeneratorExit)):
                 self._cancelled = True
             elif is_closed(error) and not self.closing:
@@ -263,7 +263,7 @@ class Session:
 
     def closed(self) -> None:
         """The app closed the connection: ended by it, or by the cancelling of its reader."""
-        with harmless("socket"):
+        with own_errors("socket"):
             self.reading()
             for call in self.pending.clear():
                 call.finish("cancelled" if self._cancelled else "abandoned")
@@ -271,7 +271,7 @@ class Session:
 
     def collected(self) -> None:
         """Nobody holds the connection any more, and nobody closed it."""
-        with harmless("socket"):
+        with own_errors("socket"):
             for call in self.pending.clear():
                 call.finish("cancelled" if self._cancelled else "abandoned")
             self._end("cancelled" if self._cancelled else "abandoned")

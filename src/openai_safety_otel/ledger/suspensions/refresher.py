@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from openai_safety_otel.contract.conventions import SuspensionsState
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.process import after_fork, at_exit
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.store import SuspensionStore, Unreadable, Update
@@ -122,12 +122,12 @@ class Refresher:
 
     def _run(self) -> None:
         while not self._stop:
-            with harmless("suspensions"):
+            with own_errors("suspensions"):
                 self._turn()
             self._first.set()
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()
-        with harmless("suspensions"):
+        with own_errors("suspensions"):
             self._let_go()
 
     def _turn(self) -> None:

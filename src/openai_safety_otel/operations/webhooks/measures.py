@@ -10,7 +10,7 @@ from typing import get_args
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, MeterProvider, Observation, get_meter
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.harmless import harmless
+from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.ledger.journal import Journal, Notice
 
 _Labels = tuple[tuple[str, str], ...]
@@ -52,7 +52,7 @@ class Measures:
 
     def _deadlines(self, _: CallbackOptions) -> Iterable[Observation]:
         earliest: dict[_Labels, int] = {}
-        with harmless("notice deadline"):
+        with own_errors("notice deadline"):
             for notice in self._journal.notices(open_only=True):
                 if notice.deadline_at is not None:
                     labels = _labels(notice)
@@ -61,7 +61,7 @@ class Measures:
 
     def _open(self, _: CallbackOptions) -> Iterable[Observation]:
         """How many notices are open; a zero for what none is, so that an alert on it ends."""
-        with harmless("open notices"):
+        with own_errors("open notices"):
             found = Counted(map(_labels, self._journal.notices(open_only=True)))
             self._once_open.update(found)
             return [Observation(found[labels], dict(labels)) for labels in self._once_open]

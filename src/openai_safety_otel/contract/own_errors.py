@@ -1,4 +1,4 @@
-"""One guard around our own mistakes: logged once, counted, never felt by the app."""
+"""Our own errors: logged once, counted, never felt by the app."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from types import TracebackType
 _log = logging.getLogger(__name__)
 
 
-class Harmless:
-    """``with harmless("span"):`` swallows an `Exception` of ours; `BaseException` passes untouched.
+class OwnErrors:
+    """``with own_errors("span"):`` swallows an `Exception` of ours; `BaseException` passes untouched.
 
     Each place is logged once in a process, without the message (it may quote the user). ``strict`` re-raises:
     our own tests set it, so that no test passes by swallowing.
@@ -50,7 +50,7 @@ class Harmless:
 class _Guard:
     __slots__ = ("_owner", "_place")
 
-    def __init__(self, owner: Harmless, place: str) -> None:
+    def __init__(self, owner: OwnErrors, place: str) -> None:
         self._owner = owner
         self._place = place
 
@@ -77,4 +77,4 @@ def _innermost(trace: TracebackType | None) -> str:
     return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
 
 
-harmless = Harmless()
+own_errors = OwnErrors()
