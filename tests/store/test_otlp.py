@@ -49,6 +49,8 @@ def test_one_event_comes_back_whole(tmp_path: Path) -> None:
         "environment": "test",
         "stream": "notable",
         "day": "2026-09-29",
+        "flagged": True,
+        "categories": ["hate"],
     }
 
 
