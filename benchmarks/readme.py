@@ -77,8 +77,7 @@ transport, real batch processors and exporters that drop. All are alive at once 
 turn, in a new order each round ({starts} starts, {rounds} rounds each); what is compared is the process's CPU time,
 exporting threads included, batch by batch against the bare SDK's of the same round. Medians, with quartiles in
 parentheses. The *floor* is the OpenTelemetry SDK alone, told to record the same span, event and measurements as
-constants; *in place* it is told so from within the SDK's `request`, where an instrumentation stands. Both count calls
-and checks by measurements, which we add up ourselves (`signals/tally.py`).
+constants; *in place* it is told so from within the SDK's `request`, where an instrumentation stands.
 
 ![CPU time added to a call](../docs/benchmarks.svg)"""
 
@@ -314,8 +313,8 @@ What was tried, measured in turn with the bare SDK at the fastest 2 % of single 
 - Fewer functions: 90 Python calls of ours for a chat call instead of 227 brought less than a tenth of our own time.
   Between two calls the SDK runs for 0.7 ms and evicts what we need, so that most of ours runs from cold caches,
   however short it is.
-- Calls and checks added up in the process and read when the SDK collects (`signals/tally.py`), instead of a
-  measurement each: about 20 µs for each of them.
+- Calls and checks added up in the process and read when the SDK collects, instead of a measurement each: about 20 µs
+  for each of them. Undone: observable counters have no exemplars, and nothing less is to be recorded.
 - What is the same for an address and for an end user worked out once: about 5 µs. Usual answers read in one pass:
   about 5 µs for a plain call, 40 µs for a moderated one.
 - Left alone: recording on a thread in the background (spans would end late, and an exit would lose them), and

@@ -36,6 +36,7 @@ _LEDGERS: Final = {
 _FIELDS: Final = ("project_id", "user_id", "api_key_id", "model")
 _MORE: Final = {"completions": ("batch", "service_tier"), "decisions": ("batch", "service_tier")}
 _AMOUNTS: Final = {"images": "images", "audio_speeches": "characters", "audio_transcriptions": "seconds"}
+_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _SNAPSHOT: Final = "-2025-08-07"  # a ledger names the snapshot that an alias stands for
 _OK: Final = range(200, 300)
 
@@ -158,7 +159,7 @@ class Accounts:
             "project_id": key and key.project_id,
             "user_id": None,
             "api_key_id": entry.key,
-            "model": model if re.search(r"-\d{4}-\d{2}-\d{2}$", model) else model + _SNAPSHOT,
+            "model": model if _DATED.search(model) else model + _SNAPSHOT,
             "batch": entry.transport == "batch",
             "service_tier": "default",
         }

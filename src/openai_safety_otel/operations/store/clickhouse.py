@@ -25,6 +25,7 @@ _TYPES: Final = {
     "VARCHAR[]": "Array(String)",
 }
 _CERTAIN: Final = {"time_ns": "Int64", "event": "LowCardinality(String)"}  # no row is without these
+_VALUE: Final = re.compile(r"\$(\w+)")
 # Names of functions; the rest of the text is the same.
 _FUNCTIONS: Final = (
     ("unnest(", "arrayJoin("),
@@ -74,7 +75,7 @@ def dialect(sql: str, values: Mapping[str, Any] | None = None) -> str:
     """A question as ClickHouse takes it, with its values written out."""
     for ours, theirs in _FUNCTIONS:
         sql = sql.replace(ours, theirs)
-    return re.sub(r"\$(\w+)", lambda found: literal((values or {})[found[1]]), sql)
+    return _VALUE.sub(lambda found: literal((values or {})[found[1]]), sql)
 
 
 def literal(value: Any) -> str:
