@@ -15,7 +15,7 @@ from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.schema import COLUMNS, RETENTION_DAYS
 from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, flagged, notice, write
 
-chdb = pytest.importorskip("chdb.session", reason="make test-clickhouse installs it")
+chdb = pytest.importorskip("chdb.session", reason="make test-columns installs it")
 
 WEEK = Window(NOON - 7 * DAY, NOON)
 EVENTS = [
