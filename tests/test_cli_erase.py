@@ -180,7 +180,7 @@ def test_packed_files_and_columns_are_reached(here: Path) -> None:
 def test_a_user_is_erased_under_every_key_with_his_own_sessions(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """--user covers retired keys and sessions that were his alone; a shared session stays and is named."""
+    """--user covers retired keys and sessions that were theirs alone; a shared session stays and is named."""
     (here / "old.key").write_text("o" * 40)
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES", "old.key")
     now, old = Hasher(KEY.encode(), (b"o" * 40,)).every("user", "u42")

@@ -62,7 +62,7 @@ def test_celery_worker(pool: str, celery_recipe: ModuleType, calls: Calls) -> No
 
 
 def test_celery_eager(celery_recipe: ModuleType, calls: Calls) -> None:
-    """An eager task runs as its caller, who stays who he is."""
+    """An eager task runs as its caller, who stays who they are."""
     celery_recipe.app.conf.task_always_eager = True
     with end_user("u42"):
         celery_recipe.summarise.delay("hello").get()

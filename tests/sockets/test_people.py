@@ -104,7 +104,7 @@ async def test_two_users_in_two_lanes(
 async def test_somebody_else_on_a_realtime_session(
     caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
 ) -> None:
-    """A Realtime session has one identifier: somebody else's request is recorded as his, and as a conflict."""
+    """A Realtime session has one identifier: somebody else's request is recorded as theirs, and as a conflict."""
     instrument()
     server.script = realtime(spoken)
     with end_user("ann"):
@@ -193,7 +193,7 @@ async def test_suspended_before_connecting(
     suspend: Suspend,
     hasher: Hasher,
 ) -> None:
-    """A suspended end user is refused at every door before any network traffic, as a 403 he can handle."""
+    """A suspended end user is refused at every door before any network traffic, as a 403 that the app can handle."""
     suspend("mal")
     await_decision(follow(instrument, tmp_path), hasher, "mal")
     connect(caller, name)
@@ -245,7 +245,7 @@ async def test_suspended_in_the_middle(
     suspend: Suspend,
     hasher: Hasher,
 ) -> None:
-    """A user suspended while his response runs gets its end; his next request does not leave."""
+    """A user suspended while their response runs gets its end; their next request does not leave."""
     observer = follow(instrument, tmp_path)
     server.script = realtime(spoken) if name == REALTIME else responses(written)
     ask = {"type": "response.create", **({} if name == REALTIME else {"model": "gpt-5", "input": "hi"})}
