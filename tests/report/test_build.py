@@ -14,11 +14,9 @@ from openai_safety_otel.operations.report.activity import (
     CategoryDay,
     DayCount,
     DaySignals,
-    Decision,
     Group,
     Hold,
     Ladder,
-    Notice,
     Report,
     Rung,
     Totals,
@@ -26,7 +24,22 @@ from openai_safety_otel.operations.report.activity import (
 from openai_safety_otel.operations.report.build import Known, Window, build_report
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import open_files
-from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, event, flagged, notice, write
+from support.events import (
+    ANN,
+    BOB,
+    DAY,
+    EVE,
+    NOON,
+    blocked,
+    call,
+    decided,
+    decision,
+    event,
+    flagged,
+    notice,
+    noticed,
+    write,
+)
 
 WEEK = Window(NOON - 7 * DAY, NOON)
 
@@ -265,12 +278,12 @@ def test_the_journal_and_the_list_are_heard(events: Events) -> None:
     """What the journal knows wins over events, each thing once; the suspension list says who is suspended."""
     known = Known(
         notices=(
-            Notice("C-17", "warning", NOON - 1.5 * DAY, status="closed"),
-            Notice("e-1", "identifier_blocked", NOON - DAY, identifier=BOB),
+            noticed("C-17", "warning", NOON - 1.5 * DAY, status="closed"),
+            noticed("e-1", "identifier_blocked", NOON - DAY, identifier=BOB),
         ),
         decisions=(
-            Decision(BOB, "watch", "ann", "test", NOON - 3600.5, NOON + DAY),
-            Decision(ANN, "revoke", "ann", "", NOON - 1),
+            decided("watch", NOON - 3600.5, NOON + DAY, who=BOB),
+            decided("revoke", NOON - 1, who=ANN),
         ),
         suspended=frozenset({EVE}),
     )

@@ -5,21 +5,20 @@ from dataclasses import replace
 
 import pytest
 
+from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
-    Decision,
     Hold,
     Ladder,
-    Notice,
     OrganisationLadder,
     Rung,
 )
 from openai_safety_otel.operations.report.ladders import LostAccess, identifier_ladder, organisation_ladder
 from openai_safety_otel.operations.report.ranking import risk
-from support.events import DAY, NOON
+from support.events import DAY, NOON, decided, noticed
 
-WARNING = Notice("C-17", "warning", NOON, subject="organization")
+WARNING = noticed("C-17", "warning", NOON, subject="organization")
 
 
 @pytest.mark.parametrize(
@@ -49,12 +48,12 @@ WARNING = Notice("C-17", "warning", NOON, subject="organization")
             ),
         ),
         (
-            [replace(WARNING, id="C-2", deadline_at=NOON + 3 * DAY)],
+            [replace(WARNING, id="C-2", deadline_at=int(NOON + 3 * DAY))],
             NOON + 1.5 * DAY,
             OrganisationLadder("day", "day 2 of 3, until 2026-10-02", 2, 3, NOON + 3 * DAY, ("C-2",)),
         ),
         (
-            [WARNING, replace(WARNING, type="deactivation", received_at=NOON + DAY)],
+            [WARNING, replace(WARNING, type="deactivation", received_at=int(NOON + DAY))],
             NOON + 2 * DAY,
             OrganisationLadder("deactivated", "deactivated since 2026-09-30", notices=("C-17",)),
         ),
@@ -94,7 +93,7 @@ WARNING = Notice("C-17", "warning", NOON, subject="organization")
         ),
         ([WARNING], NOON - 1, OrganisationLadder()),
         (
-            [Notice("x", kind, NOON) for kind in ("identifier_blocked", "alert", "org_alert", "unknown")],
+            [noticed("x", kind, NOON) for kind in ("identifier_blocked", "alert", "org_alert", "unknown")],
             NOON + DAY,
             OrganisationLadder(),
         ),
@@ -118,7 +117,7 @@ def person(**facts: object) -> Activity:
     return Activity("a" * 64, **facts)  # type: ignore[arg-type]
 
 
-SUSPENDED = Decision("a" * 64, "suspend", "ann", "x", NOON - 60, NOON + DAY)
+SUSPENDED = decided("suspend", NOON - 60, NOON + DAY)
 HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
 
 
@@ -142,25 +141,25 @@ HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
         ),
         (person(api_states=[ApiState("chat", NOON - 9, NOON - 5)]), Ladder(Rung.QUIET, "quiet")),
         (
-            person(notices=[Notice("e", "identifier_blocked", NOON)]),
+            person(notices=[noticed("e", "identifier_blocked", NOON)]),
             Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)"),
         ),
         (
-            person(holds=HELD, notices=[Notice("C-1", "warning", NOON)]),
+            person(holds=HELD, notices=[noticed("C-1", "warning", NOON)]),
             Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1"),
         ),
         (
-            person(notices=[Notice("C-1", "warning", NOON, NOON + 3 * DAY)]),
+            person(notices=[noticed("C-1", "warning", NOON, NOON + 3 * DAY)]),
             Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1, answer by 2026-10-02"),
         ),
         (
             person(
                 api_states=[ApiState("chat", NOON - 9)],
-                notices=[Notice("C-1", "deactivation", NOON), Notice("C-1", "warning", NOON)],
+                notices=[noticed("C-1", "deactivation", NOON), noticed("C-1", "warning", NOON)],
             ),
             Ladder(Rung.DEACTIVATED, "deactivated on 2026-09-29, by notice C-1"),
         ),
-        (person(notices=[Notice("C-1", "deactivation", NOON, status="closed")]), Ladder()),
+        (person(notices=[noticed("C-1", "deactivation", NOON, status="closed")]), Ladder()),
         (
             person(enforcement_days=1, last_signal=NOON - 90, decision=SUSPENDED),
             Ladder(
@@ -173,11 +172,11 @@ HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
             Ladder(Rung.ENFORCEMENT, "enforcement blocks on 1 of the last 7 days"),
         ),
         (
-            person(recent_flagged=1, decision=Decision("a" * 64, "suspend", "ann", "x", NOON - 9, NOON - 1)),
+            person(recent_flagged=1, decision=decided("suspend", NOON - 9, NOON - 1)),
             Ladder(Rung.FLAGGED, "flagged (1)"),
         ),
         (
-            person(decision=Decision("a" * 64, "clear", "ann", "x", NOON - 9)),
+            person(decision=decided("clear", NOON - 9)),
             Ladder(Rung.DECIDED, "decided: clear"),
         ),
     ],

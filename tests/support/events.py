@@ -9,8 +9,10 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockType
+from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
+from openai_safety_otel.ledger.journal import Decision, JournalAction, Notice, notice_key
 
 DAY = 86_400.0
 NOON = 1_790_683_200.0  # 2026-09-29 12:00 UTC
@@ -85,6 +87,21 @@ def decision(who: str, action: str, at: float, until: float | None = None) -> Sa
     if until is not None:
         attributes[c.DECISION_UNTIL] = int(until)
     return event(c.DECISION_EVENT, at, attributes)
+
+
+def noticed(
+    notice_id: str, kind: NoticeType, at: float, deadline_at: float | None = None, **facts: Any
+) -> Notice:
+    """A notice as the journal keeps it, received and recorded at the same time."""
+    key = notice_key(kind, notice_id)
+    deadline = None if deadline_at is None else int(deadline_at)
+    times: dict[str, Any] = {"received_at": int(at), "recorded_at": int(at), "deadline_at": deadline}
+    return Notice(key=key, id=notice_id, type=kind, **times, **facts)
+
+
+def decided(action: JournalAction, at: float, until: float | None = None, who: str = ANN) -> Decision:
+    """An operator's decision as the journal keeps it."""
+    return Decision(identifier=who, action=action, by="ann", why="test", at=at, until=until)
 
 
 def lines(events: Iterable[SafetyEvent]) -> bytes:

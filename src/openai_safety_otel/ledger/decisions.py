@@ -112,7 +112,7 @@ def listed(decision: Decision) -> ListEntry | None:
     """
     if decision.action not in get_args(ListedAction):
         return None
-    by, why = (decision.by, decision.why) if decision.details.get("automatic") else ("", "")
+    by, why = (decision.by, decision.why) if decision.automatic else ("", "")
     return ListEntry(cast("ListedAction", decision.action), decision.until, by, why, decision.at)
 
 
@@ -255,11 +255,7 @@ def in_force(decisions: list[Decision], now: float | None = None) -> dict[str, D
     """The last decision about each identifier, if it still counts: not cleared, not over."""
     now = time.time() if now is None else now
     last = {one.identifier: one for one in decisions if one.action in ACTIONS}
-    return {
-        name: one
-        for name, one in last.items()
-        if one.action != "clear" and (one.until is None or one.until > now)
-    }
+    return {name: one for name, one in last.items() if one.action != "clear" and one.in_force(now)}
 
 
 def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
@@ -276,7 +272,7 @@ def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
         attributes[c.USER_HASH] = decision.identifier
     if decision.until is not None:
         attributes[c.DECISION_UNTIL] = int(decision.until)
-    if decision.details.get("automatic"):
+    if decision.automatic:
         attributes[c.DECISION_AUTOMATIC] = True
     if chain is not None:
         attributes[c.DECISION_CHAIN] = chain

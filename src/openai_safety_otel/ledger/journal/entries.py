@@ -63,12 +63,23 @@ class Notice:
     pending: dict[str, list[float]] = field(default_factory=dict)
     next_at: float | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether nobody has closed it."""
+        return self.status != "closed"
+
+    @property
+    def known_at(self) -> int:
+        """When the organisation could know of it: a webhook may come days after it was issued."""
+        return max(self.received_at, self.recorded_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """One line of the audit trail. Times are Unix seconds; ``until`` None means no expiry.
 
-    ``details`` holds what only one action needs, as JSON values (never a raw user id).
+    ``details`` holds what only one action needs, as JSON values (never a raw user id); ``automatic`` among them
+    says that no person decided.
     """
 
     identifier: str
@@ -79,6 +90,15 @@ class Decision:
     until: float | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether a process decided by itself."""
+        return bool(self.details.get("automatic"))
+
+    def in_force(self, now: float) -> bool:
+        """Whether it has not ended yet."""
+        return self.until is None or self.until > now
 
 
 def notice_key(kind: NoticeType, notice_id: str) -> str:

@@ -132,7 +132,7 @@ class RedisJournal:
         """All notices, oldest received first."""
         with self._guard():
             found = self._notices(cast("list[str]", self._redis.zrange(_BY_TIME, 0, -1)))
-        return [notice for notice in found if notice.status == "open" or not open_only]
+        return [notice for notice in found if notice.open or not open_only]
 
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""

@@ -234,7 +234,7 @@ def _open_one(journal: Journal, notice_id: str, kind: NoticeType | None) -> Noti
     named = [one for one in journal.notices() if notice_id in (one.id, one.key) and kind in (None, one.type)]
     if not named:
         raise click.ClickException(f"there is no notice {notice_id}")
-    still = [one for one in named if one.status == "open"]
+    still = [one for one in named if one.open]
     if not still:
         raise click.ClickException(f"{notice_id} is closed already")
     if len(still) > 1:

@@ -62,7 +62,7 @@ def with_notices(
     """Add what the provider told by notice about an identifier, perhaps in an API that we saw nothing of."""
     rows = {row["identifier"]: {**_NOTHING, **row} for row in found}
     for notice in notices:
-        known_at = float(max(notice.received_at, notice.recorded_at))
+        known_at = notice.known_at
         recent = known_at >= begin and notice.traffic == "production"
         if notice.type in _NOTICES and notice.identifier and recent:
             row = rows.setdefault(notice.identifier, {**_NOTHING, "identifier": notice.identifier})

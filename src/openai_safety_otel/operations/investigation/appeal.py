@@ -9,9 +9,8 @@ from typing import Any, Final
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import read_chain
+from openai_safety_otel.ledger.journal import Decision, Notice, read_chain
 from openai_safety_otel.operations.investigation.case import Case
-from openai_safety_otel.operations.report.activity import Decision, Notice
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
 from openai_safety_otel.operations.store import questions

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.investigation.context import Source
-from openai_safety_otel.operations.report.activity import Activity, ApiState, Decision, Notice
+from openai_safety_otel.operations.report.activity import Activity, ApiState
 from openai_safety_otel.operations.report.build import (
     NS,
     Known,
@@ -169,7 +170,7 @@ def _about(forms: list[str], entries: list[Any]) -> list[Any]:
 
 def _reach(rows: dict[str, dict[str, Any] | None], case: Case, known: Known, now: float) -> list[Reach]:
     suspended = _suspension(case, known, now)
-    unnamed = [one for one in case.notices if one.type == "identifier_blocked" and one.status != "closed"]
+    unnamed = [one for one in case.notices if one.type == "identifier_blocked" and one.open]
     found: list[Reach] = []
     for api, row in rows.items():
         blocked = row["blocked_ns"] / NS if row and row["is_blocked"] else None

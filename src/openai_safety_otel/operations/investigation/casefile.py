@@ -17,7 +17,7 @@ from markupsafe import Markup
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.page import assets
-from openai_safety_otel.operations.report.formats import activity_fields, iso, notice_fields
+from openai_safety_otel.operations.report.formats import activity_fields, decision_fields, iso, notice_fields
 from openai_safety_otel.operations.store.blocked import is_certain
 
 KIND: Final = "openai-safety case file"
@@ -53,7 +53,7 @@ def case_document(case: Case) -> dict[str, Any]:
         "blocks_and_flags": case.totals["signals"],
         "request_ids": request_ids(case),
         "notices": [notice_fields(notice) for notice in case.notices],
-        "decisions": [{**asdict(one), "at": iso(one.at), "until": iso(one.until)} for one in case.decisions],
+        "decisions": [decision_fields(one) for one in case.decisions],
         "sums": case.sums,
         **case.appeal,
     }

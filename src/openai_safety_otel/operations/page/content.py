@@ -11,8 +11,9 @@ from typing import Any, Final
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
+from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
-from openai_safety_otel.operations.report.activity import Activity, Notice, Report, Rung, short
+from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
 from openai_safety_otel.operations.report.ladders import DAY, deadline_of, reachable
 
 # What the charts show: everything but calls that ended in the ordinary ways.
@@ -61,7 +62,7 @@ def minute(report: Report, problems: str = "") -> list[dict[str, str]]:
     """What the dashboard's first rows say, in their order and words; ``problems`` of reading, in words."""
     ladder, until, tone = report.organisation, "no deadline", ""
     stage = {"quiet": "calm", "day": "warned"}.get(ladder.stage, ladder.stage)
-    if stage == "calm" and any(notice.status == "open" for notice in report.notices):
+    if stage == "calm" and any(notice.open for notice in report.notices):
         stage = "somebody"
     if ladder.deadline_at is not None and stage in ("warned", "overdue"):
         left = ladder.deadline_at - report.until

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-from openai_safety_otel.contract.conventions import NoticeSubject
+from openai_safety_otel.ledger.journal import Decision, Notice
 
 Stage = Literal["quiet", "warned", "day", "overdue", "deactivated"]
 
@@ -30,50 +30,6 @@ class Rung(IntEnum):
     BLOCKED = 5
     DEACTIVATED = 6
     DECIDED = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One notice of the provider, from the journal or from its event. Times are Unix seconds."""
-
-    id: str
-    type: str
-    received_at: float
-    deadline_at: float | None = None
-    identifier: str | None = None
-    reason: str | None = None
-    category: str | None = None
-    status: str = "open"
-    request_id: str | None = None
-    subject: NoticeSubject = "unknown"
-    recorded_at: float = 0.0
-
-    @property
-    def open(self) -> bool:
-        """Whether nobody has closed it."""
-        return self.status != "closed"
-
-    @property
-    def known_at(self) -> float:
-        """When the organisation could know of it: a webhook may come days after it was issued."""
-        return max(self.received_at, self.recorded_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision of the operator. Times are Unix seconds; ``until`` None never ends."""
-
-    identifier: str
-    action: str
-    by: str
-    why: str
-    at: float
-    until: float | None = None
-    automatic: bool = False
-
-    def in_force(self, now: float) -> bool:
-        """Whether it has not ended yet."""
-        return self.until is None or self.until > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +130,7 @@ class Activity:
     @property
     def open_notices(self) -> int:
         """Notices about this identifier that nobody has closed."""
-        return sum(notice.status != "closed" for notice in self.notices)
+        return sum(notice.open for notice in self.notices)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
+from openai_safety_otel.ledger.journal import Decision, Notice, notice_key
 from openai_safety_otel.operations.report import ladders, ranking
 from openai_safety_otel.operations.report.activity import (
     Activity,
@@ -16,10 +17,8 @@ from openai_safety_otel.operations.report.activity import (
     CategoryDay,
     DayCount,
     DaySignals,
-    Decision,
     Group,
     Hold,
-    Notice,
     Report,
     Totals,
 )
@@ -210,9 +209,10 @@ def all_notices(rows: Iterable[Mapping[str, Any]], known: Iterable[Notice]) -> l
             found.update({key: replace(earlier, status="closed")} if earlier else {})
             continue
         found[key] = Notice(
+            key=notice_key(row["type"], row["id"]),
             id=row["id"],
             type=row["type"],
-            received_at=float(row["received_at"] or row["time_ns"] / NS),
+            received_at=int(row["received_at"] or row["time_ns"] // NS),
             deadline_at=row["deadline_at"],
             identifier=row["identifier"],
             reason=row["reason"] or (earlier.reason if earlier else None),
@@ -220,7 +220,7 @@ def all_notices(rows: Iterable[Mapping[str, Any]], known: Iterable[Notice]) -> l
             status=row["status"] or "open",
             request_id=row["request_id"] or (earlier.request_id if earlier else None),
             subject=row["subject"] or ("identifier" if row["identifier"] else "unknown"),
-            recorded_at=earlier.recorded_at if earlier else row["time_ns"] / NS,
+            recorded_at=earlier.recorded_at if earlier else row["time_ns"] // NS,
         )
     found.update({(notice.type, notice.id): notice for notice in known})
     return sorted(found.values(), key=lambda notice: notice.received_at)
@@ -235,13 +235,13 @@ def all_decisions(rows: Iterable[Mapping[str, Any]], known: Iterable[Decision]) 
     for row in rows:
         until = None if row["until"] is None else float(row["until"])
         one = Decision(
-            row["identifier"],
-            row["action"],
-            row["by"] or "",
-            row["why"] or "",
-            row["time_ns"] / NS,
-            until,
-            row["automatic"],
+            identifier=row["identifier"],
+            action=row["action"],
+            by=row["by"] or "",
+            why=row["why"] or "",
+            at=row["time_ns"] / NS,
+            until=until,
+            details={"automatic": True} if row["automatic"] else {},
         )
         known_times = times.get((one.identifier, one.action, one.by), ())
         if not any(abs(one.at - at) < _SAME_DECISION_SECONDS for at in known_times):
@@ -312,37 +312,9 @@ def _group(row: Mapping[str, Any], highest: Mapping[str, float | None]) -> Group
     )
 
 
-def from_journal(notices: Iterable[Any], decisions: Iterable[Any]) -> Known:
-    """The journal's entries in the report's own form; drills are left out, look-ups are no decisions."""
+def from_journal(notices: Iterable[Notice], decisions: Iterable[Decision]) -> Known:
+    """What a report uses of the journal: drills are left out, look-ups are no decisions."""
     return Known(
-        tuple(
-            Notice(
-                id=notice.id,
-                type=notice.type,
-                received_at=float(notice.received_at),
-                deadline_at=notice.deadline_at,
-                identifier=notice.identifier,
-                reason=notice.reason,
-                category=notice.category,
-                status=notice.status,
-                request_id=notice.request_id,
-                subject=notice.subject,
-                recorded_at=float(notice.recorded_at),
-            )
-            for notice in notices
-            if notice.traffic == "production"
-        ),
-        tuple(
-            Decision(
-                one.identifier,
-                one.action,
-                one.by,
-                one.why,
-                one.at,
-                one.until,
-                bool(one.details.get("automatic")),
-            )
-            for one in decisions
-            if one.action in ADDRESSING
-        ),
+        tuple(notice for notice in notices if notice.traffic == "production"),
+        tuple(one for one in decisions if one.action in ADDRESSING),
     )

@@ -16,9 +16,25 @@ import duckdb
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.blocks import BLOCK_TYPES
-from openai_safety_otel.operations.report.activity import Activity, Group, Notice, Report
+from openai_safety_otel.ledger.journal import Decision, Notice
+from openai_safety_otel.operations.report.activity import Activity, Group, Report
 from openai_safety_otel.operations.store.schema import quoted
 
+# What a report and a case file show of the journal's entries.
+_OF_A_NOTICE: Final = (
+    "id",
+    "type",
+    "received_at",
+    "deadline_at",
+    "identifier",
+    "reason",
+    "category",
+    "status",
+    "request_id",
+    "subject",
+    "recorded_at",
+)
+_OF_A_DECISION: Final = ("identifier", "action", "by", "why", "at", "until", "automatic")
 # A spreadsheet runs a cell that begins like this; telemetry fields hold what strangers sent.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -90,14 +106,20 @@ def activity_fields(one: Activity) -> dict[str, Any]:
             for state in one.api_states
         ],
         "notices": [notice_fields(notice) for notice in one.notices],
-        "decision": decision and {**asdict(decision), "at": iso(decision.at), "until": iso(decision.until)},
+        "decision": decision and decision_fields(decision),
     }
 
 
 def notice_fields(notice: Notice) -> dict[str, Any]:
     """One notice."""
     times = {"received_at": iso(notice.received_at), "deadline_at": iso(notice.deadline_at)}
-    return {**asdict(notice), **times}
+    return {**{name: getattr(notice, name) for name in _OF_A_NOTICE}, **times}
+
+
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """One decision."""
+    times = {"at": iso(decision.at), "until": iso(decision.until)}
+    return {**{name: getattr(decision, name) for name in _OF_A_DECISION}, **times}
 
 
 def comparison_fields(row: dict[str, Any]) -> dict[str, Any]:

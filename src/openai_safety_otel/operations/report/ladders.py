@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
     Ladder,
-    Notice,
     OrganisationLadder,
     Rung,
 )
