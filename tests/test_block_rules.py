@@ -146,6 +146,26 @@ TWINS = [
                 "Rate limit reached, access has been blocked.",
                 {"param": "safety_identifier", "type": "rate_limit_error"},
             ),
+            (
+                "Requests from this end user have been blocked.",
+                "safety_identifier is disabled for this model",
+                {"param": "safety_identifier"},
+            ),
+            (
+                "This safety identifier has been blocked from using gpt-5.",
+                "The safety_identifier feature is disabled for this organization.",
+                {"param": "safety_identifier"},
+            ),
+            (
+                "This safety_identifier was disabled because of repeated violations.",
+                "Personal data in safety_identifier is blocked",
+                {"param": "safety_identifier"},
+            ),
+            (
+                "Access blocked for this safety_identifier.",
+                "E-mail addresses are blocked in safety_identifier",
+                {"param": "safety_identifier"},
+            ),
         ]
     ),
     *(
@@ -160,6 +180,10 @@ TWINS = [
             ("chem_policy", "invalid_moderation_policy"),
             ("violence.policy", "unsupported_policy"),
             ("hate_blocked", "ip_blocked"),
+            ("persona_blocked", "url_blocked"),
+            ("fraud_policy", "egress_policy"),
+            ("weapons_blocked", "firewall_blocked"),
+            ("harm_policy", "routing_policy"),
         ]
     ),
     Twin(
@@ -275,6 +299,19 @@ TWINS = [
             ),
             ("The safety identifier is banned.", "The model identifier is blocked.", {}),
             ("Safety identifier blocked", "C:\\notes\\identifier_blocked\\a.txt cannot be read", {}),
+            (
+                "Requests from this safety identifier have been blocked.",
+                "The vector store identifier has been disabled.",
+                {},
+            ),
+            ("This identifier has been blocked from using gpt-5.", "Session identifier terminated", {}),
+            ("The user's identifier is blocked.", "Unrecognized identifier blocked in expression", {}),
+            (
+                "Access for the given identifier has been revoked.",
+                "No tool output found for function call identifier_blocked.",
+                {},
+            ),
+            ("Your identifier was suspended.", "The event safety_identifier.blocked is deprecated", {}),
         ]
     ),
     Twin(
@@ -365,6 +402,20 @@ def test_what_a_gateway_wrapped_is_read_first_and_what_it_quotes_never(error: Js
     read_error(call, raised(400, {"error": error}))
     found = classify(call)
     assert (found.block_type, found.certainty) == outcome
+
+
+def test_what_openais_own_message_quotes_is_no_surer_than_a_wording() -> None:
+    """Nothing stands between its host and the app: an error in its message is one that a stranger sent it."""
+    quoted = said(
+        f"Error: upstream server returned status 403: {WRAPPED.replace('cyber_policy', 'identifier_blocked')}"
+    )
+    found = []
+    for host in ("api.openai.com", "eu.api.openai.com", "gateway.example", "openrouter.ai"):
+        call = record("chat", host=host, end="raised")
+        read_error(call, raised(400, {"error": quoted}))
+        found.append((classify(call).block_type, classify(call).certainty))
+    own, other = ("identifier_blocked", "text"), ("identifier_blocked", "code")
+    assert found == [own, own, other, other]
 
 
 def test_the_class_of_each_block_is_pinned() -> None:

@@ -49,7 +49,8 @@ class ErrorFacts:
     """What a provider's error says, wherever it stood.
 
     ``message`` holds the provider's own words of it, is read by rules and never exported. ``categories`` are
-    known words; ``minors`` is true where any word at all is about minors, known or not.
+    known words; ``minors`` is true where any word at all is about minors, known or not. ``quoted`` says that it
+    stood as a text in another error's message.
     """
 
     code: str | None = None
@@ -63,6 +64,7 @@ class ErrorFacts:
     filtered: bool = False
     has_misalignment: bool = False
     flagged_input: bool = False
+    quoted: bool = False
     message: str = field(default="", repr=False)
 
 

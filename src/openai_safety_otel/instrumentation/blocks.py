@@ -29,6 +29,7 @@ _Where = Callable[[ErrorFacts, CallRecord], BlockSource]
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
+_OWN_HOST: Final = "api.openai.com"
 
 
 # --- where it was stopped ---------------------------------------------------------------------------------
@@ -200,6 +201,11 @@ RULES: Final[tuple[Rule, ...]] = (
 def blocking(error: ErrorFacts, record: CallRecord) -> Rule | None:
     """The first rule by which this error blocked the call, or None."""
     return next((rule for rule in RULES if rule.matches(error, record)), None)
+
+
+def certainty(rule: Rule, error: ErrorFacts, record: CallRecord) -> BlockCertainty:
+    """How surely it is known. A message of OpenAI's own quotes nobody's error but a stranger's: it is a wording."""
+    return "text" if error.quoted and at_host(record.host or "", _OWN_HOST) else rule.certainty
 
 
 # --- out of reach -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Final
 from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.contract.conventions import OTHER, STREAM_TRUNCATED, AccessCode, BlockSource
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Outcome
-from openai_safety_otel.instrumentation.blocks import access_of, blocking
+from openai_safety_otel.instrumentation.blocks import access_of, blocking, certainty
 from openai_safety_otel.instrumentation.extract.terminal import cut_off
 
 _PENDING: Final = frozenset({"queued", "in_progress", "waiting", "validating", "finalizing", "cancelling"})
@@ -67,7 +67,8 @@ def _blocked(record: CallRecord) -> Iterator[Outcome]:
     for error in (*record.errors, *record.item_errors):
         if rule := blocking(error, record):
             code = error.code or error.inner_code or rule.block
-            found = Outcome("blocked", rule.block, rule.source(error, record), code, code, rule.certainty)
+            sure = certainty(rule, error, record)
+            found = Outcome("blocked", rule.block, rule.source(error, record), code, code, sure)
             yield replace(found, categories=_categories(record, error), access=_LOST.get(rule.block))
 
 

@@ -36,11 +36,13 @@ _LATER: Final = ("_policy", "_policy_violation", "_blocked", "_safety_violation"
 # Codes about money, speed, keys, permissions and places; a policy of these is no enforcement.
 _PLAIN: Final = words("""
     access account accounts admin apikey auth authentication authorization balance billing budget
-    cache capacity certificate concurrency cors country credential credentials credit credits domain
-    hard header host ip key keys limit limits login model models network oauth org organization
-    origin overloaded password payment permission permissions plan project quota rate ratelimit
-    region requests residency retention retry role scope seat sso spend subscription team territory
-    tier timeout token tokens trial unauthorized usage_limit workspace
+    cache capacity card certificate concurrency connector cors country credential credentials credit
+    credits dns domain egress fallback firewall gateway hard header host iam ingress ip key keys
+    limit limits link login mcp model models network oauth org organization origin overloaded
+    password payment permission permissions plan project proxy quota rate ratelimit rbac region
+    requests residency retention retry role route router routing scope seat site sso spend
+    subscription team territory tier timeout tls token tokens trial unauthorized url urls usage_limit
+    waf webhook website workspace
 """)
 # What a request is found wrong by.
 _WRONG_FIRST: Final = words("""

@@ -89,14 +89,15 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
     ``status`` and ``message`` stand in where the error itself has none. What a gateway wrapped is read in its
     place, where the gateway's own code says nothing.
     """
+    quoted = False
     for _ in range(_MAX_WRAPPINGS):
         error = _unwrapped(error)
         status = _status(get(error, "status")) or status
         inner = _within(error)
         if inner is None:
             break
-        error = inner
-    return _facts(error, _status(status), message)
+        error, quoted = inner, True
+    return _facts(error, _status(status), message, quoted=quoted)
 
 
 def _unwrapped(error: Any) -> Any:
@@ -121,7 +122,7 @@ def _within(error: Any) -> dict[str, Any] | None:
     return None
 
 
-def _facts(error: Any, status: int | None, message: object) -> ErrorFacts:
+def _facts(error: Any, status: int | None, message: object, *, quoted: bool) -> ErrorFacts:
     said = next(filter(is_text, (get(error, "message"), get(error, "detail"), message)), "")[:MAX_MESSAGE]
     kind = _code(get(error, "type"))
     named = said_of(error, said)
@@ -138,6 +139,7 @@ def _facts(error: Any, status: int | None, message: object) -> ErrorFacts:
         has_misalignment=_present(get(error, "misalignment")),
         flagged_input=_present(dig(error, "metadata", "flagged_input"))
         or bool(items(get(error, "metadata"), "reasons")),
+        quoted=quoted,
         message=heard(said),
     )
 

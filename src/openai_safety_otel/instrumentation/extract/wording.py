@@ -28,7 +28,8 @@ _NAMED: Final = re.compile(r"[-_.:\d]")
 # What stands after these is a name that somebody chose.
 _NAMERS: Final = words("""
     model models deployment file files filename image url uri path folder name named called titled
-    value values field column key tool function label tag engine
+    value values field column key tool function label tag engine call event events type types
+    endpoint webhook webhooks schema expression option setting
 """)
 _SPELLED: Final = frozenset({"safety_identifier"})
 
@@ -85,17 +86,26 @@ _STATE: Final = re.compile(
     rf"(?:^|\. |: )(?:access |requests? |end user |user |account )?{_VERB}\b|\b{_BEEN}{_ADVERBS} {_VERB}\b"
 )
 _LEAD: Final = re.compile(r"^invalid (?:prompt|request)[:.] ?")
+# A sentence about the field, what is in it, or where it may be used: "safety_identifier is disabled for this model".
+_ABOUT_FIELD: Final = re.compile(
+    r"\bin (?:(?:a|the|this|your) )?(?:safety )?identifiers?\b"
+    r"|\b(?:disabled|deactivated)(?: \S{1,40}){0,2} (?:for|in|on|at)(?: \S{1,40}){0,2}"
+    r" (?:models?|organi[sz]ations?|orgs?|projects?|endpoints?|apis?|plans?|regions?|deployments?|workspaces?)\b"
+)
 # Conditions, denials and complaints about the field itself: such a sentence tells of no block.
 _HEDGES: Final = words("""
     no not never without missing if unless until whether when once may might could would will can
     cannot should must shall be being avoid invalid unknown unsupported unexpected expected required
-    malformed empty too contains contain from parameter field value values property header argument
+    malformed empty too contains contain parameter feature option setting field value values property header argument
     characters character words terms list format pattern isn't aren't wasn't hasn't haven't don't
     doesn't
 """)
-# Identifiers of other things.
-_THINGS: Final = words("""
-    model tool file project deployment resource key request response organization device client
+# What may stand before "identifier" where it is an end user's; after any other word it is that of a model, a file,
+# a session, or whatever the next API has.
+_OWN: Final = words("""
+    the this that these those your an its their our same given provided supplied specified submitted
+    associated linked corresponding sent and for with of from end user user's users end-user end-users
+    caller customer blocked banned barred suspended revoked permanently temporarily
 """)
 _AROUND: Final = 4
 
@@ -106,8 +116,17 @@ def tells_of_identifier(said: str) -> bool:
 
 
 def tells_of_block(said: str) -> bool:
-    """Whether a `heard` message says that somebody is blocked, the param having said who."""
-    return tells_of_identifier(said) or _tells(_STATE, said)
+    """Whether a `heard` message says that somebody is blocked, the param having said who.
+
+    "safety_identifier disabled" may also tell of the param itself; of a person it says "this safety_identifier".
+    """
+    found = tells_of_identifier(said) or _tells(_STATE, said)
+    return found and _FIELD_OFF.search(said) is None
+
+
+_FIELD_OFF: Final = re.compile(
+    rf"(?:^|\. |: )safety identifiers?:?(?: {_BEEN})?{_ADVERBS} (?:disabled|deactivated)\b"
+)
 
 
 def _tells(pattern: re.Pattern[str], said: str) -> bool:
@@ -116,14 +135,24 @@ def _tells(pattern: re.Pattern[str], said: str) -> bool:
 
 
 def _plainly_said(text: str, found: re.Match[str]) -> bool:
-    """Whether the sentence neither denies the match nor makes it a condition."""
-    before = text[max(0, found.start() - 160) : found.start()].rpartition(".")[2].split()[-_AROUND:]
-    after = text[found.end() : found.end() + 160].partition(".")[0].split()
-    after = after[: _AROUND if found.re is _OBJECT else 1]
-    if before and before[-1] in _THINGS and found.re is not _STATE:
+    """Whether the sentence neither denies the match nor makes it a condition, and is about an end user."""
+    lead = text[max(0, found.start() - 160) : found.start()].rpartition(".")[2]
+    tail = text[found.end() : found.end() + 160].partition(".")[0]
+    if _ABOUT_FIELD.search(lead + found.group() + tail):
+        return False
+    before = lead.split()[-_AROUND:]
+    after = tail.split()[: _AROUND if found.re is _OBJECT else 1]
+    if found.re is not _STATE and not _is_a_persons(before, found.group().split()):
         return False
     inside = [] if found.re is _STATE else found.group().split()
     return _HEDGES.isdisjoint(word.strip(",:") for word in (*before, *inside, *after))
+
+
+def _is_a_persons(before: list[str], inside: list[str]) -> bool:
+    """Whether the identifier is an end user's: a safety identifier, or one that a word of `_OWN` introduces."""
+    at = next(place for place, word in enumerate(inside) if word.startswith("identifier"))
+    word = inside[at - 1] if at else before[-1] if before else ""
+    return word in ("", "safety") or word.endswith(":") or word.strip(",") in _OWN
 
 
 # --- what a gateway wrapped -------------------------------------------------------------------------------
