@@ -131,7 +131,10 @@ def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
             "--deadline is before",
         ),
         (["open", "C-17", "--received", "yesterday"], {}, "expected 2026-11-20 or"),
-        (["open", "C-17", "--deadline", "0d"], {}, "expected 2026-11-20 or"),
+        (["open", "C-17", "--deadline", "0d"], {}, "48h or 7d after the receipt"),
+        (["open", "C-17", "--deadline", "1960-01-01"], {}, "'1960-01-01' is before 1970"),
+        (["open", "C-17", "--deadline", "9999-12-31T23:59-12:00"], {}, "expected 2026-11-20 or"),
+        (["open", "C-17", "--deadline", "999999999w"], {}, "--deadline is over a year after"),
         (["open", "C-17", "--type", "nice"], {}, "'nice' is not one of"),
         (["open", "my mail from OpenAI"], {}, "expected a case id"),
         (
@@ -218,6 +221,15 @@ def test_a_case_with_two_open_notices_needs_a_type(store: str, journal: Journal)
     assert (unclear.exit_code, "choose one with --type" in unclear.stderr) == (1, True)
     assert run(store, "close", "C-17", "--by", "ann", "--why", "x", "--type", "warning").exit_code == 0
     assert [one.type for one in journal.notices(open_only=True)] == ["deactivation"]
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [("48h", 2 * DAY), ("7d", 7 * DAY), ("2w", 14 * DAY)])
+def test_a_deadline_may_count_from_the_receipt(
+    store: str, journal: Journal, deadline: str, seconds: int
+) -> None:
+    """As `--until` of a decision: hours, days and weeks, from when the mail came."""
+    assert run(store, "open", "C-17", "--received", "2026-11-20", "--deadline", deadline).exit_code == 0
+    assert [one.deadline_at for one in journal.notices()] == [RECEIVED + seconds]
 
 
 @pytest.mark.parametrize("word", ["lst", "C-17", "add", "clsoe"])

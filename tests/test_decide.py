@@ -240,13 +240,15 @@ def test_an_end_is_read(text: str, seconds: float) -> None:
         ("suspend", "0h"),
         ("suspend", "soon"),
         ("suspend", "2020-01-01"),
+        ("suspend", "999999999w"),
+        ("suspend", "9999-12-31T23:59-12:00"),
         ("watch", "31d"),
         ("revoke", "7d"),
         ("clear", "7d"),
     ],
 )
 def test_an_end_that_does_not_fit_is_refused(action: Any, until: str) -> None:
-    """A watch is bounded, revoke and clear have no end, and no end lies in the past."""
+    """A watch is bounded, revoke and clear have no end, and no end lies in the past or after the year 9999."""
     with pytest.raises(DecisionError):
         new_decision(WHO, action, by="ann", why="x", until=until, now=NOW)
 
@@ -408,6 +410,13 @@ def test_the_queue_holds_the_undecided_worst_first(place: Path, run: Run) -> Non
     result = run("queue", "--json")
     assert [("d", 1, 0, True), ("a", 0, 0, True), ("c", 2, 0, False), ("b", 0, 1, False)] == waiting(result)
     assert "4 waiting for a decision" in result.stderr
+
+
+def test_a_span_of_millions_of_years_asks_for_everything(place: Path, run: Run) -> None:
+    """`--since` reaches back to 1970 at most: a slip of the finger is no traceback."""
+    (place / "events").mkdir()
+    result = run("queue", "--since", "999999999w", "--files", str(place / "events"))
+    assert (result.exit_code, "Traceback" in result.output) == (0, False)
 
 
 def test_the_cleared_come_back_when_something_new_happens(place: Path, run: Run) -> None:

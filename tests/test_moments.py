@@ -38,8 +38,17 @@ def test_an_instant_is_utc_where_it_names_no_zone(text: str) -> None:
     assert moments.day(1_795_167_000) == "2026-11-20"
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "20.11.2026", "2026-13-01"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "20.11.2026", "2026-13-01", "9999-12-31T23:59-12:00", "0001-01-01T00:00+12:00"],
+)
 def test_anything_else_is_no_instant(text: str) -> None:
-    """A text that is no ISO date or time is refused."""
+    """A text that is no ISO date or time, or leaves the calendar when it is put into UTC, is refused."""
     with pytest.raises(ValueError, match=r"(Invalid|month)"):
         moments.instant(text)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1e15, "9999-12-31 23:59"), (-1e15, "1-01-01 00:00")])
+def test_a_time_outside_the_calendar_is_written_as_its_end(seconds: float, text: str) -> None:
+    """One stored entry with an impossible time does not keep a whole list from being printed."""
+    assert moments.minute(seconds).lstrip("0") == text

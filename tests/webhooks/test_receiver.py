@@ -474,6 +474,18 @@ def test_deadline_is_that_of_the_oldest_open_notice(bench: Bench, api: CaseApi) 
     assert bench.counts(deadline, c.NOTICE_TYPE) == {}
 
 
+@pytest.mark.parametrize(
+    "date", [7, -1, 1e300, "9999-12-31T23:59-12:00", "2001-01-01", "2199-01-01", "soon", True]
+)
+def test_what_is_no_deadline_leaves_the_week(bench: Bench, api: CaseApi, date: Any) -> None:
+    """A case's date that cannot be meant (before the notice, years away) neither silences it nor calls it overdue."""
+    api.case((200, {**OF_ORGANISATION, "respond_by": date}))
+    bench.post(WARNING)
+    notice = bench.settled()
+    assert notice.deadline_at == notice.received_at + 7 * 86_400
+    assert len(bench.sink.events) == 1
+
+
 def test_webhook_of_a_case_entered_by_hand_only_adds_its_details(make: Make, api: CaseApi) -> None:
     """The mail was first: its webhook counts nothing again; its case is read, and whose it is is told."""
     api.case((200, CASE))

@@ -9,6 +9,8 @@ from typing import Final
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+LAST: Final = 253_402_300_799.0  # the last second of the calendar, in the year 9999
+_FIRST: Final = -62_135_596_800.0
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,8})\s*([smhdw])")
 _UNITS: Final = {"s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
@@ -23,11 +25,14 @@ def instant(text: str) -> float:
     """Return the Unix seconds of an ISO date or time; in UTC where it names no zone.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or outside the calendar once it is in UTC.
     """
     # Python 3.10 knows no "Z".
     found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    seconds = (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
+    if not _FIRST <= seconds <= LAST:
+        raise ValueError("Invalid time: it is outside the years 1 to 9999")
+    return seconds
 
 
 def day(seconds: float) -> str:
@@ -46,4 +51,5 @@ def second(seconds: float) -> str:
 
 
 def _written(seconds: float, form: str) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime(form)
+    """Times outside the calendar are written as its end: one such entry must not hide all others."""
+    return datetime.fromtimestamp(min(max(seconds, _FIRST), LAST), timezone.utc).strftime(form)

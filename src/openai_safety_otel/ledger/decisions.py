@@ -86,6 +86,8 @@ def _end(action: DecisionAction, until: str | None, now: float) -> float | None:
     end = parse_until(until, now)
     if end <= now:
         raise DecisionError("--until is in the past")
+    if end > moments.LAST:
+        raise DecisionError("--until is after the year 9999; for no end use revoke or filter")
     if longest is not None and end > now + longest:
         raise DecisionError(f"{action} lasts {longest / DAY:.0f} days at most")
     return end

@@ -31,7 +31,7 @@ from openai_safety_otel.operations.cli.moments import Moment, Until
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.webhooks.events import notice_event
-from openai_safety_otel.operations.webhooks.notice import deadline_of, identity, subject_of
+from openai_safety_otel.operations.webhooks.notice import LONGEST_SECONDS, deadline_of, identity, subject_of
 from openai_safety_otel.operations.webhooks.steps import entered
 from openai_safety_otel.who.identifier import shown_identity
 from openai_safety_otel.who.keys import load_hasher
@@ -62,7 +62,7 @@ def notice() -> None:
 @click.option("--type", "kind", type=_KINDS, default="warning", show_default=True, help="What it says.")
 @click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
 @click.option("--received", type=Moment(), help="When the mail came. [default: now]")
-@click.option("--deadline", type=Until(), help="Until when to answer; 7d counts from the receipt.")
+@click.option("--deadline", type=Until(), help="Until when to answer; 48h or 7d counts from the receipt.")
 @click.option("--drill", is_flag=True, help="A fire drill: alerts go to the drills' own route.")
 @click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
@@ -115,6 +115,8 @@ def _entry(
         end = at - end
     if deadline is not None and end is not None and end <= at:
         raise click.UsageError("--deadline is before the receipt")
+    if end is not None and end > at + LONGEST_SECONDS:
+        raise click.UsageError("--deadline is over a year after the receipt")
     return Notice(
         key=notice_key(kind, case_id),
         id=case_id,

@@ -159,7 +159,7 @@ def parse_past(text: str, now: float) -> float:
         click.BadParameter: it is none of these.
     """
     if (seconds := moments.span(text)) is not None:
-        return now - seconds
+        return max(now - seconds, 0.0)  # before 1970 there is nothing
     try:
         return moments.instant(text)
     except ValueError:

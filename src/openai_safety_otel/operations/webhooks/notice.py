@@ -18,6 +18,7 @@ from openai_safety_otel.contract.record import Severity
 from openai_safety_otel.ledger.journal import Notice, notice_key
 
 WARNING_SECONDS = 7 * 86_400
+LONGEST_SECONDS = 366 * 86_400
 OLDEST_SECONDS = 30 * 86_400  # ten times as long as the provider retries: an older date is no date
 CASES: Final = "/safety/cases/"
 ALERTS: Final = "/safety/alerts/"
@@ -124,7 +125,7 @@ def deadline_of(kind: NoticeType, subject: NoticeSubject, issued: int) -> int | 
 def read_case(notice: Notice, details: Mapping[str, Any], show: Show) -> dict[str, Any]:
     """The fields of a notice that change once its case or alert is read; a person's word on whose it is stays."""
     found = from_details(details, show)
-    stated = _named_deadline(details)
+    stated = _named_deadline(details, notice.received_at)
     if notice.subject_by is not None:
         return {name: value for name, value in found.items() if name != "identifier"}
     subject = subject_of(notice.type, found.get("identifier", notice.identifier), read=True)
@@ -174,19 +175,22 @@ def _issued(created: object, now: int) -> int:
     return int(created) if now - OLDEST_SECONDS <= created <= now else now
 
 
-def _named_deadline(details: Mapping[str, Any]) -> int | None:
-    """The date by which a case wants an answer, as Unix seconds; it may stand with the case or its notice."""
+def _named_deadline(details: Mapping[str, Any], issued: int) -> int | None:
+    """The date by which a case wants an answer, as Unix seconds; it may stand with the case or its notice.
+
+    What is not after the notice, or over a year after it, is no such date.
+    """
     inner = details.get("notice")
     for place in (details, inner if isinstance(inner, dict) else {}):
         for name in _DEADLINES:
-            if (found := _moment(place.get(name))) is not None:
+            if (found := _moment(place.get(name))) is not None and 0 < found - issued <= LONGEST_SECONDS:
                 return found
     return None
 
 
 def _moment(value: object) -> int | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value) if 0 < value < 10**11 else None
+        return int(value) if abs(value) <= moments.LAST else None
     try:
         return int(moments.instant(value)) if isinstance(value, str) else None
     except ValueError:
