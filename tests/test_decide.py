@@ -19,7 +19,14 @@ from openai_safety_otel.contract.record import Identity, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.guard import Guard
 from openai_safety_otel.instrumentation.signals.sink import EventSink
-from openai_safety_otel.ledger.decisions import DecisionError, apply, in_force, new_decision, parse_until
+from openai_safety_otel.ledger.decisions import (
+    DecisionError,
+    apply,
+    in_force,
+    listed,
+    new_decision,
+    parse_until,
+)
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
 from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.group import app
@@ -194,6 +201,37 @@ def test_a_decision_is_recorded_before_the_list_is_touched(place: Path) -> None:
     assert ([decision], []) == (store.decisions(), told)
 
 
+class _Overtaken:
+    """A journal whose caller is overtaken: right after its decision is recorded, somebody else decides fully."""
+
+    def __init__(self, journal: Any, other: Callable[[], object]) -> None:
+        self._journal, self._other = journal, other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def append_decision(self, decision: Decision) -> str:
+        chain = self._journal.append_decision(decision)
+        self._other()
+        return str(chain)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("suspend", "clear"), ("clear", "suspend"), ("watch", "revoke")]
+)
+def test_where_two_decide_at_once_the_list_says_what_is_last_on_record(
+    place: Path, first: Any, second: Any
+) -> None:
+    """Whoever writes the list last: one decision is recorded and listed between another's record and its listing."""
+    source, store = new_list(str(place / "list.json")), open_journal(str(place / "store.db"))
+    bobs = new_decision(WHO, second, by="bob", why="y")
+    other = _Overtaken(store, lambda: apply(bobs, store, source, lambda _: None, wait=0))
+    applied = apply(new_decision(WHO, first, by="ann", why="x"), other, source, lambda _: None, wait=0)
+    on_list = {WHO: listed(bobs)} if listed(bobs) else {}
+    assert (bobs, on_list) == (applied.stands, source.entries())
+    assert [one.by for one in store.decisions()] == ["ann", "bob"]
+
+
 def test_a_busy_list_is_tried_again(place: Path) -> None:
     """Another writer that holds the list for a while only delays the decision."""
     from openai_safety_otel.ledger.suspensions.lock import file_lock
@@ -311,6 +349,18 @@ def test_a_lost_list_is_restored_from_the_trail(place: Path, run: Run) -> None:
     )
     assert "openai-safety suspensions init" in refused.stderr
     assert f"{place / 'list.json'} created, with 1 entries" in made.stdout
+    assert "1 put back on the list, 0 were there" in restored.stderr
+
+
+def test_a_weaker_entry_is_restored_to_what_was_decided(place: Path, run: Run) -> None:
+    """A process that was killed between record and list left the list one decision behind: it is put right."""
+    run("decide", *signed(WHO, "--action", "watch"))
+    behind = entries(place)
+    run("suspend", *signed(WHO))
+    now = entries(place)
+    open_suspensions(str(place / "list.json")).write(behind)
+    restored = run("decisions", "--restore", "--in-force")
+    assert (behind == now, entries(place)) == (False, now)
     assert "1 put back on the list, 0 were there" in restored.stderr
 
 

@@ -120,12 +120,16 @@ def listed(decision: Decision) -> ListEntry | None:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of a decision. ``version`` is the list's, None where there is no list."""
+    """What came of a decision. ``version`` is the list's, None where there is no list.
+
+    ``stands`` is what is in force: another decision where somebody recorded one about the same person meanwhile.
+    """
 
     decision: Decision
     before: ListEntry | None
     version: int | None
     holders: Holders
+    stands: Decision
 
 
 def apply(
@@ -146,9 +150,18 @@ def apply(
     if source is None and listed(decision) is not None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: without a list no process would know of it")
     before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
-    version = carry_out(decision, journal.append_decision, source, tell, patience=WRITE_SECONDS)
+    version, stands = carry_out(
+        decision, journal.append_decision, source, tell, last=last_in(journal), patience=WRITE_SECONDS
+    )
     holders = _held(source, version, wait) if source and version is not None else Holders()
-    return Applied(decision, before, version, holders)
+    return Applied(decision, before, version, holders, stands)
+
+
+def last_in(journal: Journal) -> Callable[[str], Decision | None]:
+    """Asks a journal for the last decision about an identifier."""
+    return lambda identifier: next(
+        (one for one in reversed(journal.decisions(identifier)) if one.action in ACTIONS), None
+    )
 
 
 def carry_out(
@@ -157,24 +170,33 @@ def carry_out(
     source: SuspensionStore | None,
     tell: Callable[[SafetyEvent], None],
     *,
+    last: Callable[[str], Decision | None] = lambda _: None,
     patience: float = 0.0,
-) -> int | None:
-    """The one way a decision takes effect: on record, then on the list, then told; returns the list's version.
+) -> tuple[int | None, Decision]:
+    """The one way a decision takes effect: on record, then on the list, then told.
+
+    Returns the list's version, and the decision that stands: where two decide at once, the list says in the end
+    what is last on record, whoever wrote it last.
 
     Args:
         decision: made by a person, a process or the receiver.
         record: writes it to the journal and returns the head of the chain; what it raises stops everything.
         source: the list, None where there is none.
         tell: takes the event.
+        last: the last decision on record about an identifier, if that can be asked.
         patience: seconds to try for where another writer holds the list.
 
     Raises:
         Unreadable: it is recorded, but the list could not be written: doing it again is safe.
     """
     chain = record(decision)
-    version = _write(source, decision, patience) if source else None
+    version, stands = None, decision
+    if source:
+        version = _write(source, decision, patience)
+        while (newer := last(decision.identifier)) is not None and newer.id != stands.id:
+            version, stands = _write(source, newer, patience), newer
     tell(decision_event(decision, chain))
-    return version
+    return version, stands
 
 
 class Recorder:

@@ -142,7 +142,9 @@ def _decide(
 
 def _notes(applied: Applied, journal: Journal, settings: Settings) -> list[str]:
     """What the operator should know beside the result."""
-    decision, notes = applied.decision, []
+    decision, later, notes = applied.decision, applied.stands, []
+    if later.id != decision.id:
+        notes.append(f"{later.by} decided {later.action} at the same time, and that is in force: {later.why}")
     if decision.action == "clear" and applied.before is None:
         notes.append("this identifier was not on our list")
     if decision.action == "clear" and provider_blocked(
@@ -290,10 +292,17 @@ def _restore(counting: dict[str, Decision], source: SuspensionStore | None) -> N
     if source is None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: there is no list to put them on")
     held = source.entries()
-    missing = {name: listed(one) for name, one in counting.items() if name not in held}
-    if missing:
-        source.write(missing)
-    say(f"{len(missing)} put back on the list, {len(counting) - len(missing)} were there", err=True)
+    wanted = {name: listed(one) for name, one in counting.items()}
+    lost = {name: entry for name, entry in wanted.items() if not _same(entry, held.get(name))}
+    if lost:
+        source.write(lost)
+    say(f"{len(lost)} put back on the list, {len(counting) - len(lost)} were there", err=True)
+
+
+def _same(one: ListEntry | None, other: ListEntry | None) -> bool:
+    """Whether two entries say the same, whatever they say of the reason."""
+    facts = [entry and (entry.action, entry.until, entry.at) for entry in (one, other)]
+    return facts[0] == facts[1]
 
 
 def _print_all(found: list[Decision], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from openai_safety_otel.instrumentation.signals.sink import Sink
-from openai_safety_otel.ledger.decisions import ACTIONS, carry_out
+from openai_safety_otel.ledger.decisions import carry_out, last_in
 from openai_safety_otel.ledger.journal import Decision, Journal
 from openai_safety_otel.ledger.suspensions import open_suspensions
 
@@ -37,10 +37,10 @@ class ListSuspender:
             decision = Decision(
                 identifier=identifier, action="suspend", by=by, why=why, details={"automatic": True}
             )
-            carry_out(decision, self._recorded, self._source, self._sink.emit)
+            carry_out(decision, self._recorded, self._source, self._sink.emit, last=last_in(self._journal))
 
     def _recorded(self, decision: Decision) -> str | None:
-        made = [one for one in self._journal.decisions(decision.identifier) if one.action in ACTIONS]
-        if made and (made[-1].by, made[-1].why) == (decision.by, decision.why):
+        made = last_in(self._journal)(decision.identifier)
+        if made is not None and (made.by, made.why) == (decision.by, decision.why):
             return None  # the try before this one failed after recording it
         return self._journal.append_decision(decision)
