@@ -35,6 +35,10 @@ CASES = (
     ("(030) – 1234 5678", "[PHONE]"),
     ("＋４９ １７０ １２３４５６７", "[PHONE]"),
     ("06 12 34 56 78", "[PHONE]"),
+    # Digits of other scripts.
+    ("٠١٥١ ١٢٣ ٤٥٦٧٨", "[PHONE]"),
+    ("٤١١١ ١١١١ ١١١١ ١١١١", "[CARD]"),
+    ("DE८९ ३७०४ ००४४ ०५३२ ०१३० ००", "[IBAN]"),
     # Addresses, with every way to write the sign.
     ("jane＠example.com", "[EMAIL]"),
     ("j\u200bo@ex\u00adample.com", "[EMAIL]"),
@@ -56,6 +60,9 @@ CASES = (
     ("api key: XYZ-1", "[SECRET]"),
     ("client secret = abc", "[SECRET]"),
     ("密码：abc123", "[SECRET]"),
+    ("токен: abc", "[SECRET]"),
+    ("كلمة المرور: abc123", "[SECRET]"),
+    ("סיסמה: abc123", "[SECRET]"),
     ("contraseña: perro", "[SECRET]"),
     ('{\\"password\\": \\"hunter2\\", \\"x\\": 1}', '{\\"[SECRET], \\"x\\": 1}'),
     ('{"password":"ab\\"cd","x":1}', '{"[SECRET],"x":1}'),

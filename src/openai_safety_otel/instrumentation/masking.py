@@ -56,7 +56,8 @@ _PEM = (
 _QUOTE: Final = "\ue000"  # stands for a quotation mark that was escaped: it ends what another such began
 _WORDS = (
     "password|passwd|passwort|passphrase|passcode|pwd|kennwort|mot de passe|contraseña|senha|wachtwoord|hasło|"
-    "salasana|пароль|密码|密碼|パスワード|비밀번호|secret|token|"
+    "salasana|lösenord|adgangskode|passord|heslo|jelszó|şifre|пароль|токен|密码|密碼|パスワード|비밀번호|"
+    "كلمة المرور|كلمة السر|סיסמה|סיסמא|secret|token|"
     "(?:api|access|secret|private|client)[ _-]?(?:key|secret|token)"
 )
 _VALUE = (

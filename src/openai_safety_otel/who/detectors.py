@@ -27,6 +27,8 @@ class _Folding(dict[int, str]):
         char = chr(code)
         kind = unicodedata.category(char)
         found = {"Cf": "", "Zs": " ", "Pd": "-"}.get(kind)
+        if found is None and kind == "Nd":
+            found = str(unicodedata.decimal(char))
         if found is None:
             found = _ALIKE.get(char) or unicodedata.normalize("NFKC", char)
         self[code] = found
@@ -42,7 +44,7 @@ _ESCAPED = re.compile(
 
 
 def folded(text: str) -> str:
-    """Full-width and other compatible characters as ASCII, spaces and dashes plain, invisible ones dropped."""
+    """Full-width characters and every script's digits as ASCII, spaces and dashes plain, invisible ones dropped."""
     return text if text.isascii() else text.translate(_FOLDING)
 
 
