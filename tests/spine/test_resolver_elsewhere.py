@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from opentelemetry.trace import SpanKind
 
 from openai_safety_otel import report_issue
 from openai_safety_otel.contract import conventions as c
@@ -80,3 +81,34 @@ def test_without_a_request_nothing_is_kept(
     for user in ("u42", "u43"):
         resolver.user = user
         assert [Hasher(KEY).end_user(user)] * 3 == everywhere(client)
+
+
+def test_a_trace_that_serves_many_users_keeps_no_answer(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """A job's trace is no request: each call in it carries the identifier of the user it is made for."""
+    resolver = Resolver(0.03)
+    instrument(user_resolver=resolver)
+    found = []
+    with telemetry.tracer_provider.get_tracer("job").start_as_current_span("nightly"):
+        for resolver.user in ("u42", "u43"):
+            client.responses.create(**ASK)
+            found.append(context_fields()["safety_identifier"])
+    sent = [event[c.USER_HASH] for event in telemetry.events if event[c.EVENT_NAME] == c.CALL_EVENT]
+    assert sent == found == [Hasher(KEY).end_user(user) for user in ("u42", "u43")]
+
+
+def test_a_servers_span_is_a_request(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Without a middleware, a slow resolver is asked once under it, also in the spans inside; the next one anew."""
+    resolver = Resolver(0.03)
+    instrument(user_resolver=resolver)
+    tracer = telemetry.tracer_provider.get_tracer("web")
+    for user in ("u42", "u43"):
+        resolver.user, resolver.asked = user, 0
+        with tracer.start_as_current_span("POST /chat", kind=SpanKind.SERVER):
+            before = context_fields()
+            with tracer.start_as_current_span("answer"):
+                assert [Hasher(KEY).end_user(user)] * 3 == everywhere(client)
+        assert (before["safety_identifier"], resolver.asked) == (Hasher(KEY).end_user(user), 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import SpanKind, get_current_span
 
 from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.conventions import ProblemReason
@@ -32,13 +32,19 @@ class _Answer:
 _answer: contextvars.ContextVar[_Answer | None] = contextvars.ContextVar("openai_safety_answer", default=None)
 
 
-def _request() -> object:
-    """What tells this request from the next one: the middleware's place for it, or its trace; None if nothing does."""
+def _request(known: object) -> object:
+    """What tells this request from the next one: the middleware's place, or the trace of a server's span.
+
+    None if nothing does: another trace may serve one user after the other. ``known`` is the request of the last
+    answer, which a span inside the server's belongs to.
+    """
     place = current_place.get()
     if isinstance(place, Holder) and place.request:
         return place.opener
-    span = get_current_span().get_span_context()
-    return span.trace_id if span.is_valid else None
+    span = get_current_span()
+    trace_id = span.get_span_context().trace_id
+    served = getattr(span, "kind", None) is SpanKind.SERVER or known == trace_id
+    return trace_id if served and trace_id else None
 
 
 class Resolver:
@@ -46,7 +52,7 @@ class Resolver:
 
     A resolver that raises, answers with anything but ``str | EndUser | None``, or takes longer than 10 ms is
     logged once and counted each time; the call goes on as nobody's. A slow one is asked once in a request, where
-    the middleware or a trace says what a request is; otherwise its answer might be the request's before.
+    the middleware or a server's span says what a request is; otherwise its answer might be of the user before.
     """
 
     def __init__(self, place: str | Callable[[], Any] | None) -> None:
@@ -61,7 +67,8 @@ class Resolver:
 
     def _ask(self, problems: list[ProblemReason]) -> EndUser | None:
         """Ask, unless a slow resolver has answered in this request, or is asked right now (it may log a line)."""
-        known, request = _answer.get(), _request()
+        known = _answer.get()
+        request = _request(known.of[1] if known is not None and known.of is not None else None)
         if known is not None and known.asking is self:
             return None
         if known is not None and known.of == (self, request) and request is not None:
