@@ -24,26 +24,7 @@ from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.state import Fault
 from openai_safety_otel.testing.usage import ADMIN_KEY
 from support.collector import Collector
-
-HOUR = 3600
-SECRETS = {"web": "sk-proj-web-QwZx", "search": "sk-proj-search-XvKq", "jobs": "sk-proj-jobs-JqWz"}
-SETTINGS = {"OPENAI_SAFETY_HMAC_KEY": "k" * 40}
-SERVICE = """
-import sys
-from openai import APIError, OpenAI
-if "hooked" in sys.argv:
-    from openai_safety_otel import SafetyInstrumentor
-    SafetyInstrumentor().instrument()
-client = OpenAI(max_retries=0)
-for number in range(10):
-    client.responses.create(model="gpt-5", input="hello")
-    client.chat.completions.create(model="gpt-5-mini", messages=[{"role": "user", "content": "hello"}])
-    client.embeddings.create(model="text-embedding-3-small", input="hello")
-try:
-    client.responses.create(model="gpt-5", input="[[cyber]]")
-except APIError:
-    pass
-"""
+from support.services import CALLS, HOUR, SECRETS, SETTINGS, run_services
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider,
     """Three services that ran two hours ago: the provider with its books of then, and the events of two."""
     folder = tmp_path_factory.mktemp("served")
     with Provider() as provider:
-        provider.state.accounts.clock = lambda: time.time() - 2 * HOUR
-        running = []
-        for name, secret in SECRETS.items():
-            provider.state.accounts.key(secret, name, "Shop" if name == "web" else "Back office")
-            environment = {
-                **os.environ,
-                **SETTINGS,
-                "OPENAI_SAFETY_FILE_DIR": str(folder),
-                "OPENAI_BASE_URL": provider.url,
-                "OPENAI_API_KEY": secret,
-            }
-            words = [sys.executable, "-c", SERVICE, *(["hooked"] if name != "jobs" else [])]
-            running.append(subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL))
-        assert [0, 0, 0] == [one.wait(timeout=60) for one in running]
-        for file in folder.iterdir():
-            text = re.sub(
-                r'(imeUnixNano":\s*")(\d+)"',
-                lambda found: f'{found[1]}{int(found[2]) - 2 * HOUR * 10**9}"',
-                file.read_text(),
-            )
-            file.write_text(text)
+        run_services(provider, folder, dict.fromkeys(SECRETS, CALLS))
         yield provider, folder
 
 

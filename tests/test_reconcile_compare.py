@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from openai_safety_otel.contract.conventions import Verdict
@@ -21,8 +23,10 @@ def mine(
     return Recorded("completions", key, model, sure, sure + doubtful, **more)
 
 
-def compared(counted: list[Counted], recorded: list[Recorded], *, hours: float = 24) -> Comparison:
-    return compare(counted, recorded, since=0, until=hours * 3600, held=HELD, names=NAMES)
+def compared(
+    counted: list[Counted], recorded: list[Recorded], *, hours: float = 24, batched: Collection[str] = ()
+) -> Comparison:
+    return compare(counted, recorded, since=0, until=hours * 3600, held=HELD, names=NAMES, batched=batched)
 
 
 def rows(found: Comparison) -> list[tuple[str, str, int, int, int]]:
@@ -108,9 +112,30 @@ def test_a_failed_call_knows_the_alias_of_the_snapshot_that_is_counted() -> None
     assert [("cannot_tell", "web", 100, 100, 0)] == rows(found)
 
 
-def test_lines_of_a_batch_are_never_dark() -> None:
-    """They run at the provider; they are compared with results that were read, and apart from calls."""
-    found = compared([theirs(100), theirs(400, batch=True)], [mine(100)])
-    assert [("cannot_tell", "web", 400, 0, 0), ("matched", "web", 100, 100, 0)] == rows(found)
-    found = compared([theirs(400, batch=True)], [mine(400, key="", batch=True)])
-    assert [("matched", "web", 400, 400, 0)] == rows(found)
+def test_lines_of_a_batch_are_dark_where_nobody_here_made_one() -> None:
+    """They run at the provider, apart from calls: one that was seen being made may be what is counted there."""
+    counted, recorded = [theirs(100), theirs(400, batch=True)], [mine(100)]
+    assert [("dark", "web", 400, 0, 400), ("matched", "web", 100, 100, 0)] == rows(
+        compared(counted, recorded)
+    )
+    made = compared(counted, recorded, batched={"hash-web"})
+    assert [("cannot_tell", "web", 400, 0, 0), ("matched", "web", 100, 100, 0)] == rows(made)
+    others = compared(counted, recorded, batched={"hash-jobs"})
+    assert "dark" == others.sources[0].verdict
+
+
+def test_results_of_a_batch_are_compared_with_its_lines() -> None:
+    """Which were read name no key, and may have run at another time."""
+    read = [mine(400, key="", batch=True)]
+    assert [("matched", "web", 400, 400, 0)] == rows(compared([theirs(400, batch=True)], read))
+    assert [("cannot_tell", "web", 500, 400, 0)] == rows(compared([theirs(500, batch=True)], read))
+    assert [("cannot_tell", "recorded as (no key)", 0, 400, 0)] == rows(compared([], read))
+
+
+def test_a_ledger_that_mixes_batches_with_calls_is_dark_only_without_a_batch() -> None:
+    """The provider does not say which embeddings a batch made."""
+    counted = [Counted("embeddings", "proj_1", "key_web", "embed", 400)]
+    assert [("dark", "web", 400, 0, 400)] == rows(compared(counted, []))
+    assert [("cannot_tell", "web", 400, 0, 0)] == rows(compared(counted, [], batched={"hash-web"}))
+    read = [Recorded("embeddings", "", "embed", 400, 400, batch=True)]
+    assert [("cannot_tell", "web", 400, 0, 0)] == rows(compared(counted, read))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,9 @@ from openai_safety_otel.operations.store import loki as reading
 from openai_safety_otel.operations.store.loki import Loki, LokiError
 from stack.programs import Running
 from support.events import ANN, BOB, EVE, blocked, call, decision, event, flagged, notice, write
+from support.stores import send
 
 NOW = float(int(time.time())) - 600
-TENANTS = {c.EVIDENCE_EVENT: "safety-evidence"}
-
-
-def send(loki: Running, path: Path) -> None:
-    """Send a file's lines to Loki's own OTLP door, as the collector would."""
-    for line in path.read_bytes().splitlines():
-        if b'"logRecords"' not in line:
-            continue
-        tenant = next((tenant for name, tenant in TENANTS.items() if name.encode() in line), "safety")
-        headers = {"Content-Type": "application/json", "X-Scope-OrgID": tenant}
-        request = urllib.request.Request(f"{loki.url}/otlp/v1/logs", data=line, headers=headers)
-        with urllib.request.urlopen(request) as answer:
-            assert answer.status < 300
 
 
 def crowd() -> Iterable[SafetyEvent]:
@@ -52,7 +39,7 @@ def crowd() -> Iterable[SafetyEvent]:
 def stored(loki: Running, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same events in a folder of files and in Loki."""
     folder = tmp_path_factory.mktemp("both")
-    send(loki, write(folder, crowd()))
+    send(loki.url, write(folder, crowd()))
     return folder
 
 
@@ -81,7 +68,7 @@ def test_pages_of_any_size_lose_and_repeat_nothing(
 ) -> None:
     """Entries that share a nanosecond across a page's end are read once each."""
     same = [call(f"{number:064x}", NOW - 30, TRAFFIC="redteam") for number in range(5)]
-    send(loki, write(stored.parent / "same", same))
+    send(loki.url, write(stored.parent / "same", same))
     monkeypatch.setattr(reading, "PAGE", 7)
     with Loki(loki.url) as source, source.events(NOW - 7200, NOW + 60) as events:
         query = "SELECT count(*) AS n, count(DISTINCT (time_ns, user_hash)) AS keys FROM fresh"
@@ -120,7 +107,7 @@ def test_erase_deletes_from_loki_with_evidence(
         call(session, NOW - 6),
         call(shared, NOW - 5),
     ]
-    send(loki, write(tmp_path, [*calls, *evidence]))
+    send(loki.url, write(tmp_path, [*calls, *evidence]))
     everybody = {gone, stays, session, shared}
 
     def whose(tenant: str) -> set[str]:

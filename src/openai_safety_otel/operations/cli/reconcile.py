@@ -26,7 +26,7 @@ from openai_safety_otel.operations.cli.sources import (
 from openai_safety_otel.operations.investigation.audit import AuditError, audit, usable_hasher
 from openai_safety_otel.operations.reconcile.compare import TOLERANCE, Comparison, Source, compare
 from openai_safety_otel.operations.reconcile.keys import KeysFileError, held_forms, read_keys
-from openai_safety_otel.operations.reconcile.ours import recorded
+from openai_safety_otel.operations.reconcile.ours import BATCH_RUNS, BATCHES_MADE, batched, recorded
 from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
 from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
 from openai_safety_otel.who.keys import loose_permissions
@@ -185,8 +185,11 @@ def _compare(
     held = held_forms(asked.keys, names, usable_hasher(settings))
     hosts = {*OPENAI_HOSTS, *settings.inject_hosts, books.host}
     with open_place(asked.place, settings, since=since) as events:
-        ours = recorded(events, since, until, hosts)
-    return compare(counted, ours, since=since, until=until, held=held, names=names)
+        ours, makers = recorded(events, since, until, hosts), batched(events, since, until)
+    if asked.place.source == "loki":  # which was asked for no more than the window
+        with open_place(asked.place, settings, since=since - BATCH_RUNS, query=BATCHES_MADE) as events:
+            makers = batched(events, since, until)
+    return compare(counted, ours, since=since, until=until, held=held, names=names, batched=makers)
 
 
 def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:

@@ -13,12 +13,17 @@ from openai_safety_otel.contract.moments import HOUR
 SHARE: Final = 0.02
 LEAST: Final = 5
 TOLERANCE: Final = f"{SHARE:.0%} of the provider's count, at least {LEAST} requests, over an hour or more"
+APART: Final[tuple[UsageLedger, ...]] = ("completions", "decisions")  # what a batch ran stands apart in these
 _SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _ORDER: Final[tuple[Verdict, ...]] = ("dark", "cannot_tell", "ours_only", "matched")
 _DOUBTED: Final = (
     "as many of our calls were blocked, failed, cancelled, retried, in the background or on a socket; "
     "whether the provider counts those is not documented"
 )
+_LINES: Final = (
+    "may be lines of a batch, which run at the provider: `openai-safety batch results` reads their outcomes"
+)
+_READ_LATER: Final = "results of a batch are recorded when they are read, which may be long after they ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ def compare(
     until: float,
     held: Mapping[str, Collection[str]],
     names: Names,
+    batched: Collection[str] = (),
 ) -> Comparison:
     """Put both counts side by side.
 
@@ -129,22 +135,30 @@ def compare(
         until: its end.
         held: for the id of each API key that whoever asks holds, the keyed hashes that our record may have of it.
         names: of projects and keys.
+        batched: the keyed hashes of API keys with which batches were made that may have run in the window.
     """
     groups: dict[tuple[UsageLedger, str, bool, str], _Group] = {}
     whose = {form: key for key, forms in held.items() for form in forms}
+    makers = {whose.get(form, "") for form in batched}
+    read = {(row.ledger, family(row.model)) for row in recorded if row.batch}
     for one in counted:
-        known = one.key in held and not one.batch  # a line of a batch does not say whose key sent it
-        place = (one.ledger, family(one.model), one.batch, one.key if known else "")
-        groups.setdefault(place, _Group()).counted.append(one)
+        key = one.key if one.key in held else ""
+        # A line of a batch does not say whose key sent it.
+        place = (one.ledger, family(one.model), one.batch, "" if one.batch else key)
+        group = groups.setdefault(place, _Group())
+        group.counted.append(one)
+        if (one.batch or one.ledger not in APART) and (key in makers or place[:2] in read):
+            group.batched.append(one)
     for row in recorded:
+        if row.batch and row.ledger not in APART:
+            continue  # among the calls of a key that nobody can name
         place = (row.ledger, family(row.model), row.batch, whose.get(row.key, ""))
         groups.setdefault(place, _Group()).recorded.append(row)
     long = until - since >= HOUR
     sources = [
-        Source(ledger, *where, model, provider, ours, *found, batch=batch)
+        Source(ledger, *part.where, model, part.provider, part.possible, *_verdict(part, long, batch), batch)
         for (ledger, model, batch, key), group in groups.items()
-        for where, provider, sure, ours in group.parts(names, key)
-        for found in (_verdict(provider, sure, ours, long=long, batch=batch),)
+        for part in group.parts(names, key)
     ]
     return Comparison(since, until, tuple(sorted(sources, key=_worst_first)))
 
@@ -154,25 +168,46 @@ def family(model: str) -> str:
     return _SNAPSHOT.sub("", model)
 
 
+class _Part(NamedTuple):
+    """Project and key, the provider's count, our sure and our possible ones, and whether a batch may be in it."""
+
+    where: tuple[str, str]
+    provider: int
+    sure: int
+    possible: int
+    batched: bool
+
+
 @dataclass(slots=True)
 class _Group:
-    """What can be compared with each other: one key that is held, or all keys that are not."""
+    """What can be compared with each other: one key that is held, or all keys that are not.
+
+    Of the rows that the provider counts, ``batched`` are those that may be lines of batches made here.
+    """
 
     counted: list[Counted] = field(default_factory=list)
     recorded: list[Recorded] = field(default_factory=list)
+    batched: list[Counted] = field(default_factory=list)
 
-    def parts(self, names: Names, held: str) -> list[tuple[tuple[str, str], int, int, int]]:
-        """Project and key, the provider's count, our sure and our possible ones.
+    def parts(self, names: Names, held: str) -> list[_Part]:
+        """The rows of the answer.
 
         Of keys that nobody holds, each stands alone only where our record has nothing that may be theirs.
         """
         sure, possible = (sum(getattr(one, name) for one in self.recorded) for name in ("sure", "possible"))
         if self.counted and not possible:
-            return [(_where(names, [one]), one.requests, 0, 0) for one in self.counted]
+            return [
+                _Part(_where(names, [one]), one.requests, 0, 0, one in self.batched) for one in self.counted
+            ]
         where = _where(names, self.counted)
         if not self.counted:
-            where = ("", names.keys.get(held) or _listed({f"recorded as {one.key}" for one in self.recorded}))
-        return [(where, sum(one.requests for one in self.counted), sure, possible)]
+            where = (
+                "",
+                names.keys.get(held)
+                or _listed({f"recorded as {one.key or '(no key)'}" for one in self.recorded}),
+            )
+        provider = sum(one.requests for one in self.counted)
+        return [_Part(where, provider, sure, possible, bool(self.batched))]
 
 
 def _where(names: Names, counted: Iterable[Counted]) -> tuple[str, str]:
@@ -187,17 +222,15 @@ def _listed(names: set[str]) -> str:
     return f"{' or '.join(shown[:3])}{more}"
 
 
-def _verdict(provider: int, sure: int, possible: int, *, long: bool, batch: bool) -> tuple[Verdict, str]:
+def _verdict(part: _Part, long: bool, batch: bool) -> tuple[Verdict, str]:
     """The first row that holds."""
+    _, provider, sure, possible, batched = part
     slack = max(LEAST, round(SHARE * provider))
     rows: tuple[tuple[bool, Verdict, str], ...] = (
         (not long, "cannot_tell", "less than an hour"),
-        (
-            batch and provider > sure + slack,
-            "cannot_tell",
-            "lines of a batch run at the provider: `openai-safety batch results` reads their outcomes",
-        ),
+        (batched and provider > sure + slack, "cannot_tell", _LINES),
         (provider > possible + slack, "dark", ""),
+        (batch and sure > provider + slack, "cannot_tell", _READ_LATER),
         (sure > provider + slack, "ours_only", "another organisation's key, another provider, or retries"),
         (provider > sure + slack, "cannot_tell", _DOUBTED),
         (not sure or not provider, "cannot_tell", "too few to tell"),

@@ -9,11 +9,10 @@ from typing import Any, Final, get_args
 
 from openai_safety_otel.contract.conventions import UsageLedger
 from openai_safety_otel.contract.moments import HOUR, MINUTE
-from openai_safety_otel.operations.reconcile.compare import Counted, Names
+from openai_safety_otel.operations.reconcile.compare import APART, Counted, Names
 
 LEDGERS: Final[tuple[UsageLedger, ...]] = get_args(UsageLedger)
 _GROUPS: Final = ("project_id", "api_key_id", "model")
-_WITH_BATCHES: Final = ("completions", "decisions")
 _MOST: Final = {"1m": 1440, "1h": 168}  # buckets on one page
 _SECONDS: Final = {"1m": MINUTE, "1h": HOUR}
 _TRIES: Final = 8  # the SDK waits as the answer of a 429 says, else longer each time
@@ -55,7 +54,7 @@ class Administration:
         sums: Counter[tuple[Any, ...]] = Counter()
         done = 0
         for ledger in LEDGERS:
-            groups = [*_GROUPS, *(["batch"] if ledger in _WITH_BATCHES else [])]
+            groups = [*_GROUPS, *(["batch"] if ledger in APART else [])]
             asked = {
                 "start_time": int(since),
                 "end_time": int(until),
