@@ -13,6 +13,7 @@ from openai_safety_otel.operations.cli.output import clean
 
 # Which extra brings a package that a verb imports.
 EXTRAS = {
+    "httpx2": "cli",
     "duckdb": "report",
     "jinja2": "report",
     "msgspec": "report",
