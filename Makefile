@@ -48,8 +48,7 @@ test-sdk-suite: $(READY) ## the SDK's own tests, bare and hooked (SDK_SUITE name
 test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frameworks
 	$(BIN)/python tests/frameworks/run.py
 
-test-columns: $(READY) ## the questions on ClickHouse, and columns on S3-compatible storage
-	$(BIN)/pip install -q --group columns
+test-columns: $(VENV)/.columns ## the questions on ClickHouse, and columns on S3-compatible storage
 	$(BIN)/python -m pytest -q tests/clickhouse tests/store tests/test_notebook.py
 
 test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test runs a tenth of it)
@@ -102,7 +101,11 @@ $(VENV)/.faults: $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --group faults
 	@touch $@
 
-install: $(VENV)/.faults ## everything the tests need, into .venv
+$(VENV)/.columns: $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group columns
+	@touch $@
+
+install: $(VENV)/.faults $(VENV)/.columns ## everything the tests need, into .venv
 
 clean: ## remove what was built here
 	rm -rf $(VENV) .build .cache dist .mypy_cache .ruff_cache .pytest_cache
