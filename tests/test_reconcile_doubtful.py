@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +22,7 @@ pytest.importorskip("websockets")
 LINES = ("gpt-5-lines", "text-embedding-3-lines")
 # What the provider counts of each, for one service.
 COUNTED = ("gpt-5-later", "gpt-realtime", "gpt-5-socket", *LINES)
+SUMS = ("provider", "ours", "dark", "share")
 Rows = set[tuple[str, str, str, int, int]]
 
 
@@ -52,10 +54,14 @@ def run(*words: str) -> str:
     return done.stdout
 
 
+def compared(*words: str) -> Any:
+    audited = ("--keys", "keys.txt", "--json", "--by", "ann", "--why", "is everything seen?")
+    return json.loads(run("reconcile", *audited, *words))
+
+
 def rows(*words: str) -> Rows:
     """Verdict, key, model, the provider's count and ours."""
-    audited = ("--keys", "keys.txt", "--json", "--by", "ann", "--why", "is everything seen?")
-    found = json.loads(run("reconcile", *audited, *words))
+    found = compared(*words)
     return {
         (one["verdict"], one["key"], one["model"], one["provider"], one["ours"]) for one in found["sources"]
     }
@@ -100,3 +106,13 @@ def test_results_that_are_read_on_another_day_are_not_another_organisations(plac
         ("dark", "jobs", "gpt-5-lines", 10, 0),
         ("cannot_tell", "web", "gpt-5-lines", 10, 0),
     } == {row for row in rows() if row[2] == "gpt-5-lines"}
+
+
+def test_the_report_has_every_source_that_does_not_match(place: Path) -> None:
+    """What the comparison found is stored with its counts, verdict and why, and read again."""
+    found = compared()
+    stored = json.loads(run("report", "--json"))["reconciliation"]
+    unmatched = [one for one in found["sources"] if one["verdict"] != "matched"]
+    assert len(COUNTED) + len(COUNTED) - 1 == len(unmatched)
+    assert unmatched == stored["sources"]
+    assert [stored[name] for name in SUMS] == [found[name] for name in SUMS]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def test_charts_have_words_and_tables(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: Path) -> None:
-    """How much nobody here saw, and whose it is; without a comparison there is no such section."""
+    """How much nobody here saw, and whose it is, what is ours alone, what cannot be told; or no such section."""
     assert 'id="dark-title"' not in page_of(tmp_path / "without", "x")
     found = Comparison(
         NOON - 7200,
@@ -148,6 +149,10 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
             Source("completions", "Shop", "web", "gpt-5", 60, 60, "matched"),
             Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 20, 0, "dark"),
             Source("embeddings", "Back <b>office</b>", "jobs", "gpt-5", 10, 0, "dark"),
+            Source("completions", "", "recorded as hash-x", "o3", 0, 50, "ours_only", "another <b>key</b>"),
+            Source(
+                "completions", "Shop", "web", "o4", 40, 10, "cannot_tell", "maybe <b>lines</b>", batch=True
+            ),
         ),
     )
     older = Comparison(NOON - 9000, NOON - 7200, ())
@@ -156,25 +161,21 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
     with open_files([tmp_path / "with"]) as stored:
         report = build_report(stored, Window(NOON - DAY, NOON))
     page = " ".join(Outline(render_page(report)).texts)
-    assert "30 of 90 requests that the provider counts were not seen here" in page
-    assert re.search(r"20\s+Back <b>office</b>\s+jobs\s+gpt-5\s+20", page)
+    assert "30 of 130 requests that the provider counts were not seen here" in page
+    assert "Our record has 120, and 53.8% of what the provider counts." in page
+    for row in (
+        r"dark\s+20\s+20\s+0\s+0%\s+Back <b>office</b>\s+jobs\s+gpt-5\s+completions",
+        r"ours only\s+0\s+50\s+recorded as hash-x\s+o3\s+completions\s+another <b>key</b>",
+        r"cannot tell\s+40\s+10\s+25%\s+Shop\s+web\s+o4 \(batch\)\s+completions\s+maybe <b>lines</b>",
+    ):
+        assert re.search(row, page), row
     assert document(report)["reconciliation"] == {
         "at": "2026-09-29T11:50:00.000Z",
         "since": "2026-09-29T10:00:00.000Z",
         "until": "2026-09-29T11:00:00.000Z",
-        "provider": 90,
-        "ours": 60,
+        "provider": 130,
+        "ours": 120,
         "dark": 30,
-        "sources": [
-            {
-                "ledger": ledger,
-                "project": "Back <b>office</b>",
-                "key": "jobs",
-                "model": "gpt-5",
-                "provider": dark,
-                "ours": 0,
-                "dark": dark,
-            }
-            for ledger, dark in (("completions", 20), ("embeddings", 10))
-        ],
+        "share": 70 / 130,
+        "sources": [{**asdict(one), "dark": one.dark} for one in found.sources[1:]],
     }

@@ -29,6 +29,7 @@ def test_streams_part_by_what_happened(agent: Running, loki: Running, service: s
         traffic.Event(c.USER_REPORT_EVENT, 0, {c.REPORT_REASON: "hate"}),
         traffic.Event(c.RECONCILIATION_EVENT, 0, {c.RECONCILE_DARK: 30}),
         traffic.Event(c.DARK_EVENT, 0, {c.RECONCILE_KEY: "jobs", c.RECONCILE_DARK: 30}),
+        traffic.Event(c.UNMATCHED_EVENT, 0, {c.RECONCILE_KEY: "web", c.RECONCILE_OURS: 30}),
         traffic.Event(
             c.DECISION_EVENT, 0, {c.DECISION_ACTION: "suspend", c.DECISION_WHY: "third block in a row today"}
         ),
@@ -48,7 +49,14 @@ def test_streams_part_by_what_happened(agent: Running, loki: Running, service: s
     expected = {
         "completed": [c.CALL_EVENT],
         "notable": sorted(
-            [*[c.CALL_EVENT] * 4, c.NOTICE_EVENT, c.USER_REPORT_EVENT, c.RECONCILIATION_EVENT, c.DARK_EVENT]
+            [
+                *[c.CALL_EVENT] * 4,
+                c.NOTICE_EVENT,
+                c.USER_REPORT_EVENT,
+                c.RECONCILIATION_EVENT,
+                c.DARK_EVENT,
+                c.UNMATCHED_EVENT,
+            ]
         ),
         "decision": [c.DECISION_EVENT],
     }

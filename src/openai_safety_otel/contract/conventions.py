@@ -349,6 +349,15 @@ RECONCILE_PROVIDER: Final = _attribute(
 )
 RECONCILE_OURS: Final = _attribute("openai_safety.reconcile.ours", "int", "requests in our record")
 RECONCILE_DARK: Final = _attribute("openai_safety.reconcile.dark", "int", "requests that we have not seen")
+RECONCILE_SHARE: Final = _attribute(
+    "openai_safety.reconcile.share", "double", "the part of the provider's count that we have, too (0 to 1)"
+)
+RECONCILE_BATCH: Final = _attribute(
+    "openai_safety.reconcile.batch", "boolean", "true: the requests were lines of a batch"
+)
+RECONCILE_WHY: Final = _attribute(
+    "openai_safety.reconcile.why", "string", "what the verdict comes from, in words"
+)
 RECONCILE_SINCE: Final = _attribute(
     "openai_safety.reconcile.since", "int", "unix seconds, first of the window"
 )
@@ -387,6 +396,7 @@ EVIDENCE_EVENT: Final = "openai_safety.evidence"
 USER_REPORT_EVENT: Final = "openai_safety.user_report"
 RECONCILIATION_EVENT: Final = "openai_safety.reconciliation"
 DARK_EVENT: Final = "openai_safety.dark"
+UNMATCHED_EVENT: Final = "openai_safety.unmatched"
 EVENTS: Final = {
     CALL_EVENT: "one per call, with every attribute we would set",
     NOTICE_EVENT: "one per notice of the provider, by webhook or entered by hand",
@@ -395,6 +405,7 @@ EVENTS: Final = {
     USER_REPORT_EVENT: "a user of the product reported an answer",
     RECONCILIATION_EVENT: "one per comparison with the provider's own count",
     DARK_EVENT: "one per project, API key and model with requests that the provider counts and nobody here saw",
+    UNMATCHED_EVENT: "one per other source where a comparison does not match: ours alone, or cannot tell",
 }
 
 # --- metrics -----------------------------------------------------------------------------------------------

@@ -173,9 +173,24 @@ def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:
 
 
 def dark(report: Report) -> dict[str, Any] | None:
-    """The last comparison with the provider's own count."""
+    """The last comparison with the provider's own count, and its sources that do not match, the darkest first."""
     found = report.comparison
-    return found and {**found, **{name: moments.minute(found[name]) for name in ("since", "until")}}
+    if found is None:
+        return None
+    return {
+        **found,
+        **{name: moments.minute(found[name]) for name in ("since", "until")},
+        "share": None if found["share"] is None else f"{found['share']:.1%}",
+        "sources": [_compared(one) for one in found["sources"]],
+    }
+
+
+def _compared(one: dict[str, Any]) -> tuple[str, ...]:
+    share = f"{min(1, one['ours'] / one['provider']):.0%}" if one["provider"] else ""
+    counts = (f"{one['dark']:,}" if one["dark"] else "", f"{one['provider']:,}", f"{one['ours']:,}", share)
+    model = f"{one['model']} (batch)" if one["batch"] else one["model"]
+    verdict = one["verdict"].replace("_", " ")
+    return (verdict, *counts, one["project"], one["key"], model, one["ledger"], one["why"])
 
 
 def rungs(report: Report) -> list[dict[str, Any]]:

@@ -1,21 +1,23 @@
-"""What a comparison leaves behind: one event, one for each dark source, and gauges for the alert."""
+"""What a comparison leaves behind: one event, one for each source that does not match, and gauges for the alert."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import get_args
+from typing import Final, get_args
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
-from openai_safety_otel.operations.reconcile.compare import Comparison
+from openai_safety_otel.operations.reconcile.compare import Comparison, Source
+
+MOST_UNMATCHED: Final = 100  # events of sources that are not dark; all dark ones have theirs
 
 
 def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
-    """The event of a comparison made now, then one for each source with requests that nobody here saw."""
+    """The event of a comparison made now, then one for each dark source, and for the largest of the unmatched ones."""
     window: dict[str, AttributeValue] = {
         c.RECONCILE_SINCE: int(found.since),
         c.RECONCILE_UNTIL: int(found.until),
@@ -26,24 +28,35 @@ def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
         c.RECONCILE_PROVIDER: found.provider,
         c.RECONCILE_OURS: found.ours,
         c.RECONCILE_DARK: found.dark,
+        **({} if found.share is None else {c.RECONCILE_SHARE: found.share}),
     }
     said = f"the provider counts {found.provider} requests, {found.dark} of them were not seen here"
     yield SafetyEvent(c.RECONCILIATION_EVENT, at, {**window, **sums}, said)
-    dark = (one for one in found.sources if one.dark)
+    dark = [one for one in found.sources if one.dark]
+    unmatched = [one for one in found.sources if one.verdict in ("ours_only", "cannot_tell")]
     # A nanosecond apart: two events of the same time, without ids, are one that came twice.
-    for number, one in enumerate(dark, 1):
-        facts: dict[str, AttributeValue] = {
-            c.USAGE_LEDGER: one.ledger,
-            c.VERDICT: one.verdict,
-            c.RECONCILE_PROJECT: one.project,
-            c.RECONCILE_KEY: one.key,
-            c.REQUEST_MODEL: one.model,
-            c.RECONCILE_PROVIDER: one.provider,
-            c.RECONCILE_OURS: one.ours,
-            c.RECONCILE_DARK: one.dark,
-        }
-        text = f"{one.dark} requests of {one.key} ({one.project}) to {one.model} were not seen here"
-        yield SafetyEvent(c.DARK_EVENT, at + number, {**window, **facts}, text, "WARN")
+    for number, one in enumerate((*dark, *unmatched[:MOST_UNMATCHED]), 1):
+        yield _of_source(one, at + number, window)
+
+
+def _of_source(one: Source, at: int, window: dict[str, AttributeValue]) -> SafetyEvent:
+    facts: dict[str, AttributeValue] = {
+        c.USAGE_LEDGER: one.ledger,
+        c.VERDICT: one.verdict,
+        c.RECONCILE_PROJECT: one.project,
+        c.RECONCILE_KEY: one.key,
+        c.REQUEST_MODEL: one.model,
+        c.RECONCILE_PROVIDER: one.provider,
+        c.RECONCILE_OURS: one.ours,
+        c.RECONCILE_DARK: one.dark,
+        c.RECONCILE_BATCH: one.batch,
+        c.RECONCILE_WHY: one.why,
+    }
+    if one.dark:
+        said = f"{one.dark} requests of {one.key} ({one.project}) to {one.model} were not seen here"
+        return SafetyEvent(c.DARK_EVENT, at, {**window, **facts}, said, "WARN")
+    said = f"{one.key} ({one.project}) to {one.model}: the provider counts {one.provider} requests, we {one.ours}"
+    return SafetyEvent(c.UNMATCHED_EVENT, at, {**window, **facts}, said)
 
 
 class Gauges:

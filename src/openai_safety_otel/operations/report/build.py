@@ -277,7 +277,7 @@ def _category_days(building: _Building) -> list[CategoryDay]:
 
 def _comparison(building: _Building) -> dict[str, Any] | None:
     for row in building.ask(questions.COMPARISONS):  # the newest is the first
-        return {**row, "sources": building.events.rows(questions.DARK, at=row["time_ns"])}
+        return {**row, "sources": building.events.rows(questions.SOURCES, at=row["time_ns"])}
     return None
 
 

@@ -189,19 +189,22 @@ FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND
 ORDER BY time_ns
 """
 
-# Comparisons with the provider's own count, the newest first, and the dark sources of one of them.
+# Comparisons with the provider's own count, the newest first, and the sources of one that did not match.
 _COUNTS: Final = """openai_safety_reconcile_provider AS provider, openai_safety_reconcile_ours AS ours,
   openai_safety_reconcile_dark AS dark"""
 COMPARISONS: Final = f"""
-SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS}
+SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS},
+  openai_safety_reconcile_share AS share
 FROM events WHERE event = 'openai_safety.reconciliation' AND time_ns >= $since_ns AND time_ns < $until_ns
 ORDER BY time_ns DESC LIMIT 31
 """  # noqa: S608
-DARK: Final = f"""
+SOURCES: Final = f"""
 SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
-  openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS}
-FROM events WHERE event = 'openai_safety.dark' AND time_ns > $at AND time_ns <= $at + 1000000
-ORDER BY dark DESC, key, model
+  openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS},
+  openai_safety_reconcile_verdict AS verdict, coalesce(openai_safety_reconcile_why, '') AS why,
+  coalesce(openai_safety_reconcile_batch, false) AS batch
+FROM events WHERE event IN ('{c.DARK_EVENT}', '{c.UNMATCHED_EVENT}') AND time_ns > $at AND time_ns <= $at + 1000000
+ORDER BY time_ns
 """  # noqa: S608
 
 # What a report can be by, besides the identifier: its key expression over calls.
