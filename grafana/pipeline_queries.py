@@ -47,24 +47,24 @@ def suspensions_age(at: Scope) -> str:
 
 def collectors(at: Scope, ago: str = "") -> str:
     """How many collectors report."""
-    return f"count({at.foreign(names.UPTIME)}{f' offset {ago}' if ago else ''})"
+    return f"count({at.not_ours(names.UPTIME)}{f' offset {ago}' if ago else ''})"
 
 
 def queue_fill(at: Scope) -> str:
     """How full the collector's queues are (0 to 1), by exporter."""
-    size, capacity = at.foreign(names.QUEUE_SIZE), at.foreign(names.QUEUE_CAPACITY)
+    size, capacity = at.not_ours(names.QUEUE_SIZE), at.not_ours(names.QUEUE_CAPACITY)
     return f"max by (exporter) ({size} / {capacity})"
 
 
 def collector_items(at: Scope, table: dict[str, str], item: str) -> str:
     """Items through all collectors."""
-    return f"round(sum(increase({at.foreign(table[item])}[{RATE}])))"
+    return f"round(sum(increase({at.not_ours(table[item])}[{RATE}])))"
 
 
 def lost_by_collectors(at: Scope, table: dict[str, str], window: str = RATE) -> str:
     """Items of any kind that the collectors counted in this table."""
     each = [
-        f'label_replace(increase({at.foreign(table[item])}[{window}]), "item", "{item}", "", "")'
+        f'label_replace(increase({at.not_ours(table[item])}[{window}]), "item", "{item}", "", "")'
         for item in names.ITEMS
     ]
     return f"round(sum({' or '.join(each)}))"
@@ -81,7 +81,7 @@ def lost_in_range(at: Scope) -> str:
 
 def collector_memory(at: Scope) -> str:
     """Resident memory of each collector in bytes."""
-    return f"max by (job, instance) ({at.foreign(names.MEMORY)})"
+    return f"max by (job, instance) ({at.not_ours(names.MEMORY)})"
 
 
 def compared(at: Scope, verdict: c.Verdict, window: str = RANGE, by: str = "") -> str:

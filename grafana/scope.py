@@ -73,7 +73,7 @@ class Scope:
         inner = ", ".join([*self.series, *(str(condition) for condition in conditions)])
         return f"{series(metric)}{part}{{{inner}}}"
 
-    def foreign(self, name: str) -> str:
+    def not_ours(self, name: str) -> str:
         """A Prometheus selector of a metric that is not ours (the collector's own)."""
         wanted = [m for m in self.series if not m.startswith((SERVICE, ENVIRONMENT))]
         return f"{name}{{{', '.join(wanted)}}}" if wanted else name

@@ -255,7 +255,7 @@ def _no_bytes(holder: str, names: tuple[str, ...]) -> list[str]:
 
 # 64 characters are the length of our own hashes: no need to look closer (an address of 64 is masked later). What is no
 # string is no identifier of ours; a number may be a telephone's.
-FOREIGN = "{0} != nil and not (IsString({0}) and Len({0}) == 64)"
+NOT_A_HASH = "{0} != nil and not (IsString({0}) and Len({0}) == 64)"
 
 
 def _identifiers() -> list[str]:
@@ -263,7 +263,7 @@ def _identifiers() -> list[str]:
     for name in IDENTIFIERS:
         value = _attribute(name)
         looks_raw = f"not IsString({value}) or IsMatch({value}, {_ottl(RAW_IDENTIFIER)})"
-        raw = f"{FOREIGN.format(value)} and ({looks_raw})"
+        raw = f"{NOT_A_HASH.format(value)} and ({looks_raw})"
         statements += [
             f'set(log.attributes["{c.IDENTIFIER_RAW}"], true) where {raw}',
             f'delete_key(log.attributes, "{name}") where {raw}',
@@ -323,7 +323,7 @@ def _before(scope: str) -> str:
         Group(
             "Identifiers that look like personal data are dropped, and the fact is kept.",
             _identifiers(),
-            [FOREIGN.format(_attribute(name)) for name in IDENTIFIERS],
+            [NOT_A_HASH.format(_attribute(name)) for name in IDENTIFIERS],
         ),
     )
 

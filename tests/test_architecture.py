@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,26 @@ def test_rooms_at_the_top() -> None:
     top = {short(module).partition(".")[0] for module in modules() if module != PACKAGE}
     assert set(ROOMS) == top
     assert len(ROOMS) <= 10
+
+
+_TYPE = re.compile("_?[A-Z][a-z][A-Za-z]*")
+
+
+def meanings() -> dict[str, set[str]]:
+    """What each class and each named type stands for: a class by its place, a named type by its definition."""
+    found: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).add(module)
+            elif isinstance(node, ast.Assign) and _TYPE.fullmatch(name := ast.unparse(node.targets[0])):
+                found.setdefault(name, set()).add(ast.unparse(node.value))
+    return found
+
+
+def test_a_word_has_one_meaning() -> None:
+    """No two classes or types have the same name."""
+    assert {} == {name: places for name, places in meanings().items() if len(places) > 1}
 
 
 def test_files_stay_small() -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sized
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any
 
+from openai_safety_otel.contract.asgi import Scope
 from openai_safety_otel.instrumentation.passing import forget_last_response
 from openai_safety_otel.who.current import Holder, begin_request, end_request
 from openai_safety_otel.who.user import EndUser, as_end_user
 
 _log = logging.getLogger(__name__)
-Scope = MutableMapping[str, Any]
 User = str | EndUser | None
 GetUser = Callable[[Scope], User | Awaitable[User]]
 AsgiApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[Any]]], Awaitable[None]]

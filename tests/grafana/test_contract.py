@@ -28,7 +28,7 @@ DOTTED = c.ATTRIBUTES.keys() | c.METRICS.keys() | c.EVENTS.keys() | {"openai_saf
 # Of a histogram people also name the whole.
 SPELLED = names.every_series() | names.every_field() | {names.STREAM, *map(names.series, c.METRICS.values())}
 # Standard attributes of other instrumentations' spans, which the collector lets pass.
-FOREIGN = {"gen_ai.agent.name", "gen_ai.tool.name"}
+OF_OTHERS = {"gen_ai.agent.name", "gen_ai.tool.name"}
 SETTINGS = {PREFIX + item.name.upper() for item in fields(Settings)}
 RECORDED = {part for record in RECORDS for part in record.name.split(":")}
 # Names of ours that are neither telemetry nor settings: packages, folders, a prefix for all of it.
@@ -37,7 +37,7 @@ PACKAGES = ("openai_safety_otel", "openai_safety_")
 
 def _dotted(name: str) -> bool:
     # `openai_safety.moderation.` and the like stand for everything below.
-    return name in DOTTED | FOREIGN or any(known.startswith(f"{name.rstrip('.')}.") for known in DOTTED)
+    return name in DOTTED | OF_OTHERS or any(known.startswith(f"{name.rstrip('.')}.") for known in DOTTED)
 
 
 def _spelled(name: str) -> bool:

@@ -51,7 +51,9 @@ def test_every_door_is_hooked(instrument: Instrument) -> None:
     instrumentor = instrument()
     by_module = {one.module: one for one in SOCKET_APIS}
     assert {by_module[module].name: "installed" for module in expected} == {
-        name: state for name, state in instrumentor.doors.items() if state not in {"waiting", "absent"}
+        name: state
+        for name, state in instrumentor.socket_states.items()
+        if state not in {"waiting", "absent"}
     }
     for module in expected:
         for hook in hooks_of(by_module[module]):

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from openai_safety_otel.contract.own_errors import own_errors
 
-Act = Callable[[], object]
+Callback = Callable[[], object]
 
 
-class _Held:
+class _WeakMethod:
     """A bound method that does not keep its object."""
 
     def __init__(self, method: Any) -> None:
@@ -33,23 +33,23 @@ class _Held:
                 self._function(owner)
 
 
-_in_child: Final[list[_Held]] = []
+_in_child: Final[list[_WeakMethod]] = []
 
 
-def after_fork(method: Act) -> None:
+def after_fork(method: Callback) -> None:
     """Call a bound method in every forked child: locks may be held there, and threads are gone."""
     _in_child[:] = [held for held in _in_child if held.owner() is not None]
-    _in_child.append(_Held(method))
+    _in_child.append(_WeakMethod(method))
 
 
-def at_exit(method: Act) -> Act:
+def at_exit(method: Callback) -> Callback:
     """Call a bound method when the process ends, the last registered first; returns what cancels it."""
-    held = _Held(method)
+    held = _WeakMethod(method)
     atexit.register(held)
     return lambda: atexit.unregister(held)
 
 
-def at_worker_exit(method: Act, *, first: bool = False) -> None:
+def at_worker_exit(method: Callback, *, first: bool = False) -> None:
     """Call a bound method at the end of a child of `multiprocessing`; does nothing in any other process.
 
     Such a child leaves by ``os._exit``, where only the handlers run that were registered in it with that module.
@@ -59,7 +59,7 @@ def at_worker_exit(method: Act, *, first: bool = False) -> None:
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 - only where multiprocessing is in use
 
-        Finalize(None, _Held(method), exitpriority=10 if first else 0)
+        Finalize(None, _WeakMethod(method), exitpriority=10 if first else 0)
 
 
 def _begin_in_child() -> None:

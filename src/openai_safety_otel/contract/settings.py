@@ -171,7 +171,7 @@ class Acting:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Delivery:
+class Telemetry:
     """Delivery: spans, events and metrics, and where they go."""
 
     span: SpanMode = setting(
@@ -220,11 +220,11 @@ class CommandLine:
     )
 
 
-SECTIONS: Final = (Who, Acting, Delivery, CommandLine)
+SECTIONS: Final = (Who, Acting, Telemetry, CommandLine)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Settings(Who, Acting, Delivery, CommandLine):
+class Settings(Who, Acting, Telemetry, CommandLine):
     """Everything that can be set; each field is also the environment variable ``OPENAI_SAFETY_<FIELD>``."""
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ _FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Differences:
     """How many calls were compared, and every difference in words."""
 
     calls: int
@@ -53,7 +53,7 @@ def count_refused(events: Events, identifier: str) -> int:
     return int(found[0]["n"])
 
 
-def compare(entries: Iterable[LedgerEntry], events: Events) -> Verdict:
+def compare(entries: Iterable[LedgerEntry], events: Events) -> Differences:
     """Compare the ledger's logical calls with the events of the files, both ways."""
     rows = events.rows("SELECT * FROM events WHERE event = $event", event=c.CALL_EVENT)
     told = {row[_REQUEST]: row for row in rows if row[_REQUEST]}
@@ -70,7 +70,7 @@ def compare(entries: Iterable[LedgerEntry], events: Events) -> Verdict:
         differences.append(f"{twice} calls have two events")
     if nameless:
         differences.append(f"{nameless} events without a request id")
-    return Verdict(calls, tuple(differences))
+    return Differences(calls, tuple(differences))
 
 
 def _differences(entry: LedgerEntry, row: Mapping[str, Any] | None) -> list[str]:

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from openai_safety_otel.contract.settings import environment_of_child
-from openai_safety_otel.demo.check import Verdict, compare, count_calls, count_refused
+from openai_safety_otel.demo.check import Differences, compare, count_calls, count_refused
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
 from openai_safety_otel.demo.table import identifier_table
@@ -184,7 +184,7 @@ def _await_events(stage: Stage, calls: int) -> None:
         time.sleep(0.2)
 
 
-def _read(stage: Stage, provider: Provider) -> tuple[Verdict, Report]:
+def _read(stage: Stage, provider: Provider) -> tuple[Differences, Report]:
     now = time.time()
     with open_files([stage.telemetry], compact=False) as events:
         verdict = compare(provider.ledger.calls(), events)
@@ -213,7 +213,7 @@ def _say(console: Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def _say_verdict(verdict: Verdict, console: Console) -> None:
+def _say_verdict(verdict: Differences, console: Console) -> None:
     if not verdict.differences:
         console.print(f"[green]✓[/] {verdict.calls} calls: the files say what the provider did")
         return

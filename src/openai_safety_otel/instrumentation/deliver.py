@@ -31,7 +31,7 @@ _MAX_CACHED_KEYS = 256
 _MAX_CACHED_PEOPLE = 128  # somebody who calls mostly calls several times in a row
 
 
-class Destination(NamedTuple):
+class CallAddress(NamedTuple):
     """What is the same for every call of one endpoint at one address.
 
     ``place`` is where an identifier goes (``body:field`` or ``header:Name``), ``allowed`` whether anything may be
@@ -66,7 +66,7 @@ class Delivery:
         self._replaced: set[str] = set()
         self._sender = functools.lru_cache(_MAX_CACHED_PEOPLE)(self._make_sender)
         # By the client's own URL object, which is kept so that its id stays its own.
-        self._destinations: dict[tuple[int, str, str | None], tuple[object, Destination]] = {}
+        self._destinations: dict[tuple[int, str, str | None], tuple[object, CallAddress]] = {}
 
     def identity_now(self) -> Identity:
         """Who the running context is for, as a call made now would say it."""
@@ -76,7 +76,7 @@ class Delivery:
         """Whether calls to this host are a provider's that takes an identifier."""
         return host in self._allowed
 
-    def destination(self, endpoint: Endpoint, client: Any, options: Any) -> Destination:
+    def destination(self, endpoint: Endpoint, client: Any, options: Any) -> CallAddress:
         """Where a call goes: to the client's base URL, unless the path is a whole URL."""
         if options.url.startswith(_WHOLE_URL):
             parts = urlsplit(options.url)
@@ -94,7 +94,7 @@ class Delivery:
 
     def _destination(
         self, endpoint: Endpoint, client: Any, host: str | None, port: int | None
-    ) -> Destination:
+    ) -> CallAddress:
         azure = "azure" in type(client).__name__.lower() or (host or "").endswith(".azure.com")
         standard: dict[str, AttributeValue] = {
             c.OPERATION_NAME: endpoint.operation,
@@ -108,10 +108,10 @@ class Delivery:
         place: str | None = endpoint.place
         if allowed and (own := self._places.get(host or "")):
             place = own if endpoint.inference else None
-        return Destination(host, place, allowed, standard)
+        return CallAddress(host, place, allowed, standard)
 
     def address(
-        self, record: CallRecord, to: Destination, client: Any, options: Any, body: Mapping[str, Any]
+        self, record: CallRecord, to: CallAddress, client: Any, options: Any, body: Mapping[str, Any]
     ) -> Any:
         """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
         sent = self._addressed(record, to, client, options, body)
@@ -123,7 +123,7 @@ class Delivery:
         return sent
 
     def _addressed(
-        self, record: CallRecord, to: Destination, client: Any, options: Any, body: Mapping[str, Any]
+        self, record: CallRecord, to: CallAddress, client: Any, options: Any, body: Mapping[str, Any]
     ) -> Any:
         person = self._resolver.current(record.problems) if self._settings.identifier else None
         own, value, delivery, problems = self._sender(person)
@@ -174,7 +174,7 @@ class Delivery:
         sent: object,
         own: Identity,
         person: EndUser | None,
-        to: Destination,
+        to: CallAddress,
         client: Any,
         options: Any,
     ) -> Any:
@@ -204,7 +204,7 @@ class Delivery:
             record.problems.remove("conflict")
         return changed
 
-    def _mode(self, library: str | None, person: EndUser | None, to: Destination) -> CallerIdentifier:
+    def _mode(self, library: str | None, person: EndUser | None, to: CallAddress) -> CallerIdentifier:
         """What becomes of the app's value. A library's constant gives way to an end user, not to a session."""
         mode = self._settings.caller_identifier
         if library is None or mode == "replace":

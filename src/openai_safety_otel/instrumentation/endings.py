@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from openai_safety_otel.contract.process import after_fork
 
-End = Callable[[], None]
+EndCall = Callable[[], None]
 
 
 class Endings:
@@ -54,11 +54,11 @@ class Endings:
             while True:
                 self._queue.get_nowait()()
 
-    def later(self, end: End) -> None:
+    def later(self, end: EndCall) -> None:
         """Call ``end`` on the thread; may be called from the garbage collector."""
         self._queue.put(end)
 
-    def watch(self, thing: object, end: End) -> None:
+    def watch(self, thing: object, end: EndCall) -> None:
         """Call ``end`` some time after the collection of ``thing``; ``end`` must not refer to it."""
         self.start()
         # Not at exit: the observer ends what is open then, before the exporters go.
@@ -66,10 +66,10 @@ class Endings:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[End] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[EndCall] = queue.SimpleQueue()
         self._started = False
 
-    def _collected(self, pid: int, end: End) -> None:
+    def _collected(self, pid: int, end: EndCall) -> None:
         # A child tells nothing of its parent's connections.
         if pid == os.getpid():
             self._queue.put(end)

@@ -17,7 +17,7 @@ from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.settings import OnError, Settings
 
 if TYPE_CHECKING:
-    from openai_safety_otel.ledger.suspensions.refresher import Dropped
+    from openai_safety_otel.ledger.suspensions.refresher import CountDrop
 
 SECONDS: Final = 5.0  # the longest a filter may hold a call
 MAX_RUNNING: Final = 32  # filters at work at once; more count as failed
@@ -45,7 +45,7 @@ class Filter:
         dropped: counts (signal, reason) of failures.
     """
 
-    def __init__(self, place: str | None, *, model: str, on_error: OnError, dropped: Dropped) -> None:
+    def __init__(self, place: str | None, *, model: str, on_error: OnError, dropped: CountDrop) -> None:
         self._place = place
         self._model = model
         self._open = on_error == "open"
@@ -55,7 +55,7 @@ class Filter:
         self._logged: set[str] = set()
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, dropped: Dropped) -> Filter:
+    def from_settings(cls, settings: Settings, *, dropped: CountDrop) -> Filter:
         """The filter these settings ask for; the app's function is imported when it is first needed."""
         return cls(
             settings.filter,

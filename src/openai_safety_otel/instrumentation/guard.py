@@ -15,7 +15,7 @@ from openai_safety_otel.ledger.journal.entries import Decision
 from openai_safety_otel.ledger.suspensions import ListEntry, SuspensionStore, open_suspensions
 from openai_safety_otel.ledger.suspensions.automatic import AutoEntry, AutoRule
 from openai_safety_otel.ledger.suspensions.entry import strongest
-from openai_safety_otel.ledger.suspensions.refresher import Dropped, Refresher
+from openai_safety_otel.ledger.suspensions.refresher import CountDrop, Refresher
 
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.suspended import Code, EndUserSuspended
@@ -59,7 +59,7 @@ class Guard:
         *,
         on_error: OnError = "open",
         auto: AutoRule | None = None,
-        dropped: Dropped = _ignore_drop,
+        dropped: CountDrop = _ignore_drop,
         emit: Callable[[SafetyEvent], None] = _ignore_event,
         record: Callable[[Decision], str | None] = _not_recorded,
     ) -> None:
@@ -75,7 +75,7 @@ class Guard:
         cls,
         settings: Settings,
         *,
-        dropped: Dropped = _ignore_drop,
+        dropped: CountDrop = _ignore_drop,
         emit: Callable[[SafetyEvent], None] = _ignore_event,
     ) -> Guard | None:
         """The guard these settings ask for, already following the list; None where no list is set.

@@ -75,7 +75,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     observer: Observer | None = None
     state: str = "removed"
     # Of each socket API: waiting (the SDK loads it when it is first used), installed, failed, or absent.
-    doors: dict[str, str]
+    socket_states: dict[str, str]
     # Methods of the socket APIs that this SDK version does not have, as `api.Class.method`.
     absent: list[str]
     _installed: list[tuple[Any, str, Any, bool]]
@@ -94,7 +94,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         settings = Settings.resolve(**kwargs)
         try_arguments(kwargs, settings)
         self._installed = []
-        self.doors = {api.name: "waiting" for api in SOCKET_APIS}
+        self.socket_states = {api.name: "waiting" for api in SOCKET_APIS}
         self.absent = []
         if not settings.enabled:
             return
@@ -151,7 +151,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         if observer is None:
             return
         if not hasattr(getattr(module, api.resource, None), "connect"):
-            self.doors[api.name] = "absent"  # an older SDK
+            self.socket_states[api.name] = "absent"  # an older SDK
             return
         try:
             # Loaded with the first socket API: an app without sockets does not pay for them.
@@ -159,10 +159,10 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
             self._wrap_door(api, module, SocketHooks(observer, api))
         except Exception as error:  # noqa: BLE001 - importing the SDK's module must succeed
-            self.doors[api.name] = "failed"
+            self.socket_states[api.name] = "failed"
             _log.error("openai-safety-otel does not see %s.connect: %s", api.name, type(error).__name__)
         else:
-            self.doors[api.name] = "installed"
+            self.socket_states[api.name] = "installed"
 
     def _end_with_server(self, module: Any) -> None:
         """After SIGTERM uvicorn raises it again, so that no exit handler runs."""

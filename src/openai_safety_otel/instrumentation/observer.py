@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.own_errors import own_errors
-from openai_safety_otel.contract.process import Act, after_fork, at_exit, at_worker_exit
+from openai_safety_otel.contract.process import Callback, after_fork, at_exit, at_worker_exit
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.call import Call
-from openai_safety_otel.instrumentation.deliver import Delivery, Destination
+from openai_safety_otel.instrumentation.deliver import CallAddress, Delivery
 from openai_safety_otel.instrumentation.evidence import Evidence
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint, find
 from openai_safety_otel.instrumentation.extract.request import read_request
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_SEEN = 10_000
 _log = logging.getLogger(__name__)
-Listener = Callable[[CallRecord, Outcome], None]
+CallListener = Callable[[CallRecord, Outcome], None]
 
 
 class Observer:
@@ -57,7 +57,7 @@ class Observer:
         self.muted = False  # the doctor's sample call leaves no telemetry
         self.signals = signals
         self.delivery = Delivery(settings, hasher)
-        self.listeners: list[Listener] = []
+        self.listeners: list[CallListener] = []
         self.guard = _guard(settings, signals)
         self.filter = Filter.from_settings(settings, dropped=signals.metrics.dropped)
         self.evidence = Evidence(settings.evidence)
@@ -66,7 +66,7 @@ class Observer:
         self._on_first = on_first
         self._open: dict[int, Call] = {}
         self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
-        self._cancel_exit: Act | None = None
+        self._cancel_exit: Callback | None = None
         self._said_overtaken = False
         after_fork(self.disown)
 
@@ -174,7 +174,7 @@ class Observer:
         read_request(record, body)
         return sent
 
-    def _adds_moderation(self, record: CallRecord, to: Destination, body: Mapping[str, Any]) -> bool:
+    def _adds_moderation(self, record: CallRecord, to: CallAddress, body: Mapping[str, Any]) -> bool:
         """Whether inline moderation is to be asked for: by the setting, or by a `watch` decision; not by the app."""
         if self.settings.moderation != "score":
             entry = self.guard.check(record.identity) if self.guard is not None else None

@@ -140,7 +140,7 @@ def _object(line: str, number: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BatchRequest:
     """What the input file says about a request: which operation, what it asked for, for whom."""
 
     url: str
@@ -148,16 +148,16 @@ class Asked:
     body: dict[str, Any]
 
 
-def read_asked(lines: Iterable[str]) -> dict[str, Asked]:
+def read_asked(lines: Iterable[str]) -> dict[str, BatchRequest]:
     """The requests of a batch's input file by ``custom_id``, without their content."""
-    found: dict[str, Asked] = {}
+    found: dict[str, BatchRequest] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         request = _object(line, number)
         body = request.get("body")
         kept = {k: v for k, v in body.items() if k in _FACTS} if isinstance(body, dict) else {}
-        found[str(request.get("custom_id"))] = Asked(
+        found[str(request.get("custom_id"))] = BatchRequest(
             str(request.get("url", "")), str(request.get("method", "POST")), kept
         )
     return found
@@ -191,7 +191,7 @@ def read_results(
     hasher: Hasher | None,
     counts: Results,
     *,
-    asked: Mapping[str, Asked] | None = None,
+    asked: Mapping[str, BatchRequest] | None = None,
     users: Mapping[str, str] | None = None,
 ) -> Iterator[Line]:
     """The outcome of each line of a result or error file; broken lines are counted and passed over.
@@ -217,7 +217,7 @@ def read_results(
         yield Line(custom_id, record, outcome)
 
 
-def _record(result: dict[str, Any], asked: Asked | None, settings: Settings) -> CallRecord:
+def _record(result: dict[str, Any], asked: BatchRequest | None, settings: Settings) -> CallRecord:
     answer = result.get("response")
     response = answer if isinstance(answer, dict) else {}
     body, status = response.get("body"), response.get("status_code")
@@ -241,7 +241,11 @@ def _record(result: dict[str, Any], asked: Asked | None, settings: Settings) -> 
 
 
 def _whose(
-    record: CallRecord, custom_id: str, hasher: Hasher | None, users: Mapping[str, str], asked: Asked | None
+    record: CallRecord,
+    custom_id: str,
+    hasher: Hasher | None,
+    users: Mapping[str, str],
+    asked: BatchRequest | None,
 ) -> None:
     sent = asked.body.get(PLACE) if asked else None
     value = sent or record.echoed_identifier

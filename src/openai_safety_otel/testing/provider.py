@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
+from openai_safety_otel.contract.asgi import Receive, Scope, Send
 from openai_safety_otel.testing.ledger import Ledger, LedgerEntry
 from openai_safety_otel.testing.replay import Recordings
 from openai_safety_otel.testing.routes import NONE, Route, find
@@ -32,8 +32,6 @@ from openai_safety_otel.testing.sockets import serve_socket
 from openai_safety_otel.testing.state import Fault, State
 from openai_safety_otel.testing.wire import Answer, ProviderRequest, event_stream, json_answer, parse_body
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _SLICE = 0.05  # seconds between looks at whether the provider is closing
 
 
@@ -135,7 +133,7 @@ class Provider:
 
     # --- answering ----------------------------------------------------------------------------------------
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] == "websocket":
             await serve_socket(self, scope, receive, send)
@@ -216,7 +214,7 @@ class Provider:
         return answer, entry.request_id
 
 
-def _parse(scope: MutableMapping[str, Any], raw: bytes) -> tuple[ProviderRequest, Route | None]:
+def _parse(scope: Scope, raw: bytes) -> tuple[ProviderRequest, Route | None]:
     method, path = scope["method"], scope["path"]
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
     endpoint, params = find(method, path)

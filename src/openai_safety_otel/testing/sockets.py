@@ -11,11 +11,12 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
+from openai_safety_otel.contract.asgi import Receive, Scope, Send
 from openai_safety_otel.testing.ledger import LedgerEntry
 from openai_safety_otel.testing.scenarios import Act, settle
 from openai_safety_otel.testing.shapes import responses
@@ -23,9 +24,7 @@ from openai_safety_otel.testing.shapes.common import Scene
 from openai_safety_otel.testing.state import State
 from openai_safety_otel.testing.wire import ProviderRequest
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+JsonObject = dict[str, Any]
 _SPOKEN = frozenset(
     {"session.instructions.append", "session.thinking.append", "session.commentary.append", "response.create"}
 )
@@ -33,7 +32,7 @@ _REALTIME_WAYS = frozenset({"failed", "frame", "filter", "length"})
 _STATUS = {"filter": ("incomplete", "content_filter"), "length": ("incomplete", "max_output_tokens")}
 
 
-class Provider(Protocol):
+class SocketProvider(Protocol):
     """What a socket asks of the provider it belongs to."""
 
     state: State
@@ -51,15 +50,15 @@ class Provider(Protocol):
 class Connection:
     """One accepted socket: what the handshake said, what was written so far, and how to answer."""
 
-    provider: Provider
+    provider: SocketProvider
     api: str
     call: ProviderRequest
     receive: Receive
     send: Send
     written: str = ""
-    session: Message = field(default_factory=dict)
+    session: JsonObject = field(default_factory=dict)
 
-    async def say(self, message: Message) -> None:
+    async def say(self, message: JsonObject) -> None:
         """Send one event."""
         await self.send({"type": "websocket.send", "text": json.dumps(message)})
 
@@ -67,7 +66,7 @@ class Connection:
         """Close the socket."""
         await self.send({"type": "websocket.close", "code": code})
 
-    async def messages(self) -> AsyncIterator[Message]:
+    async def messages(self) -> AsyncIterator[JsonObject]:
         """What the client sends, until it leaves."""
         while True:
             got = await self.receive()
@@ -80,7 +79,7 @@ class Connection:
         """A fresh id of a server event."""
         return self.provider.state.new_id("event")
 
-    def scene(self, endpoint: str, body: Message, ways: frozenset[str]) -> Scene:
+    def scene(self, endpoint: str, body: JsonObject, ways: frozenset[str]) -> Scene:
         """Open the ledger for one response and decide what happens to it."""
         call = replace(self.call, endpoint=endpoint, api=self.api, body=body, raw=json.dumps(body).encode())
         entry = self.provider.open_entry(call, transport="socket")
@@ -123,7 +122,7 @@ async def serve_responses(connection: Connection) -> None:
             return
 
 
-async def _say_all(connection: Connection, scene: Scene, events: Any, more: Message) -> bool:
+async def _say_all(connection: Connection, scene: Scene, events: Any, more: JsonObject) -> bool:
     """Send the events; False where the scenario cuts the connection."""
     for number, event in enumerate(events):
         if scene.act.drop and number >= scene.act.after:
@@ -164,7 +163,7 @@ async def _session(connection: Connection, kind: str) -> None:
     await connection.say({"type": kind, "event_id": connection.event_id(), "session": connection.session})
 
 
-async def _respond(connection: Connection, message: Message) -> bool:
+async def _respond(connection: Connection, message: JsonObject) -> bool:
     asked = message.get("response") or {}
     text = _words(asked.get("input")) or asked.get("instructions") or connection.written
     body = {"model": connection.session["model"], "input": text}
@@ -180,10 +179,10 @@ async def _respond(connection: Connection, message: Message) -> bool:
 
 def _realtime_events(connection: Connection, scene: Scene, response_id: str) -> Any:
     place = {"response_id": response_id, "item_id": "item_1", "output_index": 0, "content_index": 0}
-    answer: Message = {"object": "realtime.response", "id": response_id, "output": [], "usage": None}
+    answer: JsonObject = {"object": "realtime.response", "id": response_id, "output": [], "usage": None}
     answer |= {"status_details": None, "metadata": None}
 
-    def event(kind: str, **content: Any) -> Message:
+    def event(kind: str, **content: Any) -> JsonObject:
         return {"type": kind, "event_id": connection.event_id(), **content}
 
     yield event("response.created", response={**answer, "status": "in_progress"})
@@ -197,7 +196,7 @@ def _realtime_events(connection: Connection, scene: Scene, response_id: str) -> 
     yield event("response.done", response={**answer, "usage": usage, **_realtime_status(scene)})
 
 
-def _realtime_status(scene: Scene) -> Message:
+def _realtime_status(scene: Scene) -> JsonObject:
     if scene.act.way == "failed":
         fault = {name: scene.act.error.get(name) for name in ("type", "code", "message")}
         return {"status": "failed", "status_details": {"type": "failed", "error": fault}}
@@ -228,7 +227,7 @@ async def serve_live(connection: Connection) -> None:
             return
 
 
-async def _start_live(connection: Connection, message: Message, answers: Message) -> Scene:
+async def _start_live(connection: Connection, message: JsonObject, answers: JsonObject) -> Scene:
     asked = message.get("session") or {}
     connection.session = {"id": connection.provider.state.new_id("live"), "status": "active", **asked}
     connection.session["expires_at"] = int(time.time()) + 3600
@@ -240,7 +239,7 @@ async def _start_live(connection: Connection, message: Message, answers: Message
 
 
 async def _speak(
-    connection: Connection, scene: Scene, message: Message, started: float, answers: Message
+    connection: Connection, scene: Scene, message: JsonObject, started: float, answers: JsonObject
 ) -> bool:
     """Answer one text; False where the session ended by it. What happens is what the whole session was."""
     act = connection.decide(_with_text(scene.call, _words(message)), scene.entry, _REALTIME_WAYS)
@@ -261,13 +260,13 @@ async def _speak(
     return not act.drop
 
 
-async def _live_error(connection: Connection, fault: Message, answers: Message) -> None:
+async def _live_error(connection: Connection, fault: JsonObject, answers: JsonObject) -> None:
     error = {"type": fault.get("type"), "code": fault["code"], "message": fault.get("message", "")}
     await connection.say({"type": "error", "event_id": connection.event_id(), "error": error, **answers})
 
 
 async def _close_live(
-    connection: Connection, scene: Scene, reason: str, started: float, answers: Message
+    connection: Connection, scene: Scene, reason: str, started: float, answers: JsonObject
 ) -> None:
     usage = {"seconds": round(time.monotonic() - started, 3)}
     closed = {"type": "session.closed", "event_id": connection.event_id(), "reason": reason, **answers}
@@ -301,9 +300,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], str, str, Callable[[Connection], Awaitable
 )
 
 
-async def serve_socket(
-    provider: Provider, scope: MutableMapping[str, Any], receive: Receive, send: Send
-) -> None:
+async def serve_socket(provider: SocketProvider, scope: Scope, receive: Receive, send: Send) -> None:
     """Accept or refuse the handshake, then serve the connection until it ends."""
     await receive()  # the connect event
     route = next((found for found in _ROUTES if found[0].fullmatch(scope["path"])), None)
@@ -325,16 +322,14 @@ async def serve_socket(
     await serve(Connection(provider, api, call, receive, send))
 
 
-def _handshake(scope: MutableMapping[str, Any], name: str, api: str) -> ProviderRequest:
+def _handshake(scope: Scope, name: str, api: str) -> ProviderRequest:
     headers = {key.decode().lower(): value.decode("latin-1") for key, value in scope["headers"]}
     query = dict(parse_qsl(scope["query_string"].decode()))
     body = {"model": query["model"]} if "model" in query else {}
     return ProviderRequest("GET", scope["path"], name, api, {}, query, headers, b"", body)
 
 
-async def _refuse(
-    scope: MutableMapping[str, Any], send: Send, act: Act, entry: LedgerEntry | None = None
-) -> None:
+async def _refuse(scope: Scope, send: Send, act: Act, entry: LedgerEntry | None = None) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close"})
         return

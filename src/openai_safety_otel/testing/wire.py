@@ -11,7 +11,7 @@ from email.parser import BytesParser
 from typing import Any
 
 # A stream is bytes to send and floats to wait, in seconds.
-Frame = bytes | float
+StreamPart = bytes | float
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Answer:
     status: int = 200
     content_type: str = "application/json"
     body: bytes = b""
-    frames: Iterable[Frame] | None = None
+    frames: Iterable[StreamPart] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     cut: bool = False
@@ -32,7 +32,7 @@ def json_answer(content: Any, status: int = 200) -> Answer:
     return Answer(status, body=json.dumps(content).encode())
 
 
-def event_stream(frames: Iterable[Frame]) -> Answer:
+def event_stream(frames: Iterable[StreamPart]) -> Answer:
     """A server-sent event stream."""
     return Answer(content_type="text/event-stream; charset=utf-8", frames=frames)
 

@@ -49,8 +49,8 @@ def _format(value: Any) -> str | None:
 
 
 # Attribute, path in the body, how its value is checked. Of several rows for one attribute the last one wins.
-_Row = tuple[str, tuple[str, ...], Reader]
-_FIELDS: Final[tuple[_Row, ...]] = (
+_Field = tuple[str, tuple[str, ...], Reader]
+_FIELDS: Final[tuple[_Field, ...]] = (
     (c.REQUEST_MODEL, ("agent", "model"), safe_model),
     (c.REQUEST_MODEL, ("session", "model"), safe_model),
     (c.REQUEST_MODEL, ("model",), safe_model),
@@ -78,7 +78,7 @@ _FIELDS: Final[tuple[_Row, ...]] = (
 
 
 @lru_cache(maxsize=256)
-def _rows(keys: tuple[object, ...]) -> tuple[_Row, ...]:
+def _rows(keys: tuple[object, ...]) -> tuple[_Field, ...]:
     """The rows about a body with these keys, in the table's order."""
     return tuple(row for row in _FIELDS if row[1][0] in keys)
 

@@ -25,7 +25,7 @@ from openai_safety_otel.instrumentation.signals.exporters import exporter_class,
 from openai_safety_otel.instrumentation.signals.resource import resource_attributes
 
 _log = logging.getLogger(__name__)
-Dropped = Callable[[str, int], None]
+CountLost = Callable[[str, int], None]
 EXIT_SECONDS = 3.0
 FLUSH_SECONDS = 5.0
 _BATCH = 512
@@ -48,7 +48,7 @@ class OwnLogs:
         self,
         make: Callable[[], Any],
         *,
-        on_drop: Dropped | None = None,
+        on_drop: CountLost | None = None,
         limit: int = QUEUE_LIMIT,
         retry: Sequence[float] = RETRY_SECONDS,
         resource: Mapping[str, AttributeValue] | None = None,
@@ -66,7 +66,7 @@ class OwnLogs:
 
     @classmethod
     def from_environment(
-        cls, *, on_drop: Dropped | None = None, resource: Mapping[str, AttributeValue] | None = None
+        cls, *, on_drop: CountLost | None = None, resource: Mapping[str, AttributeValue] | None = None
     ) -> OwnLogs | None:
         """The pipeline that the standard variables ask for; None where no OTLP exporter can be had."""
         make = exporter_class("logs")
@@ -136,7 +136,7 @@ class OwnLogs:
 class _Exporter:
     """The SDK's exporter, made anew in each process (connections do not survive a fork), its failures counted."""
 
-    def __init__(self, make: Callable[[], Any], lost: Dropped, retry: Sequence[float]) -> None:
+    def __init__(self, make: Callable[[], Any], lost: CountLost, retry: Sequence[float]) -> None:
         self._make = make
         self._lost = lost
         self._retry = retry

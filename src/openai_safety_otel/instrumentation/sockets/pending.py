@@ -27,7 +27,7 @@ _LIFECYCLE: Final = _BEGINNINGS | _ENDS
 
 
 @dataclass(slots=True, eq=False)
-class Answer:
+class OpenAnswer:
     """A response asked for or begun: its call, its stream, its id, and the id of the event that asked."""
 
     call: Call
@@ -47,9 +47,9 @@ class Pending:
     def __init__(self, *, by_stream: bool, unasked: Callable[[CallRecord | None], Call]) -> None:
         self._by_stream = by_stream
         self._unasked = unasked
-        self._waiting: dict[str, collections.deque[Answer]] = {}
-        self._current: dict[str, Answer] = {}
-        self._by_id: dict[str, Answer] = {}
+        self._waiting: dict[str, collections.deque[OpenAnswer]] = {}
+        self._current: dict[str, OpenAnswer] = {}
+        self._by_id: dict[str, OpenAnswer] = {}
         # Ids of ended responses, and streams halted by an error: a later frame may tell of the same end again.
         self._ended: collections.deque[str] = collections.deque(maxlen=_MAX_STREAMS)
         self._previous: collections.OrderedDict[str, CallRecord] = collections.OrderedDict()
@@ -58,16 +58,16 @@ class Pending:
         """Return the stream that an event names, empty for the only one."""
         return text(event, "stream_id") if self._by_stream else ""
 
-    def sent(self, answer: Answer) -> None:
+    def sent(self, answer: OpenAnswer) -> None:
         """A response is asked for now."""
         self._waiting.setdefault(answer.stream_id, collections.deque()).append(answer)
         self._forget_end(f"stream:{answer.stream_id}")
 
-    def unsent(self, answer: Answer) -> None:
+    def unsent(self, answer: OpenAnswer) -> None:
         """The request did not leave."""
         self._drop_waiting(answer)
 
-    def route(self, kind: str, event: object, stream_id: str | None = None) -> Answer | None:
+    def route(self, kind: str, event: object, stream_id: str | None = None) -> OpenAnswer | None:
         """The response that an event belongs to, begun now if it is new; None if it belongs to none."""
         if kind in _LIFECYCLE:
             stream_id = self.stream_of(event) if stream_id is None else stream_id
@@ -77,7 +77,7 @@ class Pending:
             return self._current.get(stream_id) or (self._begin(stream_id) if kind in PLAIN_DELTAS else None)
         return self._by_id.get(text(event, "response_id"))
 
-    def failed(self, stream_id: str, event_id: str) -> Answer | None:
+    def failed(self, stream_id: str, event_id: str) -> OpenAnswer | None:
         """The response that an error belongs to: the one whose request it names, else the stream's."""
         waiting = self._waiting.get(stream_id) or ()
         if event_id:
@@ -85,7 +85,7 @@ class Pending:
         current = self._current.get(stream_id) if self._by_stream else None
         return current or next(iter(waiting), None)
 
-    def done(self, answer: Answer) -> None:
+    def done(self, answer: OpenAnswer) -> None:
         """A response has ended."""
         self._drop_waiting(answer)
         if self._current.get(answer.stream_id) is answer:
@@ -119,7 +119,7 @@ class Pending:
         """Whether any response is asked for or being received."""
         return bool(self._waiting or self._current or self._by_id)
 
-    def _lifecycle(self, kind: str, response_id: str, stream_id: str) -> Answer | None:
+    def _lifecycle(self, kind: str, response_id: str, stream_id: str) -> OpenAnswer | None:
         answer = self._by_id.get(response_id) or (None if response_id else self._current.get(stream_id))
         if answer is None and (current := self._current.get(stream_id)) and not current.response_id:
             answer = current  # begun by a delta, before its id was known
@@ -129,14 +129,14 @@ class Pending:
                 return None
             self._forget_end(f"stream:{stream_id}")
             answer = self._begin(stream_id) or self._start(
-                stream_id, Answer(self._unasked(self._previous.get(stream_id)), stream_id)
+                stream_id, OpenAnswer(self._unasked(self._previous.get(stream_id)), stream_id)
             )
         if response_id and not answer.response_id:
             answer.response_id = response_id
             self._by_id[response_id] = answer
         return answer
 
-    def _begin(self, stream_id: str) -> Answer | None:
+    def _begin(self, stream_id: str) -> OpenAnswer | None:
         """The oldest request of the stream is being answered now."""
         # A Live delegation's stream is named by the server: its request could not name it.
         asked = stream_id if self._by_stream or stream_id in self._waiting else ""
@@ -148,12 +148,12 @@ class Pending:
             del self._waiting[asked]
         return self._start(stream_id, answer)
 
-    def _start(self, stream_id: str, answer: Answer) -> Answer:
+    def _start(self, stream_id: str, answer: OpenAnswer) -> OpenAnswer:
         answer.stream_id = stream_id
         self._current[stream_id] = answer
         return answer
 
-    def _drop_waiting(self, answer: Answer) -> None:
+    def _drop_waiting(self, answer: OpenAnswer) -> None:
         waiting = self._waiting.get(answer.stream_id)
         if waiting and answer in waiting:
             waiting.remove(answer)

@@ -11,7 +11,7 @@ from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.shape import text
 from openai_safety_otel.instrumentation.gate import Gate, gate_for
 from openai_safety_otel.instrumentation.sockets.frame import CREATE, SPEECH, START, Frame, Message
-from openai_safety_otel.instrumentation.sockets.pending import Answer
+from openai_safety_otel.instrumentation.sockets.pending import OpenAnswer
 from openai_safety_otel.instrumentation.sockets.records import fresh, join_session
 from openai_safety_otel.instrumentation.sockets.session import Session
 
@@ -36,7 +36,7 @@ class Sending:
         event: Any,
         gate: Gate | None,
         call: Call | None = None,
-        answer: Answer | None = None,
+        answer: OpenAnswer | None = None,
     ) -> None:
         self.event = event
         self.gate = gate
@@ -93,7 +93,7 @@ def _create(session: Session, message: Message) -> Sending:
     elif sent.headers is not frame.headers:
         record.delivery = "not_accepted"  # this host takes it in a header, and the handshake is long over
     call = observer.begin(record, endpoint, session.client, message.body)
-    answer = Answer(call, stream_id=_stream(session, message), event_id=text(message.body, "event_id"))
+    answer = OpenAnswer(call, stream_id=_stream(session, message), event_id=text(message.body, "event_id"))
     return Sending(session, _sent(message, sent), call.gate, call, answer)
 
 
@@ -131,7 +131,7 @@ def _speech(session: Session, guard: Guard, given: Any) -> Sending | None:
         session.observer.forget(call)
         return None
     session.speech_refused = True
-    return Sending(session, given, call.gate, call, Answer(call))
+    return Sending(session, given, call.gate, call, OpenAnswer(call))
 
 
 def _stream(session: Session, message: Message) -> str:

@@ -20,7 +20,7 @@ from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.frame import Frame, peek
-from openai_safety_otel.instrumentation.sockets.pending import Answer, Pending
+from openai_safety_otel.instrumentation.sockets.pending import OpenAnswer, Pending
 from openai_safety_otel.instrumentation.sockets.records import SessionCall, broken, fresh, name_model
 from openai_safety_otel.who.identifier import shown_identity
 
@@ -107,7 +107,7 @@ class Session:
         if not self.entered:
             self.collected()
 
-    def asked(self, answer: Answer) -> None:
+    def asked(self, answer: OpenAnswer) -> None:
         """A response is asked for: its request leaves now."""
         self._spoken_for()
         self.pending.sent(answer)
@@ -184,7 +184,7 @@ class Session:
         elif self.call is not None and kind in PLAIN_DELTAS:
             self.call.chunk(event)
 
-    def _of_response(self, answer: Answer, event: object) -> None:
+    def _of_response(self, answer: OpenAnswer, event: object) -> None:
         call = answer.call
         call.chunk(event)
         if call.record.complete:
@@ -227,7 +227,7 @@ class Session:
         else:
             self._alone(event, "session")
 
-    def _blamed(self, event: object, stream_id: str | None) -> Answer | None:
+    def _blamed(self, event: object, stream_id: str | None) -> OpenAnswer | None:
         error = get(event, "error")
         if text(error, "param").startswith(("session.", "item.")):
             return None  # about another event that the app sent

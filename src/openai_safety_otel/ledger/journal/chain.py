@@ -16,14 +16,14 @@ from typing import Final, Literal
 from openai_safety_otel.ledger.journal.entries import Notice
 
 START: Final = "0" * 64
-Kind = Literal["decision", "notice"]
+LinkKind = Literal["decision", "notice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """One entry of the chain; ``salt`` and ``body`` are None once it was erased, ``identifier`` is empty then."""
 
-    kind: Kind
+    kind: LinkKind
     identifier: str
     commitment: str
     digest: str
@@ -35,7 +35,7 @@ class Link:
         return replace(self, identifier="", salt=None, body=None)
 
 
-def linked(before: str, kind: Kind, identifier: str, body: str) -> Link:
+def linked(before: str, kind: LinkKind, identifier: str, body: str) -> Link:
     """The entry that follows the digest ``before``."""
     salt = secrets.token_hex(16)
     commitment = _commitment(kind, salt, body)

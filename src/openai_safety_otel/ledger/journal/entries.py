@@ -16,7 +16,7 @@ JournalAction = Literal[
 ]
 LookUp = Literal["none", "pending", "done", "failed"]
 Carried = Literal["off", "pending", "done", "failed"]
-Entry = TypeVar("Entry", "Notice", "Decision")
+EntryType = TypeVar("EntryType", "Notice", "Decision")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def to_json(entry: Notice | Decision) -> str:
     return json.dumps(asdict(entry), ensure_ascii=False, separators=(",", ":"))
 
 
-def from_mapping(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
+def from_mapping(kind: type[EntryType], values: Mapping[str, Any]) -> EntryType:
     """An entry from stored values; names this version does not know are passed over."""
     known = {item.name for item in fields(kind)}
     return kind(**{name: value for name, value in values.items() if name in known})

@@ -165,7 +165,7 @@ class RedisJournal:
         return self._chained(self._append, [], [], "decision", decision.identifier, body)[1]
 
     def _chained(
-        self, script: Any, keys: list[str], args: list[Any], kind: chain.Kind, identifier: str, body: str
+        self, script: Any, keys: list[str], args: list[Any], kind: chain.LinkKind, identifier: str, body: str
     ) -> tuple[int, str]:
         """Run a script that puts an entry on the chain; again while others put theirs there first."""
         with self._guard():

@@ -256,7 +256,7 @@ def _change(db: sqlite3.Connection, key: str, changes: dict[str, Any]) -> Notice
     return notice
 
 
-def _append(db: sqlite3.Connection, kind: chain.Kind, identifier: str, body: str) -> str:
+def _append(db: sqlite3.Connection, kind: chain.LinkKind, identifier: str, body: str) -> str:
     """Add an entry to the chain, within a transaction that holds the file; returns its digest."""
     row = db.execute("SELECT digest FROM chain ORDER BY seq DESC LIMIT 1").fetchone()
     link = chain.linked(row[0] if row else chain.START, kind, identifier, body)

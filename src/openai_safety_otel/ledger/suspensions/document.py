@@ -32,7 +32,7 @@ class MalformedError(ValueError):
 
 
 @dataclass(slots=True)
-class Block:
+class EntryBlock:
     """Consecutive entries: those that make sense, and those that do not, kept as they are."""
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Document:
     """A list as read: its version and its blocks by the hash of their bytes."""
 
     version: int = 0
-    blocks: dict[bytes, Block] = field(default_factory=dict)
+    blocks: dict[bytes, EntryBlock] = field(default_factory=dict)
     other: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> dict[str, Row]:
@@ -59,7 +59,7 @@ class Document:
         return {name: value for block in self.blocks.values() for name, value in block.skipped.items()}
 
 
-def parse(data: bytes, known: Mapping[bytes, Block] | None = None) -> Document:
+def parse(data: bytes, known: Mapping[bytes, EntryBlock] | None = None) -> Document:
     """Read a document; blocks in ``known`` are taken over unparsed.
 
     Raises:
@@ -108,8 +108,8 @@ def _finish(document: Document, head: bytes, rest: bytes) -> None:
     document.blocks[_key(rest)] = _block(entries)
 
 
-def _block(entries: Any) -> Block:
-    block = Block()
+def _block(entries: Any) -> EntryBlock:
+    block = EntryBlock()
     for identifier, value in entries.items():
         row = parse_row(value)
         if row is None:

@@ -32,7 +32,7 @@ class FileStore:
         self._path = Path(path)
         self._stamp: tuple[int, int, int] | None = None
         self._malformed = ""
-        self._blocks: dict[bytes, document.Block] = {}
+        self._blocks: dict[bytes, document.EntryBlock] = {}
 
     def poll(self) -> Update | None:
         """The change since the last poll; a malformed file raises, and is tried again when it changes."""

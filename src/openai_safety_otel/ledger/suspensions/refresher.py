@@ -24,7 +24,7 @@ MAX_TASKS = 1000
 _EXIT_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
-Dropped = Callable[[str, str], None]
+CountDrop = Callable[[str, str], None]
 # What a call asked for; runs on this thread with the source, and may raise Unreadable to be tried again.
 Task = Callable[[SuspensionStore], None]
 
@@ -45,7 +45,7 @@ class Refresher:
     def __init__(
         self,
         open_suspensions: Callable[[], SuspensionStore],
-        dropped: Dropped,
+        dropped: CountDrop,
         chore: Callable[[], object] = _nothing,
     ) -> None:
         self.rows: dict[str, Row] = {}

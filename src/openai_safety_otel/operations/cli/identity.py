@@ -15,8 +15,8 @@ from openai_safety_otel.ledger.journal import JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
+    FindIdentifiers,
     NobodyMeantError,
-    Place,
     among,
     in_events,
     in_loki,
@@ -60,7 +60,7 @@ def meant(
 
 def _places(
     settings: Settings, events: Events | None, paths: tuple[Path, ...], loki_url: str | None
-) -> Iterator[Place]:
+) -> Iterator[FindIdentifiers]:
     yield among(_in_journal(settings))
     yield among(_on_list(settings))
     if events is not None:

@@ -36,7 +36,7 @@ from openai_safety_otel.operations.investigation.casefile import (
     timeline_line,
     write_case,
 )
-from openai_safety_otel.operations.investigation.context import Source
+from openai_safety_otel.operations.investigation.context import ContextSource
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.table import printable
 from openai_safety_otel.operations.store.case_questions import KINDS
@@ -78,7 +78,7 @@ _PROBLEMS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WantedContext:
     """Which context was asked for."""
 
     evidence: bool
@@ -152,7 +152,7 @@ def investigate(
     own scheme, or the raw value as the provider returned it. Content goes into the case file only.
     """
     settings = Settings.resolve()
-    asked = Asked(read_evidence, evidence_from, fetch_stored, logs)
+    asked = WantedContext(read_evidence, evidence_from, fetch_stored, logs)
     now = time.time()
     window = Window(parse_past(since, now), now, "all")
     place = EventSource(source, files, loki_url, compact).chosen(settings)
@@ -207,7 +207,7 @@ def _open(name: str, place: EventSource, settings: Settings) -> Iterator[tuple[s
         yield name, events, apis
 
 
-def _context(case: Case, asked: Asked, place: EventSource, settings: Settings) -> list[Source]:
+def _context(case: Case, asked: WantedContext, place: EventSource, settings: Settings) -> list[ContextSource]:
     now_ns = int(case.until * 1e9)
     sources = [_evidence(case, asked, place, settings)]
     if asked.stored is None:
@@ -230,7 +230,7 @@ def _context(case: Case, asked: Asked, place: EventSource, settings: Settings) -
     return sources
 
 
-def _evidence(case: Case, asked: Asked, place: EventSource, settings: Settings) -> Source:
+def _evidence(case: Case, asked: WantedContext, place: EventSource, settings: Settings) -> ContextSource:
     now_ns = int(case.until * 1e9)
     if not asked.evidence:
         return evidence.unread(case.totals["evidence"], case.last_signal_ns, now_ns)

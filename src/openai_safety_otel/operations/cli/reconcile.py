@@ -36,7 +36,7 @@ _PROBLEMS: Final = (AdministrationError, AuditError, KeysFileError)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Compared:
     """What is compared with what."""
 
     since: str
@@ -98,7 +98,7 @@ def reconcile(
         raise click.UsageError("--every compares up to now: leave out --until")
     try:
         place = EventSource(source, files, loki_url, compact).chosen(settings)
-        asked = Asked(since, until, place, read_keys(keys_file) if keys_file else {})
+        asked = Compared(since, until, place, read_keys(keys_file) if keys_file else {})
         books = Administration(_admin_key(admin_key_file))
         pause = _span(every)
         for file in filter(None, (keys_file, admin_key_file)):
@@ -164,7 +164,7 @@ def window(since: str, until: str | None, now: float) -> tuple[float, float]:
 
 
 def _compared(
-    asked: Asked, settings: Settings, books: Administration, now: float, *, patient: bool
+    asked: Compared, settings: Settings, books: Administration, now: float, *, patient: bool
 ) -> Comparison | None:
     """One comparison; on a schedule, one that fails is said and left out."""
     try:
@@ -177,7 +177,7 @@ def _compared(
 
 
 def _compare(
-    asked: Asked, settings: Settings, books: Administration, since: float, until: float
+    asked: Compared, settings: Settings, books: Administration, since: float, until: float
 ) -> Comparison:
     with progress_bar("asking the provider") as advance:
         counted = books.counted(since, until, advance)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from openai_safety_otel.operations.doctor.examine import EXAMINATIONS, examine
-from openai_safety_otel.operations.doctor.finding import Finding, State
+from openai_safety_otel.operations.doctor.finding import Finding, FindingState
 
-__all__ = ["EXAMINATIONS", "Finding", "State", "examine"]
+__all__ = ["EXAMINATIONS", "Finding", "FindingState", "examine"]

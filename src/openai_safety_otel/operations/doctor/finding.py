@@ -7,7 +7,7 @@ from typing import Literal
 
 from openai_safety_otel.contract.addresses import without_password
 
-State = Literal["ok", "note", "warn", "fail"]
+FindingState = Literal["ok", "note", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Finding:
     """
 
     topic: str
-    state: State
+    state: FindingState
     text: str
     mend: str = ""
 

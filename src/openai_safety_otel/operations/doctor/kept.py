@@ -9,7 +9,7 @@ from typing import Final
 from openai_safety_otel.contract.settings import PREFIX, Settings, environment
 from openai_safety_otel.ledger.journal import Journal, open_journal
 from openai_safety_otel.ledger.journal.failure import JournalError
-from openai_safety_otel.operations.doctor.finding import Finding, State
+from openai_safety_otel.operations.doctor.finding import Finding, FindingState
 from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
@@ -25,7 +25,7 @@ def kept(settings: Settings) -> Iterator[Finding]:
             yield _drill(journal)
     except JournalError as error:
         # Where nobody named it, this machine may have none: the receiver and the commands use it, the app does not.
-        state: State = "fail" if environment(PREFIX + "STORE") else "warn"
+        state: FindingState = "fail" if environment(PREFIX + "STORE") else "warn"
         yield Finding("store", state, f"the notice store cannot be used: {error}", f"see {PREFIX}STORE")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from openai_safety_otel.contract.settings import Settings, environment
 from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED, otlp_address, sdk_disabled
-from openai_safety_otel.operations.doctor.finding import Finding, State
+from openai_safety_otel.operations.doctor.finding import Finding, FindingState
 
 _SIGNALS = ("TRACES", "METRICS", "LOGS")
 _SECONDS = 1.0
@@ -77,7 +77,7 @@ def _configuration(path: str) -> Iterator[Finding]:
 def _exporter(signal: str, name: str, settings: Settings) -> Finding:
     events_elsewhere = signal == "LOGS" and (settings.file_dir or settings.stdout_events)
     if name == "none":
-        known: State = "note" if events_elsewhere else "fail"
+        known: FindingState = "note" if events_elsewhere else "fail"
         text = f"OTEL_{signal}_EXPORTER=none: this signal goes nowhere"
         return Finding("exporters", known, text, f"set OTEL_{signal}_EXPORTER=otlp")
     if not entry_points(group=f"opentelemetry_{signal.lower()}_exporter", name=name):
@@ -88,7 +88,7 @@ def _exporter(signal: str, name: str, settings: Settings) -> Finding:
     address = otlp_address(signal.lower(), name)
     if listens(address):
         return Finding("exporters", "ok", f"{signal.lower()}: {name} to {address}")
-    state: State = "warn" if events_elsewhere else "fail"
+    state: FindingState = "warn" if events_elsewhere else "fail"
     mend = "start the collector, or set OTEL_EXPORTER_OTLP_ENDPOINT"
     return Finding("exporters", state, f"{signal.lower()}: nothing listens at {address}", mend)
 

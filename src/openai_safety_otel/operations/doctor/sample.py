@@ -45,7 +45,7 @@ def hooks_and_sample(settings: Settings) -> Iterator[Finding]:
     instrumentor.observer.muted = True
     try:
         yield _hooks(instrumentor, openai.__version__)
-        yield from _doors(instrumentor)
+        yield from _sockets(instrumentor)
         yield from _sample(openai, settings)
     finally:
         instrumentor.observer.muted = False
@@ -60,8 +60,8 @@ def _hooks(instrumentor: Any, version: str) -> Finding:
     return Finding("hooks", "fail", text, "install a supported openai, or update openai-safety-otel")
 
 
-def _doors(instrumentor: Any) -> Iterator[Finding]:
-    failed = [name for name, state in instrumentor.doors.items() if state == "failed"]
+def _sockets(instrumentor: Any) -> Iterator[Finding]:
+    failed = [name for name, state in instrumentor.socket_states.items() if state == "failed"]
     if failed:
         yield Finding("hooks", "fail", f"sockets not hooked: {', '.join(sorted(failed))}")
     if instrumentor.absent:

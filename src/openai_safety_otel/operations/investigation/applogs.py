@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.operations.investigation.context import Source
+from openai_safety_otel.operations.investigation.context import ContextSource
 from openai_safety_otel.operations.store.loki import Loki
 from openai_safety_otel.operations.store.oddities import open_text
 
-NOT_ASKED: Final = Source(
+NOT_ASKED: Final = ContextSource(
     "app logs", "not asked", "--logs GLOB or --logs '{service_name=\"app\"}' searches them"
 )
 _MOST: Final = 5000  # lines kept
@@ -25,11 +25,11 @@ _MOMENT: Final = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _BATCH: Final = 100  # ids in one LogQL expression
 
 
-def search_files(pattern: str, ids: list[str], last_signal_ns: int | None) -> Source:
+def search_files(pattern: str, ids: list[str], last_signal_ns: int | None) -> ContextSource:
     """Lines of the files that match a glob."""
     paths = sorted(Path(name) for name in glob.iglob(pattern, recursive=True) if Path(name).is_file())  # noqa: PTH207 - absolute patterns too
     if not paths:
-        return Source("app logs", "absent", f"no file matches {pattern}")
+        return ContextSource("app logs", "absent", f"no file matches {pattern}")
     items: list[dict[str, Any]] = []
     earliest: float | None = None
     for path in paths:
@@ -38,12 +38,12 @@ def search_files(pattern: str, ids: list[str], last_signal_ns: int | None) -> So
         for number, line in _lines(path, ids):
             items.append({"file": str(path), "line": number, "text": line[:_LINE_LIMIT]})
             if len(items) >= _MOST:
-                return Source("app logs", "present", f"the first {_MOST:,} lines", items)
+                return ContextSource("app logs", "present", f"the first {_MOST:,} lines", items)
     if items:
-        return Source("app logs", "present", f"{len(items):,} lines in {len(paths)} files", items)
+        return ContextSource("app logs", "present", f"{len(items):,} lines in {len(paths)} files", items)
     if earliest is not None and last_signal_ns is not None and earliest > last_signal_ns / 1e9:
-        return Source("app logs", "expired", "the files begin after the last block or flag")
-    return Source("app logs", "absent", f"no line of {len(paths)} files carries one of {len(ids)} ids")
+        return ContextSource("app logs", "expired", "the files begin after the last block or flag")
+    return ContextSource("app logs", "absent", f"no line of {len(paths)} files carries one of {len(ids)} ids")
 
 
 def _lines(path: Path, ids: list[str]) -> Iterator[tuple[int, str]]:
@@ -73,7 +73,7 @@ def _first_moment(path: Path) -> float | None:
         return None
 
 
-def search_loki(url: str, query: str, ids: list[str], start_ns: int, end_ns: int) -> Source:
+def search_loki(url: str, query: str, ids: list[str], start_ns: int, end_ns: int) -> ContextSource:
     """Lines of a log query that contain one of the ids, or whose metadata has the trace.
 
     Raises:
@@ -87,9 +87,11 @@ def search_loki(url: str, query: str, ids: list[str], start_ns: int, end_ns: int
                 for time_ns, line, _ in loki.entries(narrowed, start_ns, end_ns):
                     found[time_ns, line] = {"time_ns": time_ns, "text": line[:_LINE_LIMIT]}
                     if len(found) >= _MOST:
-                        return Source(
+                        return ContextSource(
                             "app logs", "present", f"the first {_MOST:,} lines", list(found.values())
                         )
     if not found:
-        return Source("app logs", "absent", f"no line of {query} carries one of {len(ids)} ids")
-    return Source("app logs", "present", f"{len(found):,} lines", [found[key] for key in sorted(found)])
+        return ContextSource("app logs", "absent", f"no line of {query} carries one of {len(ids)} ids")
+    return ContextSource(
+        "app logs", "present", f"{len(found):,} lines", [found[key] for key in sorted(found)]
+    )

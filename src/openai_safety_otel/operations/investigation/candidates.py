@@ -38,7 +38,7 @@ def from_stream(source: BinaryIO, column: str | None = None) -> Blocks:
         raise CandidatesError(f"the candidates cannot be read: {_one_line(error)}") from None
 
 
-class _Pieces(io.RawIOBase):
+class _PiecesAsFile(io.RawIOBase):
     """Pieces of bytes as a stream."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -70,7 +70,7 @@ def _plain(source: BinaryIO) -> BinaryIO:
 
 
 def _buffered(pieces: Iterator[bytes]) -> BinaryIO:
-    return io.BufferedReader(_Pieces(pieces), BLOCK_BYTES)
+    return io.BufferedReader(_PiecesAsFile(pieces), BLOCK_BYTES)
 
 
 def _from_lines(source: BinaryIO) -> Iterator[bytes]:

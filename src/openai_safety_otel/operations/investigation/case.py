@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from openai_safety_otel.ledger.journal import Decision, Notice
-from openai_safety_otel.operations.investigation.context import Source
+from openai_safety_otel.operations.investigation.context import ContextSource
 from openai_safety_otel.operations.report.activity import Activity, ApiState
 from openai_safety_otel.operations.report.build import (
     NS,
@@ -63,7 +63,7 @@ class Case:
     totals: dict[str, Any]
     only: tuple[str, ...] = ()
     reach: list[Reach] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
+    sources: list[ContextSource] = field(default_factory=list)
     appeal: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.investigation.context import EVIDENCE_DAYS, Source, gone_or_never
+from openai_safety_otel.operations.investigation.context import EVIDENCE_DAYS, ContextSource, gone_or_never
 from openai_safety_otel.operations.store.files import find_files
 from openai_safety_otel.operations.store.loki import EVIDENCE_TENANT, Loki
 from openai_safety_otel.operations.store.oddities import open_text
@@ -80,24 +80,26 @@ def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterato
                 yield {"time_ns": at, "trace_id": labels.get("trace_id"), **kept}
 
 
-def unread(count: int, last_signal_ns: int | None, now_ns: int) -> Source:
+def unread(count: int, last_signal_ns: int | None, now_ns: int) -> ContextSource:
     """The source's state without reading any content."""
     if count:
-        return Source("evidence", "present", f"{count} events, not read: --evidence --by WHO --why TEXT")
+        return ContextSource(
+            "evidence", "present", f"{count} events, not read: --evidence --by WHO --why TEXT"
+        )
     return _missing(last_signal_ns, now_ns)
 
 
-def read(items: list[dict[str, Any]], last_signal_ns: int | None, now_ns: int) -> Source:
+def read(items: list[dict[str, Any]], last_signal_ns: int | None, now_ns: int) -> ContextSource:
     """The source with what was read."""
     if not items:
         return _missing(last_signal_ns, now_ns)
-    return Source("evidence", "present", f"{len(items)} events", items)
+    return ContextSource("evidence", "present", f"{len(items)} events", items)
 
 
-def _missing(last_signal_ns: int | None, now_ns: int) -> Source:
+def _missing(last_signal_ns: int | None, now_ns: int) -> ContextSource:
     state = gone_or_never(last_signal_ns, now_ns, EVIDENCE_DAYS)
     texts = {
         "expired": f"every block and flag is older than the {EVIDENCE_DAYS} days evidence is kept",
         "absent": "none was recorded (OPENAI_SAFETY_EVIDENCE is off by default)",
     }
-    return Source("evidence", state, texts[state])
+    return ContextSource("evidence", state, texts[state])

@@ -23,14 +23,14 @@ _WHO: Final = (column_name(c.USER_HASH), column_name(c.IDENTIFIER_LINKED), colum
 _RANGE_DAYS: Final = 29  # below Loki's default limit of 30 days in one query
 
 # Every identifier of one place that begins with a text, in whatever case.
-Place = Callable[[str], Iterable[str]]
+FindIdentifiers = Callable[[str], Iterable[str]]
 
 
 class NobodyMeantError(LookupError):
     """Nobody is called so, or several are; the message is one line."""
 
 
-def who_is_meant(typed: str, places: Iterable[Place], *, force: bool = False) -> str:
+def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool = False) -> str:
     """The whole identifier meant: as it is, in upper case, or its unique beginning with or without ``…``.
 
     Args:
@@ -82,18 +82,18 @@ def _never(typed: str, text: str, *, open_ended: bool) -> str:
     return f"no stored event, notice or decision has the identifier {typed[:64]}; {way}"
 
 
-def in_events(events: Events) -> Place:
+def in_events(events: Events) -> FindIdentifiers:
     """The identifiers of events that are open already."""
     return lambda beginning: {str(row["value"]) for row in events.rows(BEGINNING_WITH, beginning=beginning)}
 
 
-def among(identifiers: Iterable[str]) -> Place:
+def among(identifiers: Iterable[str]) -> FindIdentifiers:
     """Identifiers that are known already."""
     known = set(identifiers)
     return lambda beginning: [one for one in known if one.lower().startswith(beginning.lower())]
 
 
-def in_loki(url: str) -> Place:
+def in_loki(url: str) -> FindIdentifiers:
     """The identifiers of Loki's events; asks for counts by identifier, not for events.
 
     Raises (when asked):

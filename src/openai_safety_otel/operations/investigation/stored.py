@@ -6,11 +6,13 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from openai_safety_otel.operations.investigation.context import STORED_DAYS, Source, gone_or_never
+from openai_safety_otel.operations.investigation.context import STORED_DAYS, ContextSource, gone_or_never
 
 _TIMEOUT_SECONDS: Final = 30.0
 MOST: Final = 200  # objects fetched for one case
-NOT_ASKED: Final = Source("stored", "not asked", "--fetch-stored N asks the provider, with --by and --why")
+NOT_ASKED: Final = ContextSource(
+    "stored", "not asked", "--fetch-stored N asks the provider, with --by and --why"
+)
 
 
 class StoredError(RuntimeError):
@@ -24,14 +26,16 @@ def fetch(
     *,
     client: Any | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Source:
+) -> ContextSource:
     """Ask the provider for the stored objects of these calls.
 
     Raises:
         StoredError: no client can be made, or the API key is refused.
     """
     if not wanted:
-        return Source("stored", "absent", "no Responses or Chat call with an id lies near a block or flag")
+        return ContextSource(
+            "stored", "absent", "no Responses or Chat call with an id lies near a block or flag"
+        )
     client = client or _client()
     items = []
     for number, row in enumerate(wanted):
@@ -46,8 +50,8 @@ def fetch(
             if state == "expired"
             else "store was off, or it was deleted"
         )
-        return Source("stored", state, why, items)
-    return Source("stored", "present", f"{len(found)} of {len(wanted)} objects fetched", items)
+        return ContextSource("stored", state, why, items)
+    return ContextSource("stored", "present", f"{len(found)} of {len(wanted)} objects fetched", items)
 
 
 def _client() -> Any:

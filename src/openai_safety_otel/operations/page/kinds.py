@@ -7,7 +7,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CallKind:
     """One thing that can be said of a call: its words, and its colour on dark and on light ground."""
 
     words: str
@@ -24,13 +24,13 @@ STANDING: Final = {
     "deactivated": "yes: DEACTIVATED",
 }
 # Worst first: the order of legends, stacks, tiles and tables.
-KINDS: Final[dict[str, Kind]] = {
-    "organization": Kind("organisation's access lost", "#8E0E22", "#8E0E22"),
-    "enforcement": Kind("enforcement", "#D92B3F", "#D92B3F"),
-    "filter": Kind("content filter", "#FFB357", "#D9600A"),
-    "refused": Kind("refused", "#9A46C6", "#9A46C6"),
-    "flagged": Kind("flagged", "#FADE2A", "#E8B800"),
-    "local": Kind("stopped locally", "#0E8783", "#0E8783"),
-    "failed": Kind("failed", "#B4BAC2", "#A9B0BA"),
-    "completed": Kind("completed", "#4C629C", "#4C629C"),
+KINDS: Final[dict[str, CallKind]] = {
+    "organization": CallKind("organisation's access lost", "#8E0E22", "#8E0E22"),
+    "enforcement": CallKind("enforcement", "#D92B3F", "#D92B3F"),
+    "filter": CallKind("content filter", "#FFB357", "#D9600A"),
+    "refused": CallKind("refused", "#9A46C6", "#9A46C6"),
+    "flagged": CallKind("flagged", "#FADE2A", "#E8B800"),
+    "local": CallKind("stopped locally", "#0E8783", "#0E8783"),
+    "failed": CallKind("failed", "#B4BAC2", "#A9B0BA"),
+    "completed": CallKind("completed", "#4C629C", "#4C629C"),
 }

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from openai_safety_otel.ledger.journal import Decision, Notice
 
-Stage = Literal["quiet", "warned", "day", "overdue", "deactivated"]
+OrganisationStage = Literal["quiet", "warned", "day", "overdue", "deactivated"]
 
 
 SHOWN = 12  # characters of an identifier in tables
@@ -63,7 +63,7 @@ class OrganisationLadder:
     ``possibly``: the notice's case is not read, so that it may concern one identifier only.
     """
 
-    stage: Stage = "quiet"
+    stage: OrganisationStage = "quiet"
     text: str = "quiet"
     day: int = 0
     days: int = 7

@@ -33,7 +33,7 @@ EVERYTHING: Final = '{service_name=~".+"} | event_name=~"openai_safety[.].+"'
 # Without the completed calls, most of all events; streams that no collector of ours labelled are read too.
 NOTABLE: Final = '{service_name=~".+", openai_safety_stream!="completed"} | event_name=~"openai_safety[.].+"'
 
-Entry = tuple[int, str, dict[str, str]]
+LogEntry = tuple[int, str, dict[str, str]]
 
 
 class Loki:
@@ -80,7 +80,7 @@ class Loki:
             lines.unlink()
             return open_events([], parts, f"Loki at {self._http.shown}", skipped, stack.pop_all(), scratch)
 
-    def entries(self, query: str, start_ns: int, end_ns: int) -> Iterator[Entry]:
+    def entries(self, query: str, start_ns: int, end_ns: int) -> Iterator[LogEntry]:
         """Entries of a log query, oldest first, each once: (nanoseconds, line, labels and metadata).
 
         Raises:
@@ -106,7 +106,7 @@ class Loki:
             for series in answer["data"]["result"]:
                 yield list(series["metric"].values())
 
-    def _range(self, query: str, start: int, end: int) -> Iterator[Entry]:
+    def _range(self, query: str, start: int, end: int) -> Iterator[LogEntry]:
         at_cursor: set[str] = set()
         while True:
             page = self._page(query, start, end)
@@ -122,7 +122,7 @@ class Loki:
                 start, at_cursor = last, set()
             at_cursor.update(_identity(entry) for entry in page if entry[0] == last)
 
-    def _page(self, query: str, start: int, end: int) -> list[Entry]:
+    def _page(self, query: str, start: int, end: int) -> list[LogEntry]:
         answer = self._http.get(
             "/loki/api/v1/query_range",
             query=query,
@@ -134,7 +134,7 @@ class Loki:
         return sorted(_entries(answer), key=lambda entry: entry[0])
 
 
-def _entries(answer: Any) -> Iterator[Entry]:
+def _entries(answer: Any) -> Iterator[LogEntry]:
     for stream in answer["data"]["result"]:
         for at, line, *more in stream["values"]:
             found = dict(stream["stream"])
@@ -143,7 +143,7 @@ def _entries(answer: Any) -> Iterator[Entry]:
             yield int(at), line, found
 
 
-def _identity(entry: Entry) -> str:
+def _identity(entry: LogEntry) -> str:
     return json.dumps(entry[1:], sort_keys=True)
 
 
@@ -172,7 +172,7 @@ def apis_in_loki(loki: Loki) -> list[str]:
 _KINDS: Final = {"BIGINT": "intValue", "DOUBLE": "doubleValue", "BOOLEAN": "boolValue"}
 
 
-def _otlp_line(entry: Entry) -> bytes:
+def _otlp_line(entry: LogEntry) -> bytes:
     """An entry as the line of OTLP JSON that it came from."""
     at, line, found = entry
     record = {

@@ -29,7 +29,7 @@ _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class NoticeKind:
     """One kind of notice: where its details are read, how grave it is, how long the organisation has to answer.
 
     ``unnamed`` is whose it is where it is known to name no identifier.
@@ -42,15 +42,15 @@ class Kind:
     unnamed: NoticeSubject = "unknown"
 
 
-KINDS: dict[NoticeType, Kind] = {
+KINDS: dict[NoticeType, NoticeKind] = {
     kind.name: kind
     for kind in (
-        Kind("warning", CASES, answer_seconds=WARNING_SECONDS, unnamed="organization"),
-        Kind("deactivation", CASES, "ERROR", unnamed="organization"),
-        Kind("alert", ALERTS),
-        Kind("org_alert", ALERTS, unnamed="organization"),
-        Kind("identifier_blocked", None, "ERROR", unnamed="identifier"),
-        Kind("unknown"),
+        NoticeKind("warning", CASES, answer_seconds=WARNING_SECONDS, unnamed="organization"),
+        NoticeKind("deactivation", CASES, "ERROR", unnamed="organization"),
+        NoticeKind("alert", ALERTS),
+        NoticeKind("org_alert", ALERTS, unnamed="organization"),
+        NoticeKind("identifier_blocked", None, "ERROR", unnamed="identifier"),
+        NoticeKind("unknown"),
     )
 }
 TYPES: dict[str, NoticeType] = {

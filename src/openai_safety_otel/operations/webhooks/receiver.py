@@ -9,21 +9,16 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime, timezone
 from typing import Any
 
+from openai_safety_otel.contract.asgi import Receive, Scope, Send
 from openai_safety_otel.contract.conventions import WebhookResult
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import notice as notices
 from openai_safety_otel.operations.webhooks.follow_up import FollowUp, FollowUpTools, RetryPolicy, prepared
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.verify import RejectedError, Verifier, envelope
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 MAX_BODY_BYTES = 64 * 1024  # a notice is a few hundred bytes
 BODY_SECONDS = 10.0

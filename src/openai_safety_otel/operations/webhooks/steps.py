@@ -9,7 +9,7 @@ from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.webhooks.notice import KINDS
 
 HAND_OVER_SECONDS = 30.0
-Pending = dict[str, list[float]]
+PendingSteps = dict[str, list[float]]
 
 
 def received(notice: Notice, now: float, *, patience: float, suspends: bool, outgoing: bool) -> Notice:
@@ -17,7 +17,7 @@ def received(notice: Notice, now: float, *, patience: float, suspends: bool, out
     real = notice.traffic == "production"
     look_up = real and KINDS[notice.type].path is not None
     told = now + patience if look_up else now  # by then it is known whose it is, or that this is not known
-    pending: Pending = {"count": [0, told], "emit": [0, told]}
+    pending: PendingSteps = {"count": [0, told], "emit": [0, told]}
     pending.update({"look_up": [0, now]} if look_up else {})
     pending.update({"suspension": [0, now]} if real and suspends else {})
     return _with(notice, pending, now, outgoing=outgoing)
@@ -28,12 +28,12 @@ def entered(notice: Notice, now: float, *, outgoing: bool) -> Notice:
 
     If it is not noted as emitted within `HAND_OVER_SECONDS`, a receiver emits it.
     """
-    pending: Pending = {"count": [0, now], "emit": [0, now + HAND_OVER_SECONDS]}
+    pending: PendingSteps = {"count": [0, now], "emit": [0, now + HAND_OVER_SECONDS]}
     pending.update({"look_up": [0, now]} if KINDS[notice.type].path is not None else {})
     return _with(notice, pending, now, outgoing=outgoing)
 
 
-def _with(notice: Notice, pending: Pending, now: float, *, outgoing: bool) -> Notice:
+def _with(notice: Notice, pending: PendingSteps, now: float, *, outgoing: bool) -> Notice:
     pending.update({"outgoing": [0, now]} if outgoing else {})
     return replace(
         notice,
@@ -45,14 +45,14 @@ def _with(notice: Notice, pending: Pending, now: float, *, outgoing: bool) -> No
     )
 
 
-def emit_at_once(notice: Notice, pending: Pending, now: float) -> Pending:
+def emit_at_once(notice: Notice, pending: PendingSteps, now: float) -> PendingSteps:
     """The steps, with the event and its count no longer waiting for the case."""
     if notice.origin == "manual":  # the command that entered it is about to emit
         return pending
     return pending | {name: [0, now] for name in ("count", "emit") if name in pending}
 
 
-def emit_again(pending: Pending, now: float) -> dict[str, Any]:
+def emit_again(pending: PendingSteps, now: float) -> dict[str, Any]:
     """The changes that tell a notice once more: what it said of its subject is no longer true."""
     return {"pending": pending | {"emit": [0, now]}, "emitted": False}
 

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from openai_safety_otel.testing.shapes.common import Scene
-from openai_safety_otel.testing.wire import Answer, Frame, event_stream, json_answer, sse
+from openai_safety_otel.testing.wire import Answer, StreamPart, event_stream, json_answer, sse
 
 WAYS = frozenset({"frame", "failed", "http"})
 
@@ -96,7 +96,7 @@ def _turn(scene: Scene, session_id: str, status: str) -> dict[str, Any]:
     }
 
 
-def _events(scene: Scene, session_id: str, *, created: bool) -> Iterator[Frame]:
+def _events(scene: Scene, session_id: str, *, created: bool) -> Iterator[StreamPart]:
     numbers = count(1)
 
     def event(kind: str, **content: Any) -> bytes:

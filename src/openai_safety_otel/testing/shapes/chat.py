@@ -8,7 +8,7 @@ from typing import Any
 
 from openai_safety_otel.testing.scenarios import AZURE_INNER
 from openai_safety_otel.testing.shapes.common import ARGUMENTS, REFUSAL, Scene, inline_moderation
-from openai_safety_otel.testing.wire import DONE, Answer, Frame, event_stream, json_answer, sse
+from openai_safety_otel.testing.wire import DONE, Answer, StreamPart, event_stream, json_answer, sse
 
 CHAT_WAYS = frozenset({"frame", "http", "refuse", "filter", "tool", "length"})
 TEXT_WAYS = frozenset({"frame", "http", "filter", "length"})
@@ -105,7 +105,7 @@ def _filters(scene: Scene) -> dict[str, Any]:
     return {name: {**result, "filtered": False} for name, result in results.items()}
 
 
-def _chunks(scene: Scene, answer_id: str, choices: int) -> Iterator[Frame]:
+def _chunks(scene: Scene, answer_id: str, choices: int) -> Iterator[StreamPart]:
     head = _head(scene, answer_id, "chat.completion.chunk")
     yield from _content_chunks(scene, head, choices)
     if scene.act.way == "frame":
@@ -123,7 +123,7 @@ def _chunks(scene: Scene, answer_id: str, choices: int) -> Iterator[Frame]:
     yield DONE
 
 
-def _content_chunks(scene: Scene, head: dict[str, Any], choices: int) -> Iterator[Frame]:
+def _content_chunks(scene: Scene, head: dict[str, Any], choices: int) -> Iterator[StreamPart]:
     if scene.call.azure:
         filters = [{"prompt_index": 0, "content_filter_results": _filters(scene)}]
         yield sse({**head, "choices": [], "prompt_filter_results": filters})
@@ -154,7 +154,7 @@ def _chunk(head: dict[str, Any], index: int, delta: dict[str, Any], reason: str 
     return sse({**head, "choices": [choice]})
 
 
-def _text_chunks(scene: Scene, head: dict[str, Any], reason: str) -> Iterator[Frame]:
+def _text_chunks(scene: Scene, head: dict[str, Any], reason: str) -> Iterator[StreamPart]:
     if scene.act.hold:
         yield scene.act.hold
     for word in scene.words if scene.act.way != "filter" else ():

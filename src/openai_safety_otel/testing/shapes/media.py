@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from openai_safety_otel.testing.shapes.common import Scene
-from openai_safety_otel.testing.wire import DONE, Answer, Frame, event_stream, json_answer, sse
+from openai_safety_otel.testing.wire import DONE, Answer, StreamPart, event_stream, json_answer, sse
 
 IMAGE_WAYS = frozenset({"frame", "http"})
 VIDEO_WAYS = frozenset({"failed", "http"})
@@ -44,7 +44,7 @@ def _image_usage(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _image_frames(scene: Scene) -> Iterator[Frame]:
+def _image_frames(scene: Scene) -> Iterator[StreamPart]:
     name = "image_edit" if scene.entry.endpoint == "images.edit" else "image_generation"
     shared = {"created_at": int(time.time()), "b64_json": _PIXEL, "size": "1024x1024", "quality": "low"}
     shared |= {"background": "opaque", "output_format": "png"}
@@ -72,7 +72,7 @@ def transcription(scene: Scene) -> Answer:
     usage = {"type": "tokens", "input_tokens": used, "output_tokens": made, "total_tokens": used + made}
     if not scene.call.stream:
         return json_answer({"text": "".join(words), "usage": usage})
-    frames: list[Frame] = [sse({"type": "transcript.text.delta", "delta": word}) for word in words]
+    frames: list[StreamPart] = [sse({"type": "transcript.text.delta", "delta": word}) for word in words]
     frames.append(sse({"type": "transcript.text.done", "text": "".join(words), "usage": usage}))
     return event_stream([*frames, DONE])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from openai_safety_otel.testing.shapes.common import ARGUMENTS, REASONS, REFUSAL, Scene, inline_moderation
 from openai_safety_otel.testing.state import Stored
-from openai_safety_otel.testing.wire import Answer, Frame, event_stream, json_answer, sse
+from openai_safety_otel.testing.wire import Answer, StreamPart, event_stream, json_answer, sse
 
 WAYS = frozenset({"flat", "frame", "failed", "item", "http", "refuse", "filter", "tool", "length"})
 _STATUS = {"filter": "incomplete", "length": "incomplete"}
@@ -191,7 +191,7 @@ def _final(scene: Scene, response_id: str, output: list[dict[str, Any]]) -> dict
     return answer
 
 
-def _frames(scene: Scene, response_id: str) -> Iterator[Frame]:
+def _frames(scene: Scene, response_id: str) -> Iterator[StreamPart]:
     for event in events(scene, response_id):
         yield event if isinstance(event, float) else sse(event, event["type"])
 

@@ -85,7 +85,7 @@ def test_a_thread_after_main_has_ended() -> None:
         from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor, ConsoleLogRecordExporter
         from openai_safety_otel import SafetyInstrumentor
         from support.scripted import scripted
-        from test_orphans import ASK, PIECES
+        from test_unclosed_streams import ASK, PIECES
         provider = LoggerProvider()
         provider.add_log_record_processor(SimpleLogRecordProcessor(ConsoleLogRecordExporter()))
         SafetyInstrumentor().instrument(identifier="off", span="off", logger_provider=provider)
