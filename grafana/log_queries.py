@@ -286,31 +286,44 @@ def blocked_identifiers(at: Scope, window: str, *certainties: c.BlockCertainty) 
 
 
 REMEMBERED = "15d"  # a notice that nobody closed is open for so long: its week, and a week over
-CASE = names.field(c.NOTICE_ID)
 _CASE_BY = ", ".join(
     names.field(name)
     for name in (c.NOTICE_TYPE, c.NOTICE_SUBJECT, c.NOTICE_ID, c.NOTICE_DEADLINE, c.USER_HASH)
 )
 
 
-def _unless_closed(at: Scope, open_ones: str) -> str:
+_ONE = ", ".join(names.field(name) for name in (c.NOTICE_ID, c.NOTICE_TYPE))  # what makes it one notice
+_CLOCK = '| label_format at="{{ __timestamp__ | unixEpochMillis }}" | unwrap at | __error__=""'
+
+
+def _newest(lines: str, by: str) -> str:
+    return f"max by ({by}) (max_over_time({lines} {_CLOCK} [{REMEMBERED}]))"
+
+
+def _told(at: Scope, *types: c.NoticeType) -> str:
+    still = equal(c.NOTICE_STATUS, "open")
+    return at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), still, streams=SAFETY)
+
+
+def _unless_closed(at: Scope, open_ones: str, *types: c.NoticeType) -> str:
+    # One that was closed by mistake is told again when it is reopened: what was said last is true.
     closings = replace(at, traffic=equal(c.NOTICE_STATUS, "closed")).events(
         c.DECISION_EVENT, streams=(DECISION,)
     )
-    return f"{open_ones}\nunless on ({CASE}) {count(closings, REMEMBERED, CASE)}"
+    after = f"{_newest(closings, _ONE)} > on ({_ONE}) {_newest(_told(at, *types), _ONE)}"
+    return f"{open_ones}\nunless on ({_ONE}) ({after})"
 
 
 def _latest(at: Scope, *types: c.NoticeType) -> str:
     # A notice is told again when its subject is known: what was said last is true.
-    lines = at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), streams=SAFETY)
-    clock = '| label_format at="{{ __timestamp__ | unixEpoch }}" | unwrap at | __error__=""'
-    told = f"max by ({BY}, {_CASE_BY}) (max_over_time({lines} {clock} [{REMEMBERED}]))"
-    return f"({told} == on ({CASE}) group_left () max by ({CASE}) (max_over_time({lines} {clock} [{REMEMBERED}])))"
+    lines = _told(at, *types)
+    last = f"== on ({_ONE}) group_left () {_newest(lines, _ONE)}"
+    return f"({_newest(lines, f'{BY}, {_CASE_BY}')} {last})"
 
 
 def open_notices(at: Scope, *types: c.NoticeType) -> str:
     """Notices of these types that nobody closed, by case, from what was received and what was closed."""
-    return _unless_closed(at, _latest(at, *types))
+    return _unless_closed(at, _latest(at, *types), *types)
 
 
 def notices_due(at: Scope, seconds: int, *types: c.NoticeType) -> str:
@@ -319,7 +332,7 @@ def notices_due(at: Scope, seconds: int, *types: c.NoticeType) -> str:
     left = f"{{{{ sub .{names.field(c.NOTICE_DEADLINE)} (now | unixEpoch) }}}}"
     lines = f"{at.events(c.NOTICE_EVENT, *dated, streams=SAFETY)} | label_format left=`{left}` | unwrap left"
     due = f'min by ({BY}, {_CASE_BY}) (min_over_time({lines} | __error__="" [{REMEMBERED}])) < {seconds}'
-    return _unless_closed(at, f"({due})\nand {_latest(at, *types)}")
+    return _unless_closed(at, f"({due})\nand {_latest(at, *types)}", *types)
 
 
 def input_changed(at: Scope, window: str, reason: str) -> str:

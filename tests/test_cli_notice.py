@@ -144,7 +144,7 @@ def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
         ),
         (["open", "C-17", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
         (["close", "C-99", "--by", "ann", "--why", "x"], {}, "there is no notice C-99"),
-        (["close", "C-99", "--by", " ", "--why", "x"], {}, "closing needs --by WHO and --why TEXT"),
+        (["close", "C-99", "--by", " ", "--why", "x"], {}, "this needs --by WHO and --why TEXT"),
         (["close", "C-99", "--why", "x"], {}, "Missing option '--by'"),
         (["list", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
     ],
@@ -177,7 +177,7 @@ def test_list_shows_open_notices_and_all(store: str, journal: Journal) -> None:
 
 
 def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> None:
-    """Closing ends the notice, leaves a decision and sends its event; a second time is an error."""
+    """Closing ends the notice, leaves a decision and sends its event."""
     folder = tmp_path / "events"
     run(store, "open", "C-17", "--identifier", "ab" * 32)
     closing = ["close", "C-17", "--by", "ann", "--why", "answered", "--json"]
@@ -209,8 +209,70 @@ def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> Non
         c.NOTICE_STATUS: "closed",
         c.TRAFFIC: "production",
     }
-    again = run(store, *closing)
-    assert (again.exit_code, again.stderr) == (1, "Error: C-17 is closed already\n")
+
+
+@pytest.mark.parametrize("cut", ["event lost", "killed before the decision"])
+def test_closing_again_tells_the_end_that_was_not_heard(
+    store: str, journal: Journal, tmp_path: Path, cut: str
+) -> None:
+    """Where the first event went nowhere, alerts would page for two weeks: the same command ends them."""
+    folder = tmp_path / "events"
+    run(store, "open", "C-17")
+    closing = ["close", "C-17", "--by", "ann", "--why", "answered"]
+    if cut == "event lost":
+        run(store, *closing)
+    else:
+        journal.close_notice("warning:C-17", by="ann", why="answered", at=RECEIVED)
+    again = run(store, *closing[:3], "bob", "--why", "again", OPENAI_SAFETY_FILE_DIR=str(folder))
+    (decision,) = journal.decisions()
+    (event,) = events(folder)
+    assert (again.exit_code, decision.by, decision.why) == (0, "ann", "answered")
+    assert again.stdout.startswith("C-17: warning, closed by ann on ")
+    assert again.stdout.endswith(" UTC, which is told once more\n")
+    assert (event[c.NOTICE_STATUS], event[c.DECISION_BY]) == ("closed", "ann")
+    assert event[c.DECISION_CHAIN] == journal.links()[-1].digest
+
+
+def test_a_notice_closed_by_mistake_is_reopened(store: str, journal: Journal, tmp_path: Path) -> None:
+    """Entering it again says that it is closed and how to take that back; reopening tells it as open, and is audited."""
+    folder = tmp_path / "events"
+    run(store, "open", "C-17", "--received", "2026-11-20")
+    run(store, "close", "C-17", "--by", "ann", "--why", "answered")
+    entered = run(store, "open", "C-17", "--identifier", "ab" * 32)
+    assert (entered.exit_code, journal.notices(open_only=True)) == (1, [])
+    assert "openai-safety notice reopen C-17" in entered.stderr
+    again = run(
+        store, "reopen", "c-17", "--by", "bob", "--why", "the wrong one", OPENAI_SAFETY_FILE_DIR=str(folder)
+    )
+    (opened,) = journal.notices(open_only=True)
+    assert (again.exit_code, again.stdout) == (0, "C-17: warning, open again\n")
+    assert (opened.deadline_at, opened.closed_by) == (RECEIVED + 7 * DAY, None)
+    assert [(one.action, one.by) for one in journal.decisions()] == [("close", "ann"), ("reopen", "bob")]
+    told = [(one[c.EVENT_NAME], one[c.NOTICE_STATUS]) for one in events(folder)]
+    assert told == [(c.DECISION_EVENT, "open"), (c.NOTICE_EVENT, "open")]
+    twice = run(store, "reopen", "C-17", "--by", "bob", "--why", "x")
+    assert (twice.exit_code, twice.stderr) == (1, "Error: C-17 is open already\n")
+
+
+@pytest.mark.parametrize("word", ["organization", "organisation", "Organization"])
+def test_the_organization_is_meant_in_either_spelling(store: str, journal: Journal, word: str) -> None:
+    """Both spellings, in any case: neither is an end user's identifier."""
+    run(store, "open", "C-17", "--identifier", "ab" * 32)
+    assert run(store, "subject", "C-17", word, "--by", "ann").exit_code == 0
+    assert [(one.subject, one.identifier) for one in journal.notices()] == [("organization", None)]
+
+
+def test_a_user_without_a_name_is_asked_for_one(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose user has no name, `notice subject` says what is missing."""
+    run(store, "open", "C-17")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987_654)
+    result = run(store, "subject", "C-17", "organization")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "Error: this terminal's user has no name: add --by WHO",
+    )
 
 
 def test_a_case_with_two_open_notices_needs_a_type(store: str, journal: Journal) -> None:

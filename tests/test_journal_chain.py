@@ -106,6 +106,21 @@ def test_the_first_broken_link_is_named(
     assert (whole(journal) or "").startswith(said)
 
 
+def test_a_notice_closed_by_mistake_is_reopened(place: str, journal: Journal) -> None:
+    """Reopening is an entry of the chain: the journal stays whole, and a notice opened in place is found."""
+    assert journal.reopen_notice("warning:C-none", by="bob", why="x", at=3_000) is None
+    found = journal.reopen_notice(NOTICE.key, by="bob", why="the wrong one", at=3_000)
+    assert (found, journal.notices()) == (NOTICE, [NOTICE])
+    assert journal.reopen_notice(NOTICE.key, by="bob", why="x", at=3_000) is None
+    assert first_broken(journal.links(), journal.notices()) is None
+    journal.close_notice(NOTICE.key, by="ann", why="now it is", at=4_000)
+    assert first_broken(journal.links(), journal.notices()) is None
+    journal.update_notice(NOTICE.key, status="open")
+    assert first_broken(journal.links(), journal.notices()) == (
+        "notice warning:C-1: it was closed, and is open"
+    )
+
+
 def test_a_notice_changed_in_place_is_found(journal: Journal) -> None:
     """A notice made another's, or opened again, contradicts the chain."""
     journal.update_notice(NOTICE.key, received_at=5)

@@ -306,7 +306,7 @@ DECISION_ACTION: Final = _attribute(
     "openai_safety.decision.action",
     "string",
     "what was decided",
-    (*get_args(DecisionAction), "whois", "read", "erase", "close", "subject", "reconcile"),
+    (*get_args(DecisionAction), "whois", "read", "erase", "close", "reopen", "subject", "reconcile"),
 )
 DECISION_BY: Final = _attribute("openai_safety.decision.by", "string", "the operator who decided")
 DECISION_WHY: Final = _attribute("openai_safety.decision.why", "string", "the operator's reason")

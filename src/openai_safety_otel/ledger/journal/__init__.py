@@ -63,6 +63,10 @@ class Journal(Protocol):
         """Close an open notice; None if it does not exist or is closed already."""
         ...
 
+    def reopen_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
+        """Open a notice that was closed by mistake again; None if it does not exist or is open."""
+        ...
+
     def due(self, now: float) -> list[Notice]:
         """Notices whose next step is due."""
         ...

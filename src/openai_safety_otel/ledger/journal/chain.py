@@ -52,6 +52,11 @@ def closed(key: str, *, by: str, why: str, at: int) -> str:
     return _json({"key": key, "what": "closed", "by": by, "why": why, "at": at})
 
 
+def reopened(key: str, *, by: str, why: str, at: int) -> str:
+    """What the chain holds of a notice that was closed by mistake, and is open again."""
+    return _json({"key": key, "what": "reopened", "by": by, "why": why, "at": at})
+
+
 def first_broken(links: Iterable[Link], notices: Iterable[Notice]) -> str | None:
     """The first entry that is not as it was written, in one line; None where all are."""
     before = START
@@ -65,6 +70,8 @@ def first_broken(links: Iterable[Link], notices: Iterable[Notice]) -> str | None
         if link.kind == "notice" and link.body is not None:
             content = json.loads(link.body)
             seen[content["key"], content["what"]] = content
+            if content["what"] == "reopened":
+                seen.pop((content["key"], "closed"), None)
     return next(filter(None, (_not_in(seen, notice, erased=erased) for notice in notices)), None)
 
 
@@ -84,7 +91,7 @@ def _not_in(seen: dict[tuple[str, str], dict[str, object]], notice: Notice, *, e
         return f"notice {notice.key}: it is not as it was received"
     if notice.status == "closed" and (notice.key, "closed") not in seen and not erased:
         return f"notice {notice.key}: nobody closed it, and it is closed"
-    if notice.status == "open" and (notice.key, "closed") in seen:
+    if notice.status == "open" and (notice.key, "closed") in seen and not erased:
         return f"notice {notice.key}: it was closed, and is open"
     return None
 

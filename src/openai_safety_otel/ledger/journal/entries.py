@@ -7,12 +7,23 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType, Traffic
 
 JournalAction = Literal[
-    "watch", "filter", "suspend", "revoke", "clear", "whois", "read", "erase", "close", "subject", "reconcile"
+    "watch",
+    "filter",
+    "suspend",
+    "revoke",
+    "clear",
+    "whois",
+    "read",
+    "erase",
+    "close",
+    "reopen",
+    "subject",
+    "reconcile",
 ]
 LookUp = Literal["none", "pending", "done", "failed"]
 Carried = Literal["off", "pending", "done", "failed"]
@@ -99,6 +110,19 @@ class Decision:
     def in_force(self, now: float) -> bool:
         """Whether it has not ended yet."""
         return self.until is None or self.until > now
+
+
+REOPENED: Final[dict[str, Any]] = {
+    "status": "open",
+    "closed_at": None,
+    "closed_by": None,
+    "closed_why": None,
+}
+
+
+def closing(by: str, why: str, at: int) -> dict[str, Any]:
+    """What changes of a notice that somebody closes."""
+    return {"status": "closed", "closed_at": at, "closed_by": by, "closed_why": why}
 
 
 def notice_key(kind: NoticeType, notice_id: str) -> str:

@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 
 from openai_safety_otel.ledger.journal import chain
 from openai_safety_otel.ledger.journal.chain import Link
-from openai_safety_otel.ledger.journal.entries import Decision, Notice, from_mapping, to_json
+from openai_safety_otel.ledger.journal.entries import (
+    REOPENED,
+    Decision,
+    Notice,
+    closing,
+    from_mapping,
+    to_json,
+)
 from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, kept_decision
 from openai_safety_otel.ledger.journal.failure import JournalError
 
@@ -57,10 +64,10 @@ redis.call('ZADD', KEYS[5], ARGV[7], ARGV[6])
 if ARGV[8] ~= '' then redis.call('ZADD', KEYS[6], ARGV[8], ARGV[6]) end
 return 1
 """
-_CLOSE = f"""
-if redis.call('HGET', KEYS[3], 'status') ~= '"open"' then return 0 end
+_TURN = f"""
+if redis.call('HGET', KEYS[3], 'status') ~= ARGV[4] then return 0 end
 {_FOLLOWS}
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 _CHANGE = """
@@ -98,7 +105,7 @@ class RedisJournal:
             self._redis.ping()
             self._append = self._redis.register_script(_APPEND)
             self._add = self._redis.register_script(_ADD)
-            self._close = self._redis.register_script(_CLOSE)
+            self._turn = self._redis.register_script(_TURN)
             self._change = self._redis.register_script(_CHANGE)
             self._claim = self._redis.register_script(_CLAIM)
 
@@ -140,13 +147,18 @@ class RedisJournal:
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
         """Close an open notice; None if it does not exist or is closed already."""
-        closing = {"status": "closed", "closed_at": at, "closed_by": by, "closed_why": why}
+        return self._turned(key, "open", chain.closed(key, by=by, why=why, at=at), closing(by, why, at))
+
+    def reopen_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
+        """Open a notice that was closed by mistake again; None if it does not exist or is open."""
+        return self._turned(key, "closed", chain.reopened(key, by=by, why=why, at=at), REOPENED)
+
+    def _turned(self, key: str, before: str, body: str, changes: dict[str, Any]) -> Notice | None:
         notice = self.notice(key)
         if notice is None:
             return None
-        body = chain.closed(key, by=by, why=why, at=at)
-        keys, args = [_notice_key(key)], _flat(closing)
-        done, _ = self._chained(self._close, keys, args, "notice", notice.identifier or "", body)
+        keys, args = [_notice_key(key)], [_encoded(before), *_flat(changes)]
+        done, _ = self._chained(self._turn, keys, args, "notice", notice.identifier or "", body)
         return self.notice(key) if done else None
 
     def due(self, now: float) -> list[Notice]:

@@ -15,7 +15,14 @@ from typing import Any
 
 from openai_safety_otel.ledger.journal import chain
 from openai_safety_otel.ledger.journal.chain import Link
-from openai_safety_otel.ledger.journal.entries import Decision, Notice, from_mapping, to_json
+from openai_safety_otel.ledger.journal.entries import (
+    REOPENED,
+    Decision,
+    Notice,
+    closing,
+    from_mapping,
+    to_json,
+)
 from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, kept_decision
 from openai_safety_otel.ledger.journal.failure import JournalError
 
@@ -87,13 +94,19 @@ class SqliteJournal:
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
         """Close an open notice; None if it does not exist or is closed already."""
+        return self._turned(key, "open", chain.closed(key, by=by, why=why, at=at), closing(by, why, at))
+
+    def reopen_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
+        """Open a notice that was closed by mistake again; None if it does not exist or is open."""
+        return self._turned(key, "closed", chain.reopened(key, by=by, why=why, at=at), REOPENED)
+
+    def _turned(self, key: str, before: str, body: str, changes: dict[str, Any]) -> Notice | None:
         with self._transaction() as db:
             row = db.execute("SELECT status, identifier FROM notices WHERE key = ?", (key,)).fetchone()
-            if row is None or row[0] == "closed":
+            if row is None or row[0] != before:
                 return None
-            _append(db, "notice", row[1] or "", chain.closed(key, by=by, why=why, at=at))
-            closing = {"status": "closed", "closed_at": at, "closed_by": by, "closed_why": why}
-            return _change(db, key, closing)
+            _append(db, "notice", row[1] or "", body)
+            return _change(db, key, changes)
 
     def due(self, now: float) -> list[Notice]:
         """Notices whose next step is due."""

@@ -1,4 +1,4 @@
-"""`notice`: enter one that came by mail, list them, say whose they are, close them."""
+"""`notice`: enter one that came by mail, list them, say whose they are; `notice_end` closes them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import getpass
 import json
 import time
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.conventions import NoticeType
-from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.standalone import event_output
-from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import (
     Decision,
     Journal,
@@ -28,6 +25,7 @@ from openai_safety_otel.ledger.journal import (
 )
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.moments import Moment, Until
+from openai_safety_otel.operations.cli.notice_end import KINDS, NOWHERE, about, close, open_one, plain, reopen
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.webhooks.events import notice_event
@@ -36,7 +34,7 @@ from openai_safety_otel.operations.webhooks.steps import entered
 from openai_safety_otel.who.identifier import shown_identity
 from openai_safety_otel.who.keys import load_hasher
 
-NOWHERE = "the event goes nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
+_ORGANIZATION = ("organization", "organisation")
 _EPILOG = """\b
 Examples:
   openai-safety notice open C-17
@@ -44,13 +42,13 @@ Examples:
   openai-safety notice list
   openai-safety notice subject C-17 organization
   openai-safety notice close C-17 --by ann --why "answered, user suspended"
+  openai-safety notice reopen C-17 --by ann --why "closed the wrong one"
 """
-_KINDS = click.Choice(get_args(NoticeType))
 
 
 @click.group(epilog=_EPILOG, no_args_is_help=True)
 def notice() -> None:
-    """Notices of the provider: enter one that came by mail, list them, say whose they are, close them.
+    """Notices of the provider: enter one that came by mail, list them, say whose they are, close and reopen them.
 
     A case entered by hand and its webhook are one notice. One that names an identifier concerns that end user;
     one that names none concerns the organisation.
@@ -59,7 +57,7 @@ def notice() -> None:
 
 @notice.command("open", epilog=_EPILOG)
 @click.argument("case")
-@click.option("--type", "kind", type=_KINDS, default="warning", show_default=True, help="What it says.")
+@click.option("--type", "kind", type=KINDS, default="warning", show_default=True, help="What it says.")
 @click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
 @click.option("--received", type=Moment(), help="When the mail came. [default: now]")
 @click.option("--deadline", type=Until(), help="Until when to answer; 48h or 7d counts from the receipt.")
@@ -91,8 +89,13 @@ def open_(
         journal.close()
     except JournalError as error:
         raise click.ClickException(str(error)) from None
+    if found.status == "closed":
+        raise click.ClickException(
+            f"{found.id} was closed by {found.closed_by}, and stays closed; if it is not dealt with: "
+            f"openai-safety notice reopen {found.id} --by WHO --why TEXT"
+        )
     if as_json:
-        say(json.dumps({**_plain(found), "new": new}))
+        say(json.dumps({**plain(found), "new": new}))
     else:
         say(f"{found.id}: {found.type}, {found.status}{_until(found)}{'' if new else ', known already'}")
     if new and not arrives:
@@ -145,8 +148,10 @@ def _add(
     """The notice as stored, whether it is new, and whether its event went anywhere."""
     notice = entered(entry, time.time(), outgoing=bool(settings.notify_url))
     if not journal.add_notice(notice):
-        known = journal.update_notice(notice.key, **stated) if stated else journal.notice(notice.key)
-        return known or notice, False, True
+        known = journal.notice(notice.key) or notice
+        if stated and known.status == "open":
+            known = journal.update_notice(notice.key, **stated) or known
+        return known, False, True
     with event_output(settings) as told:
         told.sink.emit(notice_event(notice))
     if told.arrives:
@@ -158,7 +163,7 @@ def _add(
     return notice, True, told.arrives
 
 
-# --- listing and closing ---
+# --- listing ---
 
 
 @notice.command(
@@ -177,7 +182,7 @@ def list_(every: bool, store: str | None, as_json: bool) -> None:
         raise click.ClickException(str(error)) from None
     if as_json:
         for one in found:
-            say(json.dumps(_plain(one)))
+            say(json.dumps(plain(one)))
         return
     _print(found)
     say(f"{len(found)} {'notices' if every else 'open notices'}", err=True)
@@ -198,75 +203,8 @@ def _cells(one: Notice) -> tuple[str, ...]:
     return (one.id, one.type, one.status, f"{moments.minute(one.received_at)} UTC", end, whose, reason, note)
 
 
-@notice.command(epilog='\b\nExample:\n  openai-safety notice close C-17 --by ann --why "answered"\n')
-@click.argument("notice_id", metavar="ID")
-@click.option("--by", required=True, metavar="WHO", help="Who closes it, for the audit trail.")
-@click.option("--why", required=True, help="The reason, for the audit trail.")
-@click.option("--type", "kind", type=_KINDS, help="Which one, where a case has several open notices.")
-@click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
-@click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
-def close(
-    notice_id: str, by: str, why: str, kind: NoticeType | None, store: str | None, as_json: bool
-) -> None:
-    """Close a notice that is dealt with; its deadline ends."""
-    if not by.strip() or not why.strip():
-        raise click.UsageError("closing needs --by WHO and --why TEXT")
-    settings = Settings.resolve(store=store)
-    try:
-        journal = open_journal(settings.store)
-        wanted = _open_one(journal, notice_id, kind)
-        closed = journal.close_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
-        if closed is None:
-            raise click.ClickException(f"{notice_id} is closed already")
-        decision = _closing(closed)
-        chain = journal.append_decision(decision)
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
-    with event_output(settings) as told:
-        told.sink.emit(_about(decision, chain, closed))
-    say(
-        json.dumps(_plain(closed)) if as_json else f"{closed.id}: {closed.type}, closed by {closed.closed_by}"
-    )
-    if not told.arrives:
-        say(f"note: {NOWHERE}", err=True)
-
-
-def _open_one(journal: Journal, notice_id: str, kind: NoticeType | None) -> Notice:
-    named = [one for one in journal.notices() if notice_id in (one.id, one.key) and kind in (None, one.type)]
-    if not named:
-        raise click.ClickException(f"there is no notice {notice_id}")
-    still = [one for one in named if one.open]
-    if not still:
-        raise click.ClickException(f"{notice_id} is closed already")
-    if len(still) > 1:
-        kinds = ", ".join(one.type for one in still)
-        raise click.ClickException(f"{notice_id} has several open notices ({kinds}): choose one with --type")
-    return still[0]
-
-
-def _closing(closed: Notice) -> Decision:
-    return Decision(
-        identifier=closed.identifier or "",
-        action="close",
-        by=closed.closed_by or "",
-        why=closed.closed_why or "",
-        details={"notice": closed.key},
-    )
-
-
-def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
-    """The event of a decision about a notice, which may be nobody's."""
-    event = decision_event(decision, chain)
-    about = {
-        c.NOTICE_ID: concerned.id,
-        c.NOTICE_TYPE: concerned.type,
-        c.NOTICE_SUBJECT: concerned.subject,
-        c.NOTICE_STATUS: concerned.status,
-        c.TRAFFIC: concerned.traffic,
-    }
-    return dataclasses.replace(event, attributes={**event.attributes, **about})
-
+notice.add_command(close)
+notice.add_command(reopen)
 
 # --- whose it is ---
 
@@ -279,7 +217,7 @@ def _about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
 @click.argument("whose", metavar="IDENTIFIER|organization")
 @click.option("--by", default="", metavar="WHO", help="Who says so.  [default: the user of this terminal]")
 @click.option("--why", default="", help="The reason, for the audit trail.")
-@click.option("--type", "kind", type=_KINDS, help="Which one, where a case has several open notices.")
+@click.option("--type", "kind", type=KINDS, help="Which one, where a case has several open notices.")
 @click.option("--force", is_flag=True, help="Take an identifier that nothing stored has.")
 @click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
@@ -295,14 +233,14 @@ def subject(
 ) -> None:
     """Say whose a notice is, where its case cannot be read: an end user's, or the organisation's."""
     settings = Settings.resolve(store=store)
-    identifier = None if whose == "organization" else meant(whose, settings, force=force)
+    identifier = None if whose.strip().lower() in _ORGANIZATION else meant(whose, settings, force=force)
     try:
         journal = open_journal(settings.store)
-        wanted = _open_one(journal, notice_id, kind)
+        wanted = open_one(journal, notice_id, kind)
         decision = Decision(
             identifier=identifier or "",
             action="subject",
-            by=by.strip() or getpass.getuser(),
+            by=by.strip() or _this_user(),
             why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
             details={"notice": wanted.key},
         )
@@ -313,11 +251,18 @@ def subject(
     except JournalError as error:
         raise click.ClickException(str(error)) from None
     with event_output(settings) as told:
-        told.sink.emit(_about(decision, chain, found))
+        told.sink.emit(about(decision, chain, found))
         told.sink.emit(notice_event(found))
-    say(json.dumps(_plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
+    say(json.dumps(plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
     if not told.arrives:
         say(f"note: {NOWHERE}", err=True)
+
+
+def _this_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user that has no name
+        raise click.UsageError("this terminal's user has no name: add --by WHO") from None
 
 
 def _whose(notice: Notice, identifier: str | None, by: str) -> dict[str, Any]:
@@ -332,12 +277,6 @@ def _subject_text(notice: Notice) -> str:
     if notice.identifier:
         return f"{notice.type} about {notice.identifier}"
     return f"{notice.type} of the organisation"
-
-
-def _plain(notice: Notice) -> dict[str, Any]:
-    """What people read of a notice; the state of the follow-up's retries is ours."""
-    hidden = {"key", "pending", "next_at"}
-    return {name: value for name, value in dataclasses.asdict(notice).items() if name not in hidden}
 
 
 def _until(notice: Notice) -> str:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from openai_safety_otel.contract.conventions import NoticeType
@@ -244,7 +244,8 @@ class FollowUp:
         now = await asyncio.to_thread(self._journal.notice, notice.key)
         if now is not None and now.emitted:
             return {}  # the command that entered it has sent it meanwhile
-        self._tools.sink.emit(notice_event(notice))
+        status = now.status if now is not None else notice.status  # it may be closed already
+        self._tools.sink.emit(notice_event(replace(notice, status=status)))
         if self._tools.flush is not None:
             with contextlib.suppress(
                 asyncio.TimeoutError
