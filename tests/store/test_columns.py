@@ -105,6 +105,21 @@ def test_an_event_written_again_is_stored_once(tmp_path: Path) -> None:
         assert (len(events.rows(ROWS)), events.skipped.duplicates) == (4, 3)
 
 
+def test_a_large_day_is_not_written_again_for_a_few_events(tmp_path: Path) -> None:
+    """A few more events of a day get a file of their own, which grows with the next; none of them is stored twice."""
+    many = [call(ANN, NOON + number) for number in range(50)]
+    write(tmp_path, many)
+    compact_files([tmp_path])
+    (large,) = (tmp_path / STORE).rglob("*.parquet")
+    for number in (1, 2):
+        write(tmp_path, [call(BOB, NOON + number), many[number]], f"more-{number}.jsonl")
+        compact_files([tmp_path])
+        assert len(parquet(tmp_path)) == 2
+    assert large.exists()
+    with open_files([tmp_path], compact=False) as events:
+        assert (len(events.rows(ROWS)), events.skipped.duplicates) == (52, 2)
+
+
 def test_reading_takes_in_what_nobody_writes_any_more(tmp_path: Path) -> None:
     """A file untouched for ten minutes goes into the store when it is first read; a live one does not."""
     path = write(tmp_path, FEW)

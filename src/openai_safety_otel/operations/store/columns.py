@@ -33,12 +33,15 @@ MANIFEST: Final = "manifest.json"
 _WRITER: Final = "writer.lock"
 _READERS: Final = "readers.lock"
 _COMMIT_BYTES: Final = 4 * 1024**3  # of event files: what a killed run has to do again at most
-_FULL_ROWS: Final = 2_000_000  # a Parquet file of so many rows is not written again for more of its day
+# A Parquet file is not written again for more of its day if it is so many times larger, or has so many rows.
+_TIMES_LARGER: Final = 4
+_FULL_ROWS: Final = 2_000_000
 _DAY: Final = 86_400.0
-# Only a column with a dictionary gets a Bloom filter, and identifiers are to have one.
+# Only a column with a dictionary gets a Bloom filter, and identifiers are to have one. A dictionary that is tried for
+# every response id costs as much as sorting.
 _FORMAT: Final = (
     "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30_720, "
-    "DICTIONARY_SIZE_LIMIT 60_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
+    "DICTIONARY_SIZE_LIMIT 15_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
 )
 
 
@@ -161,24 +164,20 @@ class ColumnStore:
         """The rows of one stream and day, with those that are stored already where they are not too many."""
         place = f"stream={stream}/day={day}/"
         stored = {name: count for name, count in manifest.files.items() if name.startswith(place)}
-        again = [name for name, count in stored.items() if count < _FULL_ROWS]
+        most = min(_FULL_ROWS, _TIMES_LARGER * rows)
+        again = [name for name, count in stored.items() if count <= most]
         both = [self.root / name for name in again]
         full = [self.root / name for name in stored if name not in again]
         new = f"SELECT * FROM fresh WHERE stream = '{stream}' AND day = '{day}'"  # noqa: S608
-        union = f"({new} UNION ALL BY NAME {stored_table(both)})"
-        key = f"hash({SAME})"
-        known = f"SELECT {key} AS same FROM ({stored_table(full)})"  # noqa: S608
-        different = database.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT {key} AS same FROM {union} "  # noqa: S608
-            f"{f'ANTI JOIN ({known}) USING (same)' if full else ''})"
-        ).fetchall()[0][0]
+        known = f"SELECT hash({SAME}) AS same FROM ({stored_table(full)}) SEMI JOIN ({new}) USING (time_ns)"  # noqa: S608
+        union = (
+            f"(SELECT *, hash({SAME}) AS same FROM ({new} UNION ALL BY NAME {stored_table(both)})) AS mixed "  # noqa: S608
+            f"{f'ANTI JOIN ({known}) AS known USING (same)' if full else ''}"
+        )
+        different = database.execute(f"SELECT count(DISTINCT same) FROM {union}").fetchall()[0][0]  # noqa: S608
         total = rows + sum(stored[name] for name in again)
         if different < total:
-            union = (
-                f"(SELECT * EXCLUDE (same) FROM (SELECT *, {key} AS same FROM {union}) "  # noqa: S608
-                f"{f'ANTI JOIN ({known}) USING (same) ' if full else ''}"
-                "QUALIFY row_number() OVER (PARTITION BY same) = 1)"
-            )
+            union += " QUALIFY row_number() OVER (PARTITION BY same) = 1"
             manifest.skipped.duplicates += total - different
         if different > sum(stored[name] for name in again):
             for name in again:
