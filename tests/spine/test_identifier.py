@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hmac
+import inspect
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 
 from openai_safety_otel import EndUser, carry, end_user, safety_identifier, set_end_user
 from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.who.current import current_end_user
 from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
@@ -343,7 +345,6 @@ async def test_tasks_threads_and_executors(
 
 def test_decorator_and_nesting() -> None:
     """The decorator and nested blocks set and restore; another context is not touched."""
-    from openai_safety_otel.who.current import current_end_user
 
     @end_user("inner")
     def inside() -> str | None:
@@ -359,6 +360,69 @@ def test_decorator_and_nesting() -> None:
     assert EndUser("u1") == current_end_user()
     set_end_user(None)
     assert current_end_user() is None
+
+
+def named() -> str | None:
+    """The id of the end user of the running context."""
+    found = current_end_user()
+    return found.id if found else None
+
+
+def test_a_decorated_generator_keeps_its_end_user_to_itself() -> None:
+    """Two that take turns, and whoever reads them between their steps, each have their own end user."""
+
+    def made(user: str) -> Any:
+        @end_user(user)
+        def steps() -> Any:
+            told = yield named()
+            set_end_user(f"{user}/2")
+            try:
+                yield told, named()
+            except KeyError:
+                yield "caught", named()
+            return named()
+
+        return steps()
+
+    with end_user("reader"):
+        first, second = made("a"), made("b")
+        found = [next(first), next(second), named(), first.send("x"), named(), second.send("y"), named()]
+        found += [first.throw(KeyError()), named()]
+        with pytest.raises(StopIteration) as ended:
+            next(first)
+        second.close()
+        found += [ended.value.value, named()]
+    assert found == [
+        *("a", "b", "reader", ("x", "a/2"), "reader", ("y", "b/2"), "reader"),
+        *(("caught", "a/2"), "reader", "a/2", "reader"),
+    ]
+
+
+async def test_a_decorated_async_generator_keeps_its_end_user_to_itself() -> None:
+    """As the plain one; what is thrown in, a cancellation too, is the body's, and closing it closes the body."""
+    closed: list[str | None] = []
+
+    def made(user: str) -> Any:
+        @end_user(user)
+        async def steps() -> Any:
+            try:
+                told = yield named()
+                try:
+                    yield told, named()
+                except asyncio.CancelledError:
+                    yield "cancelled", named()
+            finally:
+                closed.append(named())
+
+        assert inspect.isasyncgenfunction(steps)
+        return steps()
+
+    first, second = made("a"), made("b")
+    found = [await anext(first), await anext(second), named(), await first.asend("x"), named()]
+    found += [await first.athrow(asyncio.CancelledError()), named(), [one async for one in first]]
+    await second.aclose()
+    assert found == ["a", "b", None, ("x", "a"), None, ("cancelled", "a"), None, []]
+    assert closed == ["a", "b"]
 
 
 def test_safety_identifier_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

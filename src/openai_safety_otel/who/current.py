@@ -125,6 +125,7 @@ def set_end_user(
 class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
     """Set the end user inside a `with`, an `async with`, or a decorated function.
 
+    Decorate a generator rather than write a `with` around its yields: between them that holds for its caller, too.
     The previous value is put back by value, not by a context token, so leaving from another task or thread
     (a generator closed by the event loop) raises nothing.
     """
@@ -182,6 +183,11 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
 
 
 def _decorated(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(person, function)
+    if inspect.isgeneratorfunction(function):
+        return _generator(person, function)
+
     @functools.wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:
         with end_user(person):
@@ -192,22 +198,77 @@ def _decorated(person: EndUser | None, function: Callable[..., Any]) -> Callable
         with end_user(person):
             return await function(*args, **kwargs)
 
+    return coroutine if inspect.iscoroutinefunction(function) else plain
+
+
+def _generator(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            return (yield from function(*args, **kwargs))
+        body, inside = function(*args, **kwargs), _Body(person)
+        step: Callable[[Any], Any] = body.send
+        given: Any = None
+        try:
+            while True:
+                with inside:
+                    item = step(given)
+                try:
+                    step, given = body.send, (yield item)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in: the body's own
+                    step, given = body.throw, error
+        except StopIteration as end:
+            return end.value
+        finally:
+            with inside:
+                body.close()
 
+    return generator
+
+
+def _async_generator(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def async_generator(*args: Any, **kwargs: Any) -> Any:
-        with end_user(person):
-            async for item in function(*args, **kwargs):
-                yield item
+    async def generator(*args: Any, **kwargs: Any) -> Any:
+        body, inside = function(*args, **kwargs), _Body(person)
+        step: Callable[[Any], Any] = body.asend
+        given: Any = None
+        try:
+            while True:
+                with inside:
+                    item = await step(given)
+                try:
+                    step, given = body.asend, (yield item)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in: the body's own
+                    step, given = body.athrow, error
+        except StopAsyncIteration:
+            return
+        finally:
+            with inside:
+                await body.aclose()
 
-    if inspect.iscoroutinefunction(function):
-        return coroutine
-    if inspect.isasyncgenfunction(function):
-        return async_generator
-    return generator if inspect.isgeneratorfunction(function) else plain
+    return generator
+
+
+class _Body:
+    """The place of a decorated generator's body: taken while it runs, given back at each of its yields.
+
+    Between two steps the caller goes on, perhaps with another generator, for somebody else.
+    """
+
+    def __init__(self, person: EndUser | None) -> None:
+        self._place: EndUser | Holder | None = Holder(person, current_place.get())
+        self._outside: EndUser | Holder | None = None
+
+    def __enter__(self) -> None:
+        self._outside = current_place.get()
+        current_place.set(self._place)
+
+    def __exit__(self, *error: object) -> None:
+        self._place = current_place.get()  # `set_end_user` in the body holds for the rest of it
+        current_place.set(self._outside)
+        self._outside = None
 
 
 def carry(function: _F) -> _F:
