@@ -67,6 +67,13 @@ def test_a_healthy_set_up_passes_and_shows_the_identifier(key_file: Path) -> Non
 
 
 CASES: dict[str, tuple[dict[str, str], str, str]] = {
+    "a rule that is none": ({"OPENAI_SAFETY_AUTO_SUSPEND": "lots"}, "auto_suspend", "suspends nobody"),
+    "a rule without a list": ({"OPENAI_SAFETY_AUTO_SUSPEND": "provider"}, "suspensions", "does nothing"),
+    "closed without a list": (
+        {"OPENAI_SAFETY_SUSPENSIONS_ON_ERROR": "closed"},
+        "suspensions",
+        "does nothing",
+    ),
     "no key": ({"OPENAI_SAFETY_HMAC_KEY_FILE": "/nonexistent"}, "key", "No such file"),
     "nothing listens": (
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract.settings import PREFIX, Settings
 from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_suspensions
+from openai_safety_otel.ledger.suspensions.automatic import AutoRule
 from openai_safety_otel.operations.doctor.finding import Finding
 from openai_safety_otel.operations.doctor.reach import listens
 from openai_safety_otel.who.resolver import SLOW_SECONDS
@@ -30,6 +31,28 @@ def resources(settings: Settings) -> Iterator[Finding]:
         value = getattr(settings, name)
         if value:
             yield from tried(value, PREFIX + name.upper())
+    yield from _needing_a_list(settings)
+
+
+def _needing_a_list(settings: Settings) -> Iterator[Finding]:
+    """What is set for a suspension list, where there is none, and a rule that cannot be read."""
+    rule = settings.auto_suspend
+    try:
+        automatic = AutoRule.read(rule)
+    except ValueError as error:
+        text = f"{PREFIX}AUTO_SUSPEND={rule} suspends nobody: {error}"
+        yield Finding("auto_suspend", "fail", text)
+        automatic = None
+    if settings.suspensions:
+        return
+    wanted = {
+        "AUTO_SUSPEND": automatic,
+        "FILTER": settings.filter,
+        "SUSPENSIONS_ON_ERROR": settings.suspensions_on_error == "closed",
+    }
+    for name in (name for name, asked in wanted.items() if asked):
+        text = f"{PREFIX}{name} does nothing: there is no suspension list"
+        yield Finding("suspensions", "fail", text, f"set {PREFIX}SUSPENSIONS, then: {INIT}")
 
 
 def resolved(settings: Settings) -> EndUser | None:
