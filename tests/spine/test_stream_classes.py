@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import pickle
@@ -139,11 +140,24 @@ async def test_the_sdk_s_own_class(client: openai.OpenAI, async_client: openai.A
 
 
 @pytest.mark.parametrize("owner", [openai.OpenAI, openai.AsyncOpenAI, openai.Stream, openai.AsyncStream])
-def test_methods_are_pickled(owner: Any) -> None:
-    """The SDK's methods are pickled and copied as functions are: by where they are found."""
+def test_methods_are_pickled_and_copied(owner: Any) -> None:
+    """As functions are: by where they are found."""
     name = "request" if issubclass(owner, openai.OpenAI | openai.AsyncOpenAI) else "close"
     method = getattr(owner, name)
-    assert [method, True] == [pickle.loads(pickle.dumps(method)), callable(method)]
+    copies = [pickle.loads(pickle.dumps(method)), copy.copy(method), copy.deepcopy({"held": method})["held"]]
+    assert ([method] * 3, True) == (copies, callable(method))
+
+
+def test_a_bound_method_is_copied_with_what_it_belongs_to() -> None:
+    """A copy of an app's object that holds one acts on the copied owner, as without the hook."""
+
+    class Client(openai.OpenAI):
+        def __deepcopy__(self, memo: Any) -> Client:
+            return Client(api_key="copied")
+
+    held = {"ask": Client(api_key="k").request}
+    shallow, deep = copy.copy(held["ask"]), copy.deepcopy(held)["ask"]
+    assert ("k", "copied") == (shallow.__self__.api_key, deep.__self__.api_key)
 
 
 @pytest.mark.parametrize("threshold", [1, 20])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import logging
@@ -51,6 +52,13 @@ class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
         parent = self._self_parent
         owner = parent._self_owner_class if self._self_instance is None else self._self_instance  # noqa: SLF001
         return getattr, (owner, parent._self_attribute)  # noqa: SLF001
+
+    def __copy__(self) -> _Bound:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        _, (owner, attribute) = self.__reduce_ex__(None)
+        return getattr(copy.deepcopy(owner, memo), attribute)
 
 
 class Wrapper(wrapt.FunctionWrapper):  # type: ignore[type-arg]
