@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES, BlockType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
@@ -55,7 +56,7 @@ def shapes(chance: random.Random) -> Iterator[bytes]:
             attributes.update({name: chance.random() / 10 for name in c.SCORES[direction].values()})
             attributes[c.MAX_SCORE[direction]] = 0.1
         if hot:
-            attributes[c.FLAGGED_CATEGORIES["input"]] = (chance.choice(c.CATEGORIES),)
+            attributes[c.FLAGGED_CATEGORIES["input"]] = (chance.choice(vocabulary.CATEGORIES),)
         event = SafetyEvent(
             c.CALL_EVENT, _MARK, attributes, "responses.create completed", trace_id=_MARK, span_id=7
         )

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.contract.settings import PREFIX, SECTIONS
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS, PASSED_THROUGH, REFUSED
 from openai_safety_otel.operations.cli.group import app
@@ -52,7 +53,9 @@ def _default(item: Field[Any]) -> str:
 
 def names_page() -> str:
     """Every name of the contract."""
-    parts = [f"{NOTE}# Names\n\nThe contract of `conventions.py`.\n\n## Attributes\n"]
+    parts = [
+        f"{NOTE}# Names\n\nThe contract: `contract/conventions.py`, `vocabulary.py` and `instruments.py`.\n\n## Attributes\n"
+    ]
     parts += ["| name | type | meaning | values |", "|---|---|---|---|"]
     parts += [
         f"| `{one.name}` | {one.type} | {one.doc} | {', '.join(one.values)} |"
@@ -63,7 +66,7 @@ def names_page() -> str:
     parts += ["\n## Metrics\n\n| name | kind | unit | labels | meaning |\n|---|---|---|---|---|"]
     parts += [
         f"| `{one.name}` | {one.kind} | {one.unit} | {', '.join(f'`{name}`' for name in one.labels)} | {one.doc} |"
-        for one in c.METRICS.values()
+        for one in instruments.METRICS.values()
     ]
     return "\n".join(parts) + "\n"
 

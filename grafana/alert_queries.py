@@ -11,6 +11,7 @@ from grafana import pipeline_queries as pipe
 from grafana.names import BY
 from grafana.scope import ALERT, Scope, equal, none_of, one_of
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 
 AT_LEAST = 20  # events under which a share or a spike says nothing
 COVERAGE = 0.999
@@ -25,11 +26,11 @@ class Record:
     expr: str
 
 
-_ENFORCED = ALERT.select(c.BLOCKS, equal(c.BLOCK_CLASS, "enforcement"))
-_FLAGGED = ALERT.select(c.CHECKS, equal(c.RESULT, "flagged"))
-_JUDGED = ALERT.select(c.CHECKS, one_of(c.RESULT, "passed", "flagged"))
-_REFUSED = ALERT.select(c.CALLS, equal(c.OUTCOME, "refused"))
-_REAL_CHECKS = m.but_unreal(c.CHECKS)
+_ENFORCED = ALERT.select(instruments.BLOCKS, equal(c.BLOCK_CLASS, "enforcement"))
+_FLAGGED = ALERT.select(instruments.CHECKS, equal(c.RESULT, "flagged"))
+_JUDGED = ALERT.select(instruments.CHECKS, one_of(c.RESULT, "passed", "flagged"))
+_REFUSED = ALERT.select(instruments.CALLS, equal(c.OUTCOME, "refused"))
+_REAL_CHECKS = m.but_unreal(instruments.CHECKS)
 
 
 def _share(part: str, whole: str) -> str:
@@ -48,7 +49,7 @@ FLAGGED_SHARE = Record(
 )
 REFUSED_SHARE = Record(
     "service_environment:openai_safety_calls_refused:ratio1h",
-    _share(REFUSED_1H, m.total(ALERT.select(c.CALLS), "1h")),
+    _share(REFUSED_1H, m.total(ALERT.select(instruments.CALLS), "1h")),
 )
 RECORDS: Final = (BLOCKS_1H, FLAGGED_SHARE, REFUSED_SHARE)
 
@@ -77,7 +78,7 @@ def lost(selector: str, by: str) -> str:
 # --- notices -----------------------------------------------------------------------------------------------
 
 _NOTICE_BY = f"{BY}, {names.field(c.NOTICE_TYPE)}, {names.field(c.NOTICE_SUBJECT)}"
-_RECEIVER = names.series(c.WEBHOOKS)
+_RECEIVER = names.series(instruments.WEBHOOKS)
 REMEMBERED = "14d"  # how long a dead receiver's open notice stays open
 
 
@@ -89,18 +90,18 @@ def held(selector: str) -> str:
 
 def _still_open(at: Scope, *types: str) -> str:
     which = (one_of(c.NOTICE_TYPE, *types),) if types else ()
-    return f"max by ({_NOTICE_BY}) {held(at.select(c.NOTICES_OPEN, *which))}"
+    return f"max by ({_NOTICE_BY}) {held(at.select(instruments.NOTICES_OPEN, *which))}"
 
 
 def deadlines(at: Scope) -> str:
     """Earliest deadline by service and type; a deactivation has none: it is a fact, not a date."""
-    dated = held(at.select(c.DEADLINE, none_of(c.NOTICE_TYPE, "deactivation")))
+    dated = held(at.select(instruments.DEADLINE, none_of(c.NOTICE_TYPE, "deactivation")))
     return f"(min by ({_NOTICE_BY}) {dated} > 0 unless {_still_open(at)} == 0)"
 
 
 def notices_open(at: Scope) -> str:
     """How many notices are open, by type; a receiver that only tells a deadline has at least one."""
-    told = held(at.select(c.DEADLINE))
+    told = held(at.select(instruments.DEADLINE))
     return f"{_still_open(at)} > 0\nor max by ({_NOTICE_BY}) (0 * {told} + 1) unless {_still_open(at)} == 0"
 
 
@@ -111,7 +112,7 @@ def hours_left() -> str:
 
 def notices_received() -> str:
     """Notices counted in the last hours, of a type that has open ones still."""
-    counted = m.first(ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, *NOTICE_TYPES)), _NOTICE_BY)
+    counted = m.first(ALERT.select(instruments.NOTICES, one_of(c.NOTICE_TYPE, *NOTICE_TYPES)), _NOTICE_BY)
     return f"{counted}\nunless {_still_open(ALERT)} == 0"
 
 
@@ -121,8 +122,8 @@ MISALIGNED: Final = ("alert", "org_alert")
 
 def misalignment() -> str:
     """A misalignment alert by webhook that nobody has closed, or a call stopped for it."""
-    alerts = m.first(ALERT.select(c.NOTICES, one_of(c.NOTICE_TYPE, *MISALIGNED)), _NOTICE_BY)
-    blocks = ALERT.select(c.BLOCKS, equal(c.BLOCK_TYPE, "misalignment"))
+    alerts = m.first(ALERT.select(instruments.NOTICES, one_of(c.NOTICE_TYPE, *MISALIGNED)), _NOTICE_BY)
+    blocks = ALERT.select(instruments.BLOCKS, equal(c.BLOCK_TYPE, "misalignment"))
     return f"sum by ({BY}) (\n{alerts}\nunless {_still_open(ALERT)} == 0\n)\nor {m.first(blocks, BY)}"
 
 
@@ -131,7 +132,7 @@ def misalignment() -> str:
 
 def receivers_down() -> str:
     """No receiver of a service reports: one did within a day, or died with a notice open."""
-    waiting = ALERT.select(c.NOTICES_OPEN)
+    waiting = ALERT.select(instruments.NOTICES_OPEN)
     return (
         f"(\n  group by ({BY}) (last_over_time({_RECEIVER}[1d]))\n"
         f"  or group by ({BY}) (last_over_time({waiting}[{REMEMBERED}]) > 0)\n)\n"
@@ -163,8 +164,8 @@ def store_down() -> str:
 def model_out_of_reach() -> str:
     """A model that answered within a day gives access errors only: for everybody, not for one user."""
     by = f"{BY}, {names.field(c.REQUEST_MODEL)}"
-    answered = ALERT.select(c.CALLS, none_of(c.OUTCOME, "failed", "abandoned", "cancelled"))
-    errors = ALERT.select(c.ACCESS_ERRORS)
+    answered = ALERT.select(instruments.CALLS, none_of(c.OUTCOME, "failed", "abandoned", "cancelled"))
+    errors = ALERT.select(instruments.ACCESS_ERRORS)
     return (
         f"sum by ({by}) (increase({errors}[15m])) > 2\n"
         f"and sum by ({by}) (increase({answered}[1d] offset 15m)) > 0\n"
@@ -185,7 +186,7 @@ def notices_named() -> str:
 def deadline_named() -> str:
     """A template for the earliest deadline of the alert's own service and type."""
     place = ", ".join(f"{label}='%s'" for label in _NOTICE_BY.split(", "))
-    query = f"min(last_over_time({names.series(c.DEADLINE)}{{{place}}}[{REMEMBERED}]) > 0)"
+    query = f"min(last_over_time({names.series(instruments.DEADLINE)}{{{place}}}[{REMEMBERED}]) > 0)"
     given = " ".join(f"$labels.{label}" for label in _NOTICE_BY.split(", "))
     return (
         f'{{{{ if ne $labels.{names.field(c.NOTICE_TYPE)} "deactivation" }}}}'
@@ -207,7 +208,7 @@ def coverage_low() -> str:
 def largest_cause() -> str:
     """A template that asks Prometheus for the largest cause, within the alert's own service."""
     fields = [names.field(name) for name in (c.API, c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY)]
-    selector = ALERT.select(c.CALLS, *m.NOT_SENT)
+    selector = ALERT.select(instruments.CALLS, *m.NOT_SENT)
     place = ", ".join(f"{label}='%s'" for label in BY.split(", "))
     quoted = selector.replace('"', "'").removesuffix("}") + f", {place}}}"
     query = f"topk(1, sum by ({', '.join(fields)}) (increase({quoted}[1h])))"
@@ -224,8 +225,8 @@ def silent() -> str:
     The same hour a week ago is what is usual, so that a business app's weekend is silent; a service younger than a
     week is compared with yesterday.
     """
-    info, calls = ALERT.select(c.INFO), ALERT.select(c.CALLS)
-    failed = ALERT.select(c.INFO, one_of(c.HOOK_STATE, "failed", "removed"))
+    info, calls = ALERT.select(instruments.INFO), ALERT.select(instruments.CALLS)
+    failed = ALERT.select(instruments.INFO, one_of(c.HOOK_STATE, "failed", "removed"))
     known = f"group by ({BY}) (last_over_time({info}[1d] offset 7d))"
     causes = {
         "hook failed or removed": f"group by ({BY}) ({failed})",
@@ -257,7 +258,9 @@ def more_than_one_key() -> str:
     """More than one HMAC key within a day."""
     # Over a day, not at one moment: a deployment that changes the key replaces one series by the other.
     key = names.field(c.IDENTIFIER_KEY_ID)
-    seen = f'last_over_time({names.series(c.INFO)}{{{key}!=""}}[1d]){m.but_unreal(c.INFO)}'
+    seen = (
+        f'last_over_time({names.series(instruments.INFO)}{{{key}!=""}}[1d]){m.but_unreal(instruments.INFO)}'
+    )
     return f"count by ({BY}) (group by ({BY}, {key}) ({seen})) > 1"
 
 
@@ -268,21 +271,21 @@ def under_warning() -> str:
 
 def list_unreadable() -> str:
     """What the last reading of a suspension list found instead of a list."""
-    found = ALERT.select(c.SUSPENSIONS_STATE, none_of(c.SUSPENSIONS_FOUND, "read"))
+    found = ALERT.select(instruments.SUSPENSIONS_STATE, none_of(c.SUSPENSIONS_FOUND, "read"))
     return f"max by ({BY}, {names.field(c.SUSPENSIONS_FOUND)}) ({found}) > 0"
 
 
 def check_errors() -> str:
     """Share of failed moderation checks, of enough checks."""
-    failed = m.total(ALERT.select(c.CHECKS, equal(c.RESULT, "error")), "1h", but=_REAL_CHECKS)
-    every = m.total(ALERT.select(c.CHECKS), "1h", but=_REAL_CHECKS)
+    failed = m.total(ALERT.select(instruments.CHECKS, equal(c.RESULT, "error")), "1h", but=_REAL_CHECKS)
+    every = m.total(ALERT.select(instruments.CHECKS), "1h", but=_REAL_CHECKS)
     return f"{failed} / {every} > 0.05\nand {failed} >= {AT_LEAST}"
 
 
-def problem(reason: c.ProblemReason) -> str:
+def problem(reason: vocabulary.ProblemReason) -> str:
     """Calls whose identifier went wrong in this way."""
-    selector = ALERT.select(c.PROBLEMS, equal(c.REASON, reason))
-    return m.first(selector, BY, but=m.but_unreal(c.PROBLEMS))
+    selector = ALERT.select(instruments.PROBLEMS, equal(c.REASON, reason))
+    return m.first(selector, BY, but=m.but_unreal(instruments.PROBLEMS))
 
 
 def dark() -> str:

@@ -11,6 +11,7 @@ from grafana.alert import PLACE, TIMES, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, equal
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 ENFORCEMENT: Final = (
     Alert(
@@ -69,7 +70,7 @@ ENFORCEMENT: Final = (
     Alert(
         "UnknownNoticeType",
         "ticket",
-        m.first(ALERT.select(c.NOTICES, equal(c.NOTICE_TYPE, "unknown")), BY),
+        m.first(ALERT.select(instruments.NOTICES, equal(c.NOTICE_TYPE, "unknown")), BY),
         "0s",
         "A safety webhook of a type this version does not know.",
         PLACE + ' received {{ $value | printf "%.0f" }} notices of an unknown type in the last 4 hours.',
@@ -149,7 +150,7 @@ IDENTITY: Final = (
     Alert(
         "SuspensionListStale",
         "ticket",
-        f"max by ({BY}) ({names.series(c.SUSPENSIONS_AGE)}) > 60",
+        f"max by ({BY}) ({names.series(instruments.SUSPENSIONS_AGE)}) > 60",
         "2m",
         "A process works with an old suspension list.",
         PLACE + ' last read its suspension list {{ $value | printf "%.0f" }} seconds ago: a suspension made '

@@ -20,6 +20,7 @@ from grafana.log_queries import (
 from grafana.names import COMPLETED, NOTABLE
 from grafana.scope import Match, Scope, present
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 CHOSEN = Match(c.USER_HASH, "=", "$identifier")
 
@@ -49,7 +50,7 @@ def calls_of_by(at: Scope, attribute: str) -> str:
     return count(calls(at, CHOSEN), AUTO, names.field(attribute))
 
 
-def highest_score_of(at: Scope, direction: c.Direction) -> str:
+def highest_score_of(at: Scope, direction: vocabulary.Direction) -> str:
     """Highest moderation score of the chosen identifier (0 to 1)."""
     score = c.MAX_SCORE[direction]
     lines = calls(at, CHOSEN, present(score))

@@ -11,11 +11,12 @@ from grafana.alert_queries import AT_LEAST, MISALIGNED, NOTICE_TYPES
 from grafana.metric_queries import RECENT
 from grafana.scope import ALERT, DRILL
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 _SINCE = f"in the last {RECENT.removesuffix('h')} hours"
 # A block known by words alone (a message, or a parameter with a phrase) may be a mistake of ours: a person looks.
-BY_WORDING: Final[tuple[c.BlockCertainty, ...]] = ("param", "text")
-SURE: Final = tuple(one for one in get_args(c.BlockCertainty) if one not in BY_WORDING)
+BY_WORDING: Final[tuple[vocabulary.BlockCertainty, ...]] = ("param", "text")
+SURE: Final = tuple(one for one in get_args(vocabulary.BlockCertainty) if one not in BY_WORDING)
 
 _CASE = f"{{{{ $labels.{names.field(c.NOTICE_ID)} }}}}"
 _KIND = f"{{{{ $labels.{names.field(c.NOTICE_TYPE)} }}}}"

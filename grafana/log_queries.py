@@ -13,6 +13,7 @@ from grafana.colours import LEFT, RANKED
 from grafana.names import BY, COMPLETED, DECISION, NOTABLE
 from grafana.scope import Match, Scope, equal, none_of, one_of, present
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 AUTO = "$__auto"
 USER = names.field(c.USER_HASH)
@@ -62,7 +63,7 @@ def calls(at: Scope, *matches: Match, streams: tuple[str, ...] = (NOTABLE, COMPL
     return at.events(c.CALL_EVENT, *matches, streams=streams)
 
 
-def _flagged(direction: c.Direction) -> Match:
+def _flagged(direction: vocabulary.Direction) -> Match:
     return Match(c.FLAGGED[direction], "=", "true")
 
 
@@ -133,18 +134,18 @@ def flagged_categories(at: Scope, *matches: Match) -> str:
         "("
         + " or ".join(f'{names.field(name)}=~`.*"{category}".*`' for name in c.FLAGGED_CATEGORIES.values())
         + ")"
-        for category in c.CATEGORIES
+        for category in vocabulary.CATEGORIES
     ]
     lines = calls(at, *matches, streams=SAFETY)
     each = [
         f'label_replace({whole(f"{lines} | {condition}")}, "{CATEGORY}", "{category}", "", "")'
-        for category, condition in zip(c.CATEGORIES, either, strict=True)
+        for category, condition in zip(vocabulary.CATEGORIES, either, strict=True)
     ]
     every = "\nor ".join(each)
     return f"sort_desc(\n{every}\n)"
 
 
-def flagged_by_api(at: Scope, direction: c.Direction) -> str:
+def flagged_by_api(at: Scope, direction: vocabulary.Direction) -> str:
     """Flagged calls over time, by API."""
     return count(calls(at, _flagged(direction), streams=SAFETY), AUTO, names.field(c.API))
 
@@ -199,7 +200,7 @@ def share_of_blocks(at: Scope, most: int) -> str:
     return f"topk({most}, {_blocks_by_identifier(at)} / on () group_left () {enforcement_blocks(at)})"
 
 
-def top_by_flags(at: Scope, direction: c.Direction) -> str:
+def top_by_flags(at: Scope, direction: vocabulary.Direction) -> str:
     """Identifiers with the most flagged calls."""
     return f"topk({TOP}, {count(calls(at, _flagged(direction), IDENTIFIED, streams=SAFETY), AUTO, USER)})"
 
@@ -278,7 +279,7 @@ def retried_blocks(at: Scope, window: str, at_least: int) -> str:
     return "\nor ".join(f"({burst})" for burst in bursts)
 
 
-def blocked_identifiers(at: Scope, window: str, *certainties: c.BlockCertainty) -> str:
+def blocked_identifiers(at: Scope, window: str, *certainties: vocabulary.BlockCertainty) -> str:
     """Calls answered with `identifier_blocked`, by identifier, known in one of these ways."""
     how = one_of(c.BLOCK_CERTAINTY, *certainties)
     lines = calls(at, equal(c.BLOCK_TYPE, "identifier_blocked"), how, streams=SAFETY)
@@ -300,12 +301,12 @@ def _newest(lines: str, by: str) -> str:
     return f"max by ({by}) (max_over_time({lines} {_CLOCK} [{REMEMBERED}]))"
 
 
-def _told(at: Scope, *types: c.NoticeType) -> str:
+def _told(at: Scope, *types: vocabulary.NoticeType) -> str:
     still = equal(c.NOTICE_STATUS, "open")
     return at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), still, streams=SAFETY)
 
 
-def _unless_closed(at: Scope, open_ones: str, *types: c.NoticeType) -> str:
+def _unless_closed(at: Scope, open_ones: str, *types: vocabulary.NoticeType) -> str:
     # One that was closed by mistake is told again when it is reopened: what was said last is true.
     closings = replace(at, traffic=equal(c.NOTICE_STATUS, "closed")).events(
         c.DECISION_EVENT, streams=(DECISION,)
@@ -314,19 +315,19 @@ def _unless_closed(at: Scope, open_ones: str, *types: c.NoticeType) -> str:
     return f"{open_ones}\nunless on ({_ONE}) ({after})"
 
 
-def _latest(at: Scope, *types: c.NoticeType) -> str:
+def _latest(at: Scope, *types: vocabulary.NoticeType) -> str:
     # A notice is told again when its subject is known: what was said last is true.
     lines = _told(at, *types)
     last = f"== on ({_ONE}) group_left () {_newest(lines, _ONE)}"
     return f"({_newest(lines, f'{BY}, {_CASE_BY}')} {last})"
 
 
-def open_notices(at: Scope, *types: c.NoticeType) -> str:
+def open_notices(at: Scope, *types: vocabulary.NoticeType) -> str:
     """Notices of these types that nobody closed, by case, from what was received and what was closed."""
     return _unless_closed(at, _latest(at, *types), *types)
 
 
-def notices_due(at: Scope, seconds: int, *types: c.NoticeType) -> str:
+def notices_due(at: Scope, seconds: int, *types: vocabulary.NoticeType) -> str:
     """Seconds to the deadline of open notices that have fewer; a deactivation has none."""
     dated = (one_of(c.NOTICE_TYPE, *types), present(c.NOTICE_DEADLINE))
     left = f"{{{{ sub .{names.field(c.NOTICE_DEADLINE)} (now | unixEpoch) }}}}"

@@ -9,14 +9,15 @@ from grafana.colours import LEFT, NAMED
 from grafana.names import BY
 from grafana.scope import Match, Scope, equal, none_of, one_of
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.blocks import BlockClass
 
 RATE = "$__rate_interval"
 RANGE = "$__range"
 
 _EXPECTED = (
-    none_of(c.IDENTIFIER_SOURCE, *c.UNCOVERED_SOURCES),
-    one_of(c.IDENTIFIER_DELIVERY, *c.COVERED_DELIVERIES),
+    none_of(c.IDENTIFIER_SOURCE, *vocabulary.UNCOVERED_SOURCES),
+    one_of(c.IDENTIFIER_DELIVERY, *vocabulary.COVERED_DELIVERIES),
 )
 SENT = (*_EXPECTED, equal(c.IDENTIFIER_DELIVERY, "sent"))
 NOT_SENT = (*_EXPECTED, none_of(c.IDENTIFIER_DELIVERY, "sent"))
@@ -79,14 +80,14 @@ def first(selector: str, by: str, *, but: str = "") -> str:
     )
 
 
-def but_unreal(metric: c.Metric) -> str:
+def but_unreal(metric: instruments.Metric) -> str:
     """Leaves out processes of red-team and drill traffic, for a metric that carries no such label.
 
     A process makes one kind of traffic, so that its calls say which it is, also after it has ended.
     """
     if c.TRAFFIC in metric.labels:
         return ""
-    unreal = f"{names.series(c.CALLS)}{{{one_of(c.TRAFFIC, 'redteam', 'drill')}}}"
+    unreal = f"{names.series(instruments.CALLS)}{{{one_of(c.TRAFFIC, 'redteam', 'drill')}}}"
     return f" unless on (job, instance) last_over_time({unreal}[{RECENT}])"
 
 
@@ -95,7 +96,7 @@ def but_unreal(metric: c.Metric) -> str:
 
 def coverage(at: Scope, window: str, by: str = "", ago: str = "") -> str:
     """Share of calls that carried an identifier, of those that had to (0 to 1)."""
-    sent, expected = at.select(c.CALLS, *SENT), at.select(c.CALLS, *_EXPECTED)
+    sent, expected = at.select(instruments.CALLS, *SENT), at.select(instruments.CALLS, *_EXPECTED)
     if not by:
         return f"{whole(sent, window, ago)} / {whole(expected, window, ago)}"
     every = total(expected, window, by, offset=ago)
@@ -104,18 +105,18 @@ def coverage(at: Scope, window: str, by: str = "", ago: str = "") -> str:
 
 def expected_calls(at: Scope, window: str) -> str:
     """Calls that had to carry an identifier."""
-    return total(at.select(c.CALLS, *_EXPECTED), window)
+    return total(at.select(instruments.CALLS, *_EXPECTED), window)
 
 
 def not_sent_by_cause(at: Scope, window: str) -> str:
     """Calls without identifier that needed one, by where it came from and why it was not sent."""
     causes = ", ".join(names.field(name) for name in (c.API, c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY))
-    return f"round({total(at.select(c.CALLS, *NOT_SENT), window, causes)}) > 0"
+    return f"round({total(at.select(instruments.CALLS, *NOT_SENT), window, causes)}) > 0"
 
 
 def identifier_problems(at: Scope) -> str:
     """Calls whose identifier went wrong, by reason."""
-    return counted(at.select(c.PROBLEMS), names.field(c.REASON))
+    return counted(at.select(instruments.PROBLEMS), names.field(c.REASON))
 
 
 # --- outcomes ----------------------------------------------------------------------------------------------
@@ -123,42 +124,42 @@ def identifier_problems(at: Scope) -> str:
 
 def kinds(at: Scope) -> dict[str, str]:
     """Calls of each kind: what stopped them by its class, the others by their outcome."""
-    found = {kind: at.select(c.BLOCKS, equal(c.BLOCK_CLASS, kind)) for kind in get_args(BlockClass)}
+    found = {kind: at.select(instruments.BLOCKS, equal(c.BLOCK_CLASS, kind)) for kind in get_args(BlockClass)}
     for outcome in ("refused", "failed", "completed"):
-        found[outcome] = at.select(c.CALLS, equal(c.OUTCOME, outcome))
-    found[LEFT] = at.select(c.CALLS, one_of(c.OUTCOME, "abandoned", "cancelled"))
+        found[outcome] = at.select(instruments.CALLS, equal(c.OUTCOME, outcome))
+    found[LEFT] = at.select(instruments.CALLS, one_of(c.OUTCOME, "abandoned", "cancelled"))
     return {kind: f"round({whole(found[kind], RATE)})" for kind in NAMED if kind in found}
 
 
 def refused_share(at: Scope) -> str:
     """Refused calls as a share of all calls, by API."""
     by = names.field(c.API)
-    refused, every = at.select(c.CALLS, equal(c.OUTCOME, "refused")), at.select(c.CALLS)
+    refused, every = at.select(instruments.CALLS, equal(c.OUTCOME, "refused")), at.select(instruments.CALLS)
     return _share(f"({per_second(refused, by)} or 0 * {per_second(every, by)})", per_second(every, by))
 
 
 def calls_by_door(at: Scope) -> str:
     """Calls by API, and NaN for each API of which this installation sees nothing."""
     door = names.field(c.API)
-    apis = [api for api in c.APIS if api != c.OTHER_API]
+    apis = [api for api in vocabulary.APIS if api != vocabulary.OTHER_API]
     unseen = " or ".join(f'label_replace(vector(NaN), "{door}", "{api}", "", "")' for api in apis)
-    return f"round({total(at.select(c.CALLS), RANGE, door)}) or {unseen}"
+    return f"round({total(at.select(instruments.CALLS), RANGE, door)}) or {unseen}"
 
 
 def secrets_issued(at: Scope) -> str:
     """Realtime client secrets issued by the product's servers."""
-    return f"round({whole(at.select(c.CLIENT_SECRETS), RANGE)})"
+    return f"round({whole(at.select(instruments.CLIENT_SECRETS), RANGE)})"
 
 
 def sessions_observed(at: Scope) -> str:
     """Socket sessions that ran through instrumented processes."""
-    return f"round({whole(at.select(c.SESSIONS), RANGE)})"
+    return f"round({whole(at.select(instruments.SESSIONS), RANGE)})"
 
 
 def first_output_median(at: Scope) -> str:
     """Median time to the first output of streams, by model (seconds)."""
     model = names.field(c.REQUEST_MODEL)
-    buckets = at.select(c.FIRST_OUTPUT, part="_bucket")
+    buckets = at.select(instruments.FIRST_OUTPUT, part="_bucket")
     return f"histogram_quantile(0.5, {per_second(buckets, f'{model}, le')}) >= 0"
 
 
@@ -167,27 +168,27 @@ def first_output_median(at: Scope) -> str:
 
 def checks_by_result(at: Scope) -> str:
     """Moderation checks by direction and result."""
-    return counted(at.select(c.CHECKS), f"{names.field(c.DIRECTION)}, {names.field(c.RESULT)}")
+    return counted(at.select(instruments.CHECKS), f"{names.field(c.DIRECTION)}, {names.field(c.RESULT)}")
 
 
 def flagged_share(at: Scope) -> str:
     """Flagged checks as a share of those that gave a result, by direction."""
     by = names.field(c.DIRECTION)
-    flagged = at.select(c.CHECKS, equal(c.RESULT, "flagged"))
-    judged = at.select(c.CHECKS, one_of(c.RESULT, "passed", "flagged"))
+    flagged = at.select(instruments.CHECKS, equal(c.RESULT, "flagged"))
+    judged = at.select(instruments.CHECKS, one_of(c.RESULT, "passed", "flagged"))
     return _share(f"({per_second(flagged, by)} or 0 * {per_second(judged, by)})", per_second(judged, by))
 
 
 def check_error_share(at: Scope) -> str:
     """Failed checks as a share of all, by direction."""
     by = names.field(c.DIRECTION)
-    failed, every = at.select(c.CHECKS, equal(c.RESULT, "error")), at.select(c.CHECKS)
+    failed, every = at.select(instruments.CHECKS, equal(c.RESULT, "error")), at.select(instruments.CHECKS)
     return _share(f"({per_second(failed, by)} or 0 * {per_second(every, by)})", per_second(every, by))
 
 
 def flags_by_direction(at: Scope) -> str:
     """Flagged categories by direction."""
-    return counted(at.select(c.FLAGS), names.field(c.DIRECTION))
+    return counted(at.select(instruments.FLAGS), names.field(c.DIRECTION))
 
 
 def _leg(direction: str) -> tuple[Match, Match]:
@@ -198,27 +199,29 @@ def _leg(direction: str) -> tuple[Match, Match]:
 def score_quantile(at: Scope, quantile: float, direction: str) -> str:
     """A quantile of the moderation scores of one direction over the range, by category (0 to 1)."""
     by = names.field(c.CATEGORY)
-    buckets = at.select(c.MODERATION_SCORE, *_leg(direction), part="_bucket")
+    buckets = at.select(instruments.MODERATION_SCORE, *_leg(direction), part="_bucket")
     return f"histogram_quantile({quantile}, {total(buckets, RANGE, f'{by}, le')}) >= 0"
 
 
 def highest_quantile(at: Scope, quantile: float, direction: str) -> str:
     """That of the category that is highest, over time."""
     by = names.field(c.CATEGORY)
-    buckets = at.select(c.MODERATION_SCORE, *_leg(direction), part="_bucket")
+    buckets = at.select(instruments.MODERATION_SCORE, *_leg(direction), part="_bucket")
     return f"max(histogram_quantile({quantile}, {per_second(buckets, f'{by}, le')})) >= 0"
 
 
 def score_heatmap(at: Scope, direction: str) -> str:
     """Scores of one direction by bucket."""
-    buckets = at.select(c.MODERATION_SCORE, *_leg(direction), part="_bucket")
+    buckets = at.select(instruments.MODERATION_SCORE, *_leg(direction), part="_bucket")
     return f"sum by (le) (increase({buckets}[{RATE}]))"
 
 
 def score_mean(at: Scope, direction: str) -> str:
     """Mean score of one direction by category (0 to 1)."""
     by = names.field(c.CATEGORY)
-    parts = [at.select(c.MODERATION_SCORE, *_leg(direction), part=part) for part in ("_sum", "_count")]
+    parts = [
+        at.select(instruments.MODERATION_SCORE, *_leg(direction), part=part) for part in ("_sum", "_count")
+    ]
     return f"{total(parts[0], RANGE, by)} / ({total(parts[1], RANGE, by)} > 0)"
 
 
@@ -226,11 +229,11 @@ def score_mean(at: Scope, direction: str) -> str:
 
 
 def _deadlines(at: Scope) -> str:
-    return at.select(c.DEADLINE, one_of(c.NOTICE_TYPE, "warning", "deactivation"))
+    return at.select(instruments.DEADLINE, one_of(c.NOTICE_TYPE, "warning", "deactivation"))
 
 
 def _open(at: Scope, *matches: Match) -> str:
-    return f"max by ({names.field(c.NOTICE_TYPE)}) ({at.select(c.NOTICES_OPEN, *matches)})"
+    return f"max by ({names.field(c.NOTICE_TYPE)}) ({at.select(instruments.NOTICES_OPEN, *matches)})"
 
 
 # What the organisation's standing is worth, and what is said of it.
@@ -242,14 +245,14 @@ def danger(at: Scope) -> str:
     kind = names.field(c.NOTICE_TYPE)
     warned = (equal(c.NOTICE_TYPE, "warning"), none_of(c.NOTICE_SUBJECT, "identifier"))
     # The first of two answers with the same label wins: an overdue warning is not merely a warning.
-    due = f"min by ({kind}) ({at.select(c.DEADLINE, *warned)} > 0)"
+    due = f"min by ({kind}) ({at.select(instruments.DEADLINE, *warned)} > 0)"
     return (
         f"max(\n"
         f"  {DEACTIVATED} * ({_open(at, equal(c.NOTICE_TYPE, 'deactivation'))} > bool 0)\n"
         f"  or {OVERDUE} + 0 * ({due} < time())\n"
         f"  or {WARNED} * ({_open(at, *warned)} > bool 0)\n"
         f"  or {ABOUT_SOMEBODY} * ({_open(at, none_of(c.NOTICE_TYPE, 'deactivation', 'warning'))} > bool 0)\n"
-        f"  or 0 * count({at.select(c.WEBHOOKS)})\n"
+        f"  or 0 * count({at.select(instruments.WEBHOOKS)})\n"
         f")"
     )
 
@@ -271,9 +274,9 @@ def overdue(at: Scope) -> str:
 
 def receivers(at: Scope) -> str:
     """How many webhook receivers report."""
-    return f"count(count by (job, instance) ({at.select(c.WEBHOOKS)}))"
+    return f"count(count by (job, instance) ({at.select(instruments.WEBHOOKS)}))"
 
 
 def webhooks_by_result(at: Scope) -> str:
     """Webhook deliveries by result."""
-    return counted(at.select(c.WEBHOOKS), names.field(c.RESULT))
+    return counted(at.select(instruments.WEBHOOKS), names.field(c.RESULT))

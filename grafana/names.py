@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 # The resource attributes that the shipped configuration turns into labels of every series and stream.
 SERVICE: Final = "service_name"
@@ -47,7 +48,7 @@ def field(attribute: str) -> str:
     return re.sub(r"[^A-Za-z0-9]", "_", attribute)
 
 
-def series(metric: c.Metric) -> str:
+def series(metric: instruments.Metric) -> str:
     """A metric's name after OTLP translation, without the suffix of a histogram's part."""
     ratio = "_ratio" if metric.kind == "gauge" and metric.unit == "1" else ""
     total = "_total" if metric.kind == "counter" else ""
@@ -57,7 +58,9 @@ def series(metric: c.Metric) -> str:
 def every_series() -> frozenset[str]:
     """All series names that the contract's metrics can have in Prometheus."""
     return frozenset(
-        series(metric) + part for metric in c.METRICS.values() for part in _PARTS.get(metric.kind, ("",))
+        series(metric) + part
+        for metric in instruments.METRICS.values()
+        for part in _PARTS.get(metric.kind, ("",))
     )
 
 

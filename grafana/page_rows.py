@@ -11,6 +11,7 @@ from grafana.alert import PLACE, TIMES, WHOSE, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, equal
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 _KIND = f"{{{{ $labels.{names.field(c.NOTICE_TYPE)} }}}}"
 _SINCE = f"in the last {m.RECENT.removesuffix('h')} hours"
@@ -23,7 +24,8 @@ PAGES: Final = (
         "IdentifierBlocked",
         "page",
         m.first(
-            ALERT.select(c.BLOCKS, equal(c.BLOCK_TYPE, "identifier_blocked")), f"{BY}, {names.field(c.API)}"
+            ALERT.select(instruments.BLOCKS, equal(c.BLOCK_TYPE, "identifier_blocked")),
+            f"{BY}, {names.field(c.API)}",
         ),
         "0s",
         "OpenAI blocks an end user's identifier.",
@@ -81,7 +83,8 @@ PAGES: Final = (
         "OrganizationBlocked",
         "page",
         m.first(
-            ALERT.select(c.BLOCKS, equal(c.BLOCK_CLASS, "organization")), f"{BY}, {names.field(c.BLOCK_TYPE)}"
+            ALERT.select(instruments.BLOCKS, equal(c.BLOCK_CLASS, "organization")),
+            f"{BY}, {names.field(c.BLOCK_TYPE)}",
         ),
         "0s",
         "OpenAI refuses the organization itself.",

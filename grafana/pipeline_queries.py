@@ -7,27 +7,30 @@ from grafana.metric_queries import RANGE, RATE, counted, whole
 from grafana.names import BY
 from grafana.scope import Match, Scope, equal
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 
 
 def dropped(at: Scope) -> str:
     """Items dropped in the instrumented processes, by signal and reason."""
-    return counted(at.select(c.DROPPED), f"{names.field(c.SIGNAL)}, {names.field(c.REASON)}")
+    return counted(at.select(instruments.DROPPED), f"{names.field(c.SIGNAL)}, {names.field(c.REASON)}")
 
 
 def dropped_in_range(at: Scope) -> str:
     """Items dropped in the instrumented processes; nothing at all where none reports."""
-    return f"round({whole(at.select(c.DROPPED), RANGE)}) or 0 * count({at.select(c.INFO)})"
+    return (
+        f"round({whole(at.select(instruments.DROPPED), RANGE)}) or 0 * count({at.select(instruments.INFO)})"
+    )
 
 
 def processes(at: Scope, *matches: Match) -> str:
     """How many processes are watched; with matches: how many of them are so."""
-    found = f"count(count by (job, instance) ({at.select(c.INFO, *matches)}))"
-    return f"{found} or 0 * count({at.select(c.INFO)})" if matches else found
+    found = f"count(count by (job, instance) ({at.select(instruments.INFO, *matches)}))"
+    return f"{found} or 0 * count({at.select(instruments.INFO)})" if matches else found
 
 
 def released(at: Scope) -> str:
     """Versions of this package that a service did not run half an hour ago."""
-    running = at.select(c.INFO)
+    running = at.select(instruments.INFO)
     version = f"{names.SERVICE}, {names.field(c.VERSION)}"
     before = f"count by ({version}) ({running} offset 30m)"
     served = f"count by ({names.SERVICE}) ({running} offset 30m)"
@@ -36,13 +39,13 @@ def released(at: Scope) -> str:
 
 def versions(at: Scope) -> str:
     """Processes by service, package versions, key and hook state."""
-    labels = ", ".join(names.field(name) for name in c.INFO.labels)
-    return f"count by ({BY}, {labels}) ({at.select(c.INFO)})"
+    labels = ", ".join(names.field(name) for name in instruments.INFO.labels)
+    return f"count by ({BY}, {labels}) ({at.select(instruments.INFO)})"
 
 
 def suspensions_age(at: Scope) -> str:
     """Seconds since the suspension list was last read, the worst process of each service."""
-    return f"max by ({names.SERVICE}) ({at.select(c.SUSPENSIONS_AGE)})"
+    return f"max by ({names.SERVICE}) ({at.select(instruments.SUSPENSIONS_AGE)})"
 
 
 def collectors(at: Scope, ago: str = "") -> str:
@@ -84,12 +87,12 @@ def collector_memory(at: Scope) -> str:
     return f"max by (job, instance) ({at.not_ours(names.MEMORY)})"
 
 
-def compared(at: Scope, verdict: c.Verdict, window: str = RANGE, by: str = "") -> str:
+def compared(at: Scope, verdict: vocabulary.Verdict, window: str = RANGE, by: str = "") -> str:
     """Requests of a verdict in the last comparison with the provider's count; the one who compares may end then."""
-    last = f"last_over_time({at.select(c.RECONCILED, equal(c.VERDICT, verdict))}[{window}])"
+    last = f"last_over_time({at.select(instruments.RECONCILED, equal(c.VERDICT, verdict))}[{window}])"
     return f"sum by ({by}) (max by ({BY}, {names.field(c.USAGE_LEDGER)}) ({last}))"
 
 
 def last_compared(at: Scope) -> str:
     """Up to when the last comparison looked, in Unix milliseconds."""
-    return f"max(last_over_time({at.select(c.RECONCILED_AT)}[{RANGE}])) * 1000"
+    return f"max(last_over_time({at.select(instruments.RECONCILED_AT)}[{RANGE}])) * 1000"

@@ -11,12 +11,13 @@ from grafana.alert import PLACE, Alert
 from grafana.names import BY
 from grafana.scope import ALERT, DRILL, equal
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 PIPELINE: Final = (
     Alert(
         "SafetyEventsDropped",
         "ticket",
-        m.first(names.series(c.DROPPED), f"{BY}, {names.field(c.SIGNAL)}, {names.field(c.REASON)}"),
+        m.first(names.series(instruments.DROPPED), f"{BY}, {names.field(c.SIGNAL)}, {names.field(c.REASON)}"),
         "0s",
         "Safety telemetry was dropped in the process.",
         PLACE + ' dropped {{ $value | printf "%.0f" }} items ({{ $labels.openai_safety_signal }}, '
@@ -67,7 +68,7 @@ PIPELINE: Final = (
     Alert(
         "WebhookSignatureFailures",
         "ticket",
-        m.first(ALERT.select(c.WEBHOOKS, equal(c.RESULT, "bad_signature")), BY),
+        m.first(ALERT.select(instruments.WEBHOOKS, equal(c.RESULT, "bad_signature")), BY),
         "0s",
         "Webhooks with a bad signature arrive.",
         PLACE + ' refused {{ $value | printf "%.0f" }} webhooks with a bad signature in the last 4 hours.',

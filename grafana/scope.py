@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from grafana.names import COMPLETED, ENVIRONMENT, NOTABLE, SERVICE, STREAM, field, series
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 _OPERATORS = ("=~", "!~", "!=", "=")
 
@@ -65,7 +66,7 @@ class Scope:
     lines: tuple[str, ...]
     traffic: Match
 
-    def select(self, metric: c.Metric, *matches: Match, part: str = "") -> str:
+    def select(self, metric: instruments.Metric, *matches: Match, part: str = "") -> str:
         """A Prometheus selector of one metric (``part`` of a histogram); labels are the contract's."""
         conditions = [*matches, self.traffic] if c.TRAFFIC in metric.labels else list(matches)
         if wrong := [m.attribute for m in conditions if m.attribute not in metric.labels]:

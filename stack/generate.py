@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -126,7 +127,7 @@ def _spans() -> str:
 
 
 def _labels() -> tuple[str, ...]:
-    labels = {label for metric in c.METRICS.values() for label in metric.labels}
+    labels = {label for metric in instruments.METRICS.values() for label in metric.labels}
     return tuple(sorted(labels))
 
 
@@ -135,7 +136,7 @@ def _metrics() -> str:
 
 
 def _metric_names() -> str:
-    names = sorted(name for name in c.METRICS if name != c.MODERATION_SCORE.name)
+    names = sorted(name for name in instruments.METRICS if name != instruments.MODERATION_SCORE.name)
     listed = ", ".join(f'"{name}"' for name in names)
     return (
         f"{HEADER}error_mode: ignore\n"
@@ -179,14 +180,14 @@ def _transform(*groups: Group) -> str:
 
 def _scores() -> str:
     """One histogram for each score attribute, under the attribute's name; `_shape_scores` makes them one metric."""
-    bounds = ", ".join(str(bound) for bound in c.SCORE_BOUNDS)
+    bounds = ", ".join(str(bound) for bound in instruments.SCORE_BOUNDS)
     lines = ["error_mode: silent # an event may lack a score", "logs:"]
     for direction, scores in c.SCORES.items():
         for name in scores.values():
             lines += [
                 f"  - name: {name}",
-                f"    description: {c.MODERATION_SCORE.doc}",
-                f"    unit: '{c.MODERATION_SCORE.unit}'",
+                f"    description: {instruments.MODERATION_SCORE.doc}",
+                f"    unit: '{instruments.MODERATION_SCORE.unit}'",
                 f"    include_resource_attributes: [{SCORE_RESOURCE}]",
                 f"    attributes: [{{key: {c.FLAGGED[direction]}}}] # no such verdict, no scores: not looked at",
                 "    histogram:",
@@ -223,7 +224,7 @@ def _shape_scores() -> str:
             ],
             context="datapoint",
         ),
-        Group("One metric.", [f'set(metric.name, "{c.MODERATION_SCORE.name}")'], context="metric"),
+        Group("One metric.", [f'set(metric.name, "{instruments.MODERATION_SCORE.name}")'], context="metric"),
     )
 
 
@@ -396,7 +397,9 @@ def _shape_spans() -> str:
 
 
 def _shape_metrics() -> str:
-    seconds = ", ".join(f'"{name}"' for name, metric in sorted(c.METRICS.items()) if metric.unit == "s")
+    seconds = ", ".join(
+        f'"{name}"' for name, metric in sorted(instruments.METRICS.items()) if metric.unit == "s"
+    )
     return _groups(
         "metric",
         Group("Bytes are dropped.", _no_bytes("resource.attributes", RESOURCE_KEYS), context="resource"),

@@ -9,8 +9,8 @@ import pytest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
-from openai_safety_otel.contract.conventions import APIS
 from openai_safety_otel.contract.record import Outcome
+from openai_safety_otel.contract.vocabulary import APIS
 from openai_safety_otel.instrumentation.blocks import RULES, reachable_blocks
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
 from openai_safety_otel.instrumentation.extract.error import read_error

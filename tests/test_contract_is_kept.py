@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from openai_safety_otel import end_user, report_issue
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.operations.cli.group import app
@@ -29,11 +30,16 @@ from webhooks.bench import CASE, Bench, CaseApi, Collected, warning, webhook
 # Name, and the test that sees it emitted where its cause is: real hosts, sockets, the collector, another command.
 _CRON = "test_reconcile.py::test_a_comparison_from_cron_leaves_measurements_and_events"
 ELSEWHERE: dict[str, str] = {
-    c.MODERATION_SCORE.name: "stack/test_metrics.py::test_score_distributions_come_from_events",
-    c.SESSIONS.name: "sockets/test_outcomes.py::test_session_without_a_response",
-    c.UNSEEN.name: "spine/test_unseen.py::test_a_request_past_the_sdk_is_counted",
+    instruments.MODERATION_SCORE.name: "stack/test_metrics.py::test_score_distributions_come_from_events",
+    instruments.SESSIONS.name: "sockets/test_outcomes.py::test_session_without_a_response",
+    instruments.UNSEEN.name: "spine/test_unseen.py::test_a_request_past_the_sdk_is_counted",
     **dict.fromkeys(
-        (name for name in (*c.ATTRIBUTES, *c.METRICS) if name.startswith("openai_safety.reconcile.")), _CRON
+        (
+            name
+            for name in (*c.ATTRIBUTES, *instruments.METRICS)
+            if name.startswith("openai_safety.reconcile.")
+        ),
+        _CRON,
     ),
     c.RECONCILIATION_EVENT: _CRON,
     c.DARK_EVENT: _CRON,
@@ -202,7 +208,7 @@ def commands(folder: Path) -> Iterator[str]:
 
 SCENARIOS: tuple[Callable[[Path], Iterator[str]], ...] = (calls, lost, notices, commands)
 EVENTS = {value for name, value in vars(c).items() if name.endswith("_EVENT")}
-NAMES = {*c.ATTRIBUTES, *c.METRICS, *EVENTS}
+NAMES = {*c.ATTRIBUTES, *instruments.METRICS, *EVENTS}
 
 
 def test_every_name_is_emitted(tmp_path: Path) -> None:

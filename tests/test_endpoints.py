@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.contract.conventions import APIS, OTHER_API
+from openai_safety_otel.contract.vocabulary import APIS, OTHER_API
 from openai_safety_otel.instrumentation.extract.endpoints import (
     ENDPOINTS,
     PASSED_THROUGH,

@@ -8,8 +8,8 @@ import openai
 import pytest
 from openai.types import ModerationCreateResponse
 
-from openai_safety_otel.contract.conventions import CATEGORIES
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Leg, Moderation
+from openai_safety_otel.contract.vocabulary import CATEGORIES
 from openai_safety_otel.instrumentation.extract.error import read_error
 from openai_safety_otel.instrumentation.extract.request import read_request
 from openai_safety_otel.instrumentation.extract.response import read_headers, read_response

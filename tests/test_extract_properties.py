@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openai_safety_otel.contract.conventions import APIS
 from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.contract.vocabulary import APIS
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS, find
 from openai_safety_otel.instrumentation.extract.error import read_error
 from openai_safety_otel.instrumentation.extract.request import read_request

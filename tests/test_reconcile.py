@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.cli.reconcile import _rounds, window
 from openai_safety_otel.testing.provider import Provider
@@ -241,5 +242,9 @@ def test_a_comparison_from_cron_leaves_measurements_and_events(place: Path) -> N
         }
         for metric in resource.scope_metrics[0].metrics
     }
-    assert (20, 10) == tuple(points[c.RECONCILED.name][one, "dark"] for one in ("completions", "embeddings"))
-    assert [time.time() // HOUR * HOUR >= at for at in points[c.RECONCILED_AT.name].values()] == [True]
+    assert (20, 10) == tuple(
+        points[instruments.RECONCILED.name][one, "dark"] for one in ("completions", "embeddings")
+    )
+    assert [time.time() // HOUR * HOUR >= at for at in points[instruments.RECONCILED_AT.name].values()] == [
+        True
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from openai_safety_otel.contract.conventions import Verdict
+from openai_safety_otel.contract.vocabulary import Verdict
 from openai_safety_otel.operations.reconcile.compare import Comparison, Counted, Names, Recorded, compare
 
 NAMES = Names({"proj_1": "Shop"}, {"key_web": "web", "key_jobs": "jobs", "key_lab": "lab"})

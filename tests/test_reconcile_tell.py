@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 from openai_safety_otel.operations.reconcile.tell import Gauges
 
@@ -39,7 +40,7 @@ def test_requests_by_ledger_and_verdict() -> None:
     found = points(reader)
     values = {
         (point.attributes[c.USAGE_LEDGER], point.attributes[c.VERDICT]): point.value
-        for point in found[c.RECONCILED.name]
+        for point in found[instruments.RECONCILED.name]
     }
     assert {
         ("completions", "matched"): 119,
@@ -49,5 +50,5 @@ def test_requests_by_ledger_and_verdict() -> None:
         ("embeddings", "ours_only"): 40,
     } == {labels: value for labels, value in values.items() if value}
     assert 28 == len(values)
-    assert [7200] == [point.value for point in found[c.RECONCILED_AT.name]]
+    assert [7200] == [point.value for point in found[instruments.RECONCILED_AT.name]]
     with_reader.shutdown()

@@ -14,6 +14,7 @@ from grafana.scope import DASHBOARD as HERE
 from grafana.tables import Column
 from grafana.targets import events, metric
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 _ABOUT: Final = """\
 Counted here: calls made through the OpenAI SDK in processes that carry the instrumentation. **Not seen from
@@ -131,7 +132,7 @@ def _rules() -> frame.Row:
                 "Calls in which the model refused; as a share of all calls on the dashboard Moderation.",
                 events(q.refusals_by_api(HERE), "{{openai_safety_api}}"),
                 bars=True,
-                known=c.APIS,
+                known=vocabulary.APIS,
                 link_to=frame.runbook("RefusalShareUp"),
             ),
             width=7,

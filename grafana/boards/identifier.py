@@ -17,6 +17,7 @@ from grafana.scope import DASHBOARD as HERE
 from grafana.scope import equal
 from grafana.targets import events, explore
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 _EVIDENCE = explore(
     "openai-safety-evidence", {"expr": '{openai_safety_stream="evidence"} | user_hash="${identifier}"'}
@@ -200,7 +201,7 @@ def _habits() -> frame.Row:
                 "Through which doors: a block at one does not close the others.",
                 events(one.calls_of_by(HERE, c.API), "{{openai_safety_api}}"),
                 bars=True,
-                known=c.APIS,
+                known=vocabulary.APIS,
                 no_value="no call in this range",
             ),
             width=6,

@@ -15,6 +15,7 @@ from grafana.scope import DASHBOARD as HERE
 from grafana.tables import Column
 from grafana.targets import events, metric
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 
 _RESULTS: Final = tuple(
     f"{direction} {result}" for direction in c.DIRECTIONS for result in ("passed", "flagged", "error")
@@ -116,7 +117,7 @@ def _found() -> frame.Row:
     )
 
 
-def _scores(direction: c.Direction, numbers: tuple[int, int, int, int]) -> frame.Row:
+def _scores(direction: vocabulary.Direction, numbers: tuple[int, int, int, int]) -> frame.Row:
     first, heat, course, by_category = numbers
     scores = {
         field(c.CATEGORY): Column("Category"),
@@ -186,7 +187,7 @@ def _consequences() -> frame.Row:
                 "Refused share by API",
                 "Calls in which the model refused, as a share of all calls.",
                 metric(m.refused_share(HERE), "{{openai_safety_api}}"),
-                known=c.APIS,
+                known=vocabulary.APIS,
                 unit="percentunit",
                 at_least=0.05,
                 no_value="no call in this range",

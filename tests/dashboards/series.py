@@ -9,6 +9,7 @@ from typing import Any
 from dashboards.week import DAY, DAYS, HOUR, Call, Week
 from grafana import names
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
@@ -16,7 +17,7 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 OFTEN, SELDOM, GAUGES = 60, 600, 240
 RECENT = 2 * HOUR
 # Histograms are many series: a day of them is enough.
-_OF_A_DAY = (names.series(c.MODERATION_SCORE), names.series(c.FIRST_OUTPUT))
+_OF_A_DAY = (names.series(instruments.MODERATION_SCORE), names.series(instruments.FIRST_OUTPUT))
 
 
 def _process(service: str) -> dict[str, str]:
@@ -28,17 +29,19 @@ def _process(service: str) -> dict[str, str]:
     }
 
 
-def _series(metric: c.Metric, service: str, of: dict[str, str], part: str = "", **more: str) -> Series:
+def _series(
+    metric: instruments.Metric, service: str, of: dict[str, str], part: str = "", **more: str
+) -> Series:
     labels = _process(service) | {names.field(name): value for name, value in of.items()} | more
     return names.series(metric) + part, tuple(sorted(labels.items()))
 
 
-def _counted(metric: c.Metric, call: Call, values: tuple[str, ...]) -> Series:
+def _counted(metric: instruments.Metric, call: Call, values: tuple[str, ...]) -> Series:
     return _series(metric, call.service, dict(zip(metric.labels, values, strict=True)))
 
 
 def _observed(
-    metric: c.Metric, call: Call, values: tuple[str, ...], value: float
+    metric: instruments.Metric, call: Call, values: tuple[str, ...], value: float
 ) -> Iterator[tuple[Series, float]]:
     about: Any = dict(zip(metric.labels, values, strict=True))
     for bound in (*metric.bounds, float("inf")):
@@ -52,19 +55,22 @@ def grown(call: Call) -> Iterator[tuple[Series, float]]:
     """What a call adds to which series."""
     r, o = call.record, call.outcome
     model = r.request_model or ""
-    yield _counted(c.CALLS, call, (r.api, model, o.name, r.identity.source, r.delivery, r.traffic)), 1
+    yield (
+        _counted(instruments.CALLS, call, (r.api, model, o.name, r.identity.source, r.delivery, r.traffic)),
+        1,
+    )
     if o.block_type:
         kind = (r.api, o.block_type, BLOCK_CLASSES[o.block_type], o.block_source or "", r.traffic)
-        yield _counted(c.BLOCKS, call, kind), 1
+        yield _counted(instruments.BLOCKS, call, kind), 1
     if r.time_to_first_output:
-        yield from _observed(c.FIRST_OUTPUT, call, (r.api, model), r.time_to_first_output)
+        yield from _observed(instruments.FIRST_OUTPUT, call, (r.api, model), r.time_to_first_output)
     for direction, leg in r.moderation.legs.items():
         result = "error" if leg.error else "flagged" if leg.flagged else "passed"
-        yield _counted(c.CHECKS, call, (r.api, direction, result)), 1
+        yield _counted(instruments.CHECKS, call, (r.api, direction, result)), 1
         for category in leg.categories:
-            yield _counted(c.FLAGS, call, (direction, category)), 1
+            yield _counted(instruments.FLAGS, call, (direction, category)), 1
         for category, score in leg.scores.items():
-            yield from _observed(c.MODERATION_SCORE, call, (direction, category), score)
+            yield from _observed(instruments.MODERATION_SCORE, call, (direction, category), score)
 
 
 def _levels(week: Week) -> dict[Series, Callable[[float], float | None]]:
@@ -72,7 +78,9 @@ def _levels(week: Week) -> dict[Series, Callable[[float], float | None]]:
     released, warned = week.now - 3 * DAY, week.deadline - 7 * DAY
     found: dict[Series, Callable[[float], float | None]] = {}
 
-    def gauge(metric: c.Metric, service: str, value: Callable[[float], float | None], **about: Any) -> None:
+    def gauge(
+        metric: instruments.Metric, service: str, value: Callable[[float], float | None], **about: Any
+    ) -> None:
         found[_series(metric, service, about)] = value
 
     for service in ("chat", "search"):
@@ -83,22 +91,40 @@ def _levels(week: Week) -> dict[Series, Callable[[float], float | None]]:
                 c.IDENTIFIER_KEY_ID: "k1",
                 c.HOOK_STATE: "installed",
             }
-            gauge(c.INFO, service, lambda t, a=first, b=last: 1 if a <= t < b else None, **about)  # type: ignore[misc]
-        gauge(c.SUSPENSIONS_AGE, service, lambda t: 2 + t % 9)
+            gauge(instruments.INFO, service, lambda t, a=first, b=last: 1 if a <= t < b else None, **about)  # type: ignore[misc]
+        gauge(instruments.SUSPENSIONS_AGE, service, lambda t: 2 + t % 9)
         for reason, a_day in (("raw_suspected", 1.0), ("no_key", 0.0)):
-            gauge(c.PROBLEMS, service, lambda t, n=a_day: float(int(n * t / DAY)), **{c.REASON: reason})  # type: ignore[misc]
-        gauge(c.DROPPED, service, lambda _: 0.0, **{c.SIGNAL: "event", c.REASON: "queue_full"})
-        gauge(c.CLIENT_SECRETS, service, lambda t: float(int(4 * t / DAY)), **{c.TRAFFIC: "production"})
+            gauge(
+                instruments.PROBLEMS,
+                service,
+                lambda t, n=a_day: float(int(n * t / DAY)),  # type: ignore[misc]
+                **{c.REASON: reason},
+            )
+        gauge(instruments.DROPPED, service, lambda _: 0.0, **{c.SIGNAL: "event", c.REASON: "queue_full"})
         gauge(
-            c.SESSIONS, service, lambda t: float(int(3 * t / DAY)), **{c.API: "live", c.TRAFFIC: "production"}
+            instruments.CLIENT_SECRETS,
+            service,
+            lambda t: float(int(4 * t / DAY)),
+            **{c.TRAFFIC: "production"},
+        )
+        gauge(
+            instruments.SESSIONS,
+            service,
+            lambda t: float(int(3 * t / DAY)),
+            **{c.API: "live", c.TRAFFIC: "production"},
         )
     told = {c.NOTICE_TYPE: "warning", c.NOTICE_SUBJECT: "organization", c.TRAFFIC: "production"}
     blocked = told | {c.NOTICE_TYPE: "identifier_blocked", c.NOTICE_SUBJECT: "identifier"}
-    gauge(c.NOTICES_OPEN, "safety-webhooks", lambda t: float(t > warned), **told)
-    gauge(c.NOTICES_OPEN, "safety-webhooks", lambda t: float(t > week.now - 2 * HOUR), **blocked)
-    gauge(c.DEADLINE, "safety-webhooks", lambda t: week.deadline if t > warned else None, **told)
+    gauge(instruments.NOTICES_OPEN, "safety-webhooks", lambda t: float(t > warned), **told)
+    gauge(instruments.NOTICES_OPEN, "safety-webhooks", lambda t: float(t > week.now - 2 * HOUR), **blocked)
+    gauge(instruments.DEADLINE, "safety-webhooks", lambda t: week.deadline if t > warned else None, **told)
     for result, a_day in (("accepted", 1.0), ("bad_signature", 0.2)):
-        gauge(c.WEBHOOKS, "safety-webhooks", lambda t, n=a_day: float(int(n * t / DAY)), **{c.RESULT: result})  # type: ignore[misc]
+        gauge(
+            instruments.WEBHOOKS,
+            "safety-webhooks",
+            lambda t, n=a_day: float(int(n * t / DAY)),  # type: ignore[misc]
+            **{c.RESULT: result},
+        )
     return found | _collector()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
 from support.scenario import SCORES, hashed
 
@@ -23,7 +24,7 @@ STOPPED = {
     ("content_filter",): (9, 7, 8, 6, 9, 7, 8, 6),
     ("suspended_locally",): (11, 0, 0, 0, 0, 0, 0, 0),
 }
-ENDED: dict[c.OutcomeName, tuple[int, ...]] = {
+ENDED: dict[vocabulary.OutcomeName, tuple[int, ...]] = {
     "refused": (18, 12, 10, 13, 9, 11, 12, 10),
     "failed": (5, 4, 6, 3, 5, 4, 5, 4),
 }
@@ -102,8 +103,8 @@ class Week:
             record.standard[c.MAX_TOKENS] = 500
         self.calls.append(Call(at, service, record, outcome))
 
-    def _scored(self, flagged: tuple[str, ...], direction: c.Direction = "input") -> Moderation:
-        legs: dict[c.Direction, Leg] = {}
+    def _scored(self, flagged: tuple[str, ...], direction: vocabulary.Direction = "input") -> Moderation:
+        legs: dict[vocabulary.Direction, Leg] = {}
         for leg in c.DIRECTIONS:
             found = flagged if leg == direction else ()
             scores = {
@@ -136,7 +137,7 @@ class Week:
         for kinds, counts in STOPPED.items():
             for n in range(counts[day]):
                 kind: Any = kinds[n % len(kinds)]
-                where: c.BlockSource = "output" if kind == "content_filter" else "request"
+                where: vocabulary.BlockSource = "output" if kind == "content_filter" else "request"
                 who = self._person() if kind == "content_filter" else self._culprit(day)
                 if kind == "suspended_locally":
                     who = self._person(WORST)
@@ -153,7 +154,7 @@ class Week:
         sets = (("harassment",), ("hate", "violence"), ("illicit",), ("self-harm", "self-harm/intent"))
         for n in range(FLAGGED[day]):
             who = self._culprit(day) if n % 2 else self._person()
-            direction: c.Direction = "output" if n % 5 == 4 else "input"
+            direction: vocabulary.Direction = "output" if n % 5 == 4 else "input"
             found = self._scored(sets[n % len(sets)], direction)
             self._call(self._when(day), who, Outcome("completed"), moderation=found, api="chat")
 

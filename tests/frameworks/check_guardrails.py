@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel import end_user
-from openai_safety_otel.contract.conventions import LIBRARY_CONSTANTS
+from openai_safety_otel.contract.vocabulary import LIBRARY_CONSTANTS
 from openai_safety_otel.testing.provider import Provider
 from support.http import http_library as http
 from support.telemetry import Instrument, Telemetry

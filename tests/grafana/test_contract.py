@@ -12,6 +12,7 @@ import pytest
 from grafana import names
 from grafana.alert_queries import RECORDS
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.contract.settings import PREFIX, Settings
 from support.panels import ROOT
 
@@ -24,9 +25,13 @@ FILES = sorted(
     if path.suffix in KINDS and "node_modules" not in path.parts
 )
 
-DOTTED = c.ATTRIBUTES.keys() | c.METRICS.keys() | c.EVENTS.keys() | {"openai_safety.stream"}
+DOTTED = c.ATTRIBUTES.keys() | instruments.METRICS.keys() | c.EVENTS.keys() | {"openai_safety.stream"}
 # Of a histogram people also name the whole.
-SPELLED = names.every_series() | names.every_field() | {names.STREAM, *map(names.series, c.METRICS.values())}
+SPELLED = (
+    names.every_series()
+    | names.every_field()
+    | {names.STREAM, *map(names.series, instruments.METRICS.values())}
+)
 # Standard attributes of other instrumentations' spans, which the collector lets pass.
 OF_OTHERS = {"gen_ai.agent.name", "gen_ai.tool.name"}
 SETTINGS = {PREFIX + item.name.upper() for item in fields(Settings)}

@@ -12,6 +12,7 @@ from grafana.log_alert_rows import LOG_ALERTS
 from grafana.names import COLLECTOR_METRICS, ENQUEUE_FAILED, SEND_FAILED
 from grafana.scope import DASHBOARD, equal
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from support.fed import VARIABLES, Fed, eventually
 from support.interpolate import interpolate, windows
 from support.panels import BOARDS, Query, panels, queries, run
@@ -104,7 +105,7 @@ def test_doors_without_series_are_nan_and_never_zero(fed: Fed) -> None:
     """APIs nothing was recorded for come as NaN, which the panel spells out; the others are numbers."""
     panel = next(query for query in queries() if query.panel == "Calls by door")
     values = {one["metric"]["openai_safety_api"]: one["value"][1] for one in _ask(fed, panel)}  # type: ignore[index]
-    assert set(values) == set(c.APIS) - {c.OTHER_API}
+    assert set(values) == set(vocabulary.APIS) - {vocabulary.OTHER_API}
     seen = {api for api, value in values.items() if value != "NaN"}
     assert seen == {"responses", "chat", "embeddings"}
 

@@ -11,20 +11,21 @@ from grafana.alert_queries import largest_cause
 from grafana.log_queries import retried_blocks
 from grafana.scope import ALERT, DASHBOARD, Match, equal, one_of
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 
 @pytest.mark.parametrize(
     ("metric", "spelled"),
     [
-        (c.CALLS, "openai_safety_calls_total"),
-        (c.DEADLINE, "openai_safety_notice_deadline_seconds"),
-        (c.INFO, "openai_safety_instrumentation_info"),
-        (c.FIRST_OUTPUT, "openai_safety_time_to_first_output_seconds"),
-        (c.MODERATION_SCORE, "openai_safety_moderation_score"),
-        (c.OPERATION_DURATION, "gen_ai_client_operation_duration_seconds"),
+        (instruments.CALLS, "openai_safety_calls_total"),
+        (instruments.DEADLINE, "openai_safety_notice_deadline_seconds"),
+        (instruments.INFO, "openai_safety_instrumentation_info"),
+        (instruments.FIRST_OUTPUT, "openai_safety_time_to_first_output_seconds"),
+        (instruments.MODERATION_SCORE, "openai_safety_moderation_score"),
+        (instruments.OPERATION_DURATION, "gen_ai_client_operation_duration_seconds"),
     ],
 )
-def test_series_names_follow_the_otlp_translation(metric: c.Metric, spelled: str) -> None:
+def test_series_names_follow_the_otlp_translation(metric: instruments.Metric, spelled: str) -> None:
     """Counters end in `_total`, seconds in `_seconds`; annotations in braces leave no trace."""
     assert names.series(metric) == spelled
 
@@ -32,7 +33,7 @@ def test_series_names_follow_the_otlp_translation(metric: c.Metric, spelled: str
 def test_a_label_the_metric_lacks_is_refused() -> None:
     """No query can filter a metric by a label that it never carries."""
     with pytest.raises(ValueError, match=r"openai_safety\.flags has no label openai_safety\.outcome"):
-        ALERT.select(c.FLAGS, equal(c.OUTCOME, "blocked"))
+        ALERT.select(instruments.FLAGS, equal(c.OUTCOME, "blocked"))
 
 
 @pytest.mark.parametrize("build", [equal, one_of])
@@ -50,7 +51,9 @@ def test_an_unknown_attribute_is_refused() -> None:
 
 def test_alerts_read_production_only() -> None:
     """The scope of alerts leaves the red team and drills out by itself."""
-    assert ALERT.select(c.BLOCKS) == 'openai_safety_blocks_total{openai_safety_traffic="production"}'
+    assert (
+        ALERT.select(instruments.BLOCKS) == 'openai_safety_blocks_total{openai_safety_traffic="production"}'
+    )
     assert ALERT.events(c.CALL_EVENT, streams=("notable",)) == (
         '{openai_safety_stream="notable"} | event_name="openai_safety.call" | openai_safety_traffic="production"'
     )
@@ -58,7 +61,7 @@ def test_alerts_read_production_only() -> None:
 
 def test_dashboards_read_what_the_reader_chose() -> None:
     """Every selector of a dashboard is narrowed by its variables."""
-    assert DASHBOARD.select(c.CHECKS) == (
+    assert DASHBOARD.select(instruments.CHECKS) == (
         'openai_safety_moderation_checks_total{job=~"$job", instance=~"$instance", service_name=~"$service", '
         'deployment_environment_name=~"$environment"}'
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.operations.page.content import by_day
 from openai_safety_otel.operations.report.activity import (
     Activity,
@@ -89,7 +90,7 @@ def of(report: Report, identifier: str) -> Activity:
 
 def test_one_identifier_in_full(report: Report) -> None:
     """Counts are of the window, ladder facts of seven days, and every field is what the events say."""
-    scores = dict.fromkeys(c.CATEGORIES, 0.001) | {"illicit": 0.9, "hate": 0.7}
+    scores = dict.fromkeys(vocabulary.CATEGORIES, 0.001) | {"illicit": 0.9, "hate": 0.7}
     assert of(report, ANN) == Activity(
         identifier=ANN,
         calls=9,

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.operations.report import formats, table
 from openai_safety_otel.operations.report.activity import Report
 from openai_safety_otel.operations.report.build import Window, build_report
@@ -53,7 +53,7 @@ def test_csv_has_the_same_columns_and_runs_nothing(tmp_path: Path) -> None:
         (BOB, "0", "0"),
     ]
     assert rows[0]["models"] == "'=HYPERLINK(1) gpt-5"
-    assert {f"highest {category}" for category in c.CATEGORIES} <= set(rows[0])
+    assert {f"highest {category}" for category in vocabulary.CATEGORIES} <= set(rows[0])
 
 
 def test_parquet_is_typed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from openai_safety_otel import end_user
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from support.telemetry import KEY, Instrument, Telemetry
@@ -17,13 +18,13 @@ from support.telemetry import KEY, Instrument, Telemetry
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
 U42 = Hasher(KEY).end_user("u42")
-CONSTANTS = tuple(c.LIBRARY_CONSTANTS)
+CONSTANTS = tuple(vocabulary.LIBRARY_CONSTANTS)
 
 
 def facts(telemetry: Telemetry) -> list[tuple[Any, ...]]:
     """Identifier, source and delivery of each event; the spans and the metric must say the same delivery."""
     found = [(e.get(c.USER_HASH), e[c.IDENTIFIER_SOURCE], e[c.IDENTIFIER_DELIVERY]) for e in telemetry.events]
-    metric = {dict(labels)[c.IDENTIFIER_DELIVERY] for labels in telemetry.points(c.CALLS.name)}
+    metric = {dict(labels)[c.IDENTIFIER_DELIVERY] for labels in telemetry.points(instruments.CALLS.name)}
     assert {delivery for *_, delivery in found} == metric
     return found
 

@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from openai_safety_otel import end_user
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Identity, Leg, Moderation, Outcome
 from openai_safety_otel.instrumentation.signals.event import call_event
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
@@ -24,7 +25,10 @@ def widest() -> CallRecord:
     standard = [name for name in c.ATTRIBUTES if name.split(".")[0] in {"gen_ai", "openai", "server"}]
     legs = {
         direction: Leg(
-            flagged=True, categories=c.CATEGORIES, scores=dict.fromkeys(c.CATEGORIES, 0.5), error="e"
+            flagged=True,
+            categories=vocabulary.CATEGORIES,
+            scores=dict.fromkeys(vocabulary.CATEGORIES, 0.5),
+            error="e",
         )
         for direction in c.DIRECTIONS
     }
@@ -123,7 +127,10 @@ def test_what_others_choose_makes_no_series_without_end(telemetry: Telemetry) ->
         record = CallRecord("chat", "chat.completions.create", "chat", standard=cast("Any", standard))
         record.request_model = f"model-{n % 1997}"
         metrics.record(record, Outcome("failed", error_type=error), None, own_span=True)
-    points = {name: telemetry.points(name) for name in (c.OPERATION_DURATION.name, c.TOKEN_USAGE.name)}
-    told = {dict(labels)[c.ERROR_TYPE] for labels in points[c.OPERATION_DURATION.name]}
+    points = {
+        name: telemetry.points(name)
+        for name in (instruments.OPERATION_DURATION.name, instruments.TOKEN_USAGE.name)
+    }
+    told = {dict(labels)[c.ERROR_TYPE] for labels in points[instruments.OPERATION_DURATION.name]}
     assert [] == [name for name, found in points.items() if len(found) > 1000]
     assert {*(f"error_{n}" for n in range(20)), "_OTHER", "rate_limit_exceeded"} == told

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from stack import query, traffic
 from stack.programs import Running
 
@@ -84,8 +85,8 @@ def test_exemplars_units_and_versions_stay_behind(
     bounds = {"count": "1", "sum": 1.0, "explicitBounds": [1.0], "bucketCounts": ["1", "0"]}
     waits = {"dataPoints": [{**point, **bounds}], "aggregationTemporality": 2}
     metrics = [
-        {"name": c.CALLS.name, "unit": f"{{{WORD}}}", "description": WORD, "sum": sums},
-        {"name": c.FIRST_OUTPUT.name, "unit": "canary", "histogram": waits},
+        {"name": instruments.CALLS.name, "unit": f"{{{WORD}}}", "description": WORD, "sum": sums},
+        {"name": instruments.FIRST_OUTPUT.name, "unit": "canary", "histogram": waits},
     ]
     scope = {"name": WORD, "version": "canary", "attributes": traffic.attributes_json({"canary": WORD})}
     body = {"resource": traffic.resource(service), "scopeMetrics": [{"scope": scope, "metrics": metrics}]}

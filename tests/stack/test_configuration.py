@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from stack import build, generate
 from stack.launches import BIN, COLLECTOR_CONFIG, CONFIG
 from stack.programs import binary
@@ -71,7 +72,7 @@ def test_allow_lists_and_contract_agree() -> None:
     assert {key for keys in listed.values() for key in keys} - known == set()
     assert set(c.ATTRIBUTES) - listed["redact-events.yaml"] == set(generate.CONTENT)
     assert set(generate.CONTENT) <= listed["redact-evidence.yaml"]
-    labels = {label for metric in c.METRICS.values() for label in metric.labels}
+    labels = {label for metric in instruments.METRICS.values() for label in metric.labels}
     assert listed["redact-metrics.yaml"] == labels | set(generate.RESOURCE_KEYS)
 
 
@@ -82,7 +83,7 @@ def _allowed(name: str) -> set[str]:
 
 def test_names_in_configuration_exist() -> None:
     """Every openai_safety.* name written in a configuration file is of the contract (or the stream label)."""
-    known = set(c.ATTRIBUTES) | set(c.METRICS) | set(c.EVENTS) | {generate.STREAM}
+    known = set(c.ATTRIBUTES) | set(instruments.METRICS) | set(c.EVENTS) | {generate.STREAM}
     found = {
         name
         for path in (*FILES, CONFIG / "loki.yaml", *(COLLECTOR_CONFIG / "generated").glob("*.yaml"))

@@ -5,6 +5,7 @@ import urllib.request
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from stack import query, traffic
 from stack.launches import write_targets
 from stack.programs import Running
@@ -26,7 +27,7 @@ NAMES = {
 }
 
 
-def _metric(metric: c.Metric, at: int) -> dict[str, Any]:
+def _metric(metric: instruments.Metric, at: int) -> dict[str, Any]:
     point: dict[str, Any] = {
         "timeUnixNano": str(at),
         "startTimeUnixNano": str(at - 10**9),
@@ -46,7 +47,9 @@ def _metric(metric: c.Metric, at: int) -> dict[str, Any]:
 def test_every_metric_arrives_with_its_labels(agent: Running, prometheus: Running, service: str) -> None:
     """Each metric of the contract is stored under its Prometheus name with all its labels, service and environment."""
     at = time.time_ns()
-    metrics = [_metric(one, at) for one in c.METRICS.values() if one is not c.MODERATION_SCORE]
+    metrics = [
+        _metric(one, at) for one in instruments.METRICS.values() if one is not instruments.MODERATION_SCORE
+    ]
     scopes = [{"scope": {"name": c.SCOPE}, "metrics": metrics}]
     traffic.deliver(
         agent.url,
@@ -63,7 +66,7 @@ def test_every_metric_arrives_with_its_labels(agent: Running, prometheus: Runnin
     assert query.until(lambda: len(labels()) > len(NAMES), timeout=20), agent.log[-2000:]
     stored = labels()
     for name, shown in NAMES.items():
-        metric = c.METRICS[name]
+        metric = instruments.METRICS[name]
         series = shown + ("_count" if metric.kind == "histogram" else "")
         assert {label.replace(".", "_") for label in metric.labels} - stored.get(series, set()) == set(), (
             series,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from stack import query, traffic
 from stack.launches import COLLECTOR_CONFIG
 from stack.programs import Running
@@ -263,7 +264,9 @@ def test_canaries_in_metrics_never_reach_prometheus(
         "sum": {"dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": True},
         "unit": "{call}",
     }
-    metrics = [{"name": name, "description": PROMPT, **calls} for name in (c.CALLS.name, "canary.requests")]
+    metrics = [
+        {"name": name, "description": PROMPT, **calls} for name in (instruments.CALLS.name, "canary.requests")
+    ]
     scope = {"name": f"canary {MAIL}"}
     body = {
         "resourceMetrics": [

@@ -12,6 +12,7 @@ import pytest
 from grafana import log_queries as q
 from grafana.scope import ALERT
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
 from stack.programs import Running
@@ -95,7 +96,7 @@ def test_what_was_told_last_decides_whether_a_notice_is_open(told: Running, name
     """Each notice of a case by itself, by type: *SafetyNoticeEvent* and *SafetyNoticeDueSoonEvent* agree."""
     history, expected = HISTORIES[name]
     case = history[0][2]
-    types: tuple[c.NoticeType, ...] = ("warning", "deactivation")
+    types: tuple[vocabulary.NoticeType, ...] = ("warning", "deactivation")
 
     def found(query: str) -> set[str]:
         rows = [one["metric"] for one in logql(told.url, query, at=NOW + 3000)]

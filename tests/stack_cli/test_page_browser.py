@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.investigation.casefile import case_page
@@ -29,7 +29,9 @@ def page_of(folder: Path, people: int) -> Path:
         who, at = f"{number:064x}", NOON - chance.random() * 6.5 * DAY
         events.append(call(who, at, REQUEST_MODEL=EVIL if number == 0 else "gpt-5"))
         if number % 7 == 0:
-            events.append(flagged(who, at + 1, chance.choice(c.CATEGORIES[:8]), 0.5 + chance.random() / 2))
+            events.append(
+                flagged(who, at + 1, chance.choice(vocabulary.CATEGORIES[:8]), 0.5 + chance.random() / 2)
+            )
         if number % 11 == 0:
             events.append(blocked(who, at + 2, chance.choice(BLOCKS)))
     if people:

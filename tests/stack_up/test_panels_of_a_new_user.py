@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from stack import query
 from stack_up.conftest import Up
 from support.fed import VARIABLES, eventually
@@ -55,8 +56,8 @@ def test_no_panel_is_empty_but_by_nature(up: Up, person: str) -> None:
 
 # What the traffic of the stack is there for, and the question whose answer shows it.
 HAPPENED = {
-    "a receiver": f"{c.WEBHOOKS.name.replace('.', '_')}_total{{openai_safety_result='accepted'}} > 0",
-    "a drop": f"{c.DROPPED.name.replace('.', '_')}_total > 0",
+    "a receiver": f"{instruments.WEBHOOKS.name.replace('.', '_')}_total{{openai_safety_result='accepted'}} > 0",
+    "a drop": f"{instruments.DROPPED.name.replace('.', '_')}_total > 0",
     "an open notice": "openai_safety_notices_open > 0",
     "a deadline": "openai_safety_notice_deadline_seconds > 0",
 }

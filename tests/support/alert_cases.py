@@ -11,6 +11,7 @@ from typing import Literal
 
 from grafana import names
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 
 Proves = Literal["fires", "silent", "gap", "restart", "birth"]
 Series = Mapping[str, str]
@@ -32,7 +33,7 @@ class Case:
     says: str = ""
 
 
-def of(metric: c.Metric | str, *, instance: str = "1", **labels: str) -> str:
+def of(metric: instruments.Metric | str, *, instance: str = "1", **labels: str) -> str:
     """One series of a service; keywords are labels without their `openai_safety_` prefix where they have one."""
     known = {names.field(name) for name in c.ATTRIBUTES}
     if isinstance(metric, str):
@@ -53,7 +54,7 @@ def calls(*, instance: str = "1", **labels: str) -> str:
     """A series of calls: of an end user, completed and with identifier, unless told otherwise."""
     usual = {"api": "responses", "outcome": "completed", "gen_ai_request_model": "gpt-5"}
     sent = {"identifier_source": "end_user", "identifier_delivery": "sent"}
-    return of(c.CALLS, instance=instance, **{**usual, **sent, **labels})
+    return of(instruments.CALLS, instance=instance, **{**usual, **sent, **labels})
 
 
 def counted(

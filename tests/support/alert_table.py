@@ -5,34 +5,38 @@
 from __future__ import annotations
 
 from grafana import names
-from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from support.alert_cases import PLACE, Case, busy, calls, counted, level, of
 
 HERE = "chat (prod)"
 WARNED = {"openai_safety_notice_type": "warning", "openai_safety_notice_subject": "organization"}
 BLOCK = {"api": "responses", "block_source": "request"}
-blocked = of(c.BLOCKS, block_type="identifier_blocked", block_class="enforcement", **BLOCK)
-policy = of(c.BLOCKS, block_type="usage_policy", block_class="enforcement", **BLOCK)
-filtered = of(c.BLOCKS, block_type="content_filter", block_class="filter", **BLOCK)
-misaligned = of(c.BLOCKS, block_type="misalignment", block_class="enforcement", **BLOCK)
-closed = of(c.BLOCKS, block_type="account_deactivated", block_class="organization", **BLOCK)
-opened = of(c.NOTICES_OPEN, notice_type="warning", notice_subject="organization")
-dated = of(c.DEADLINE, notice_type="warning", notice_subject="organization")
-warned = of(c.NOTICES, notice_type="warning", notice_subject="organization")
-alerted = of(c.NOTICES, notice_type="alert", notice_subject="identifier")
-receiver = of(c.WEBHOOKS, result="accepted")
-receivers = (receiver, of(c.WEBHOOKS, instance="2", result="accepted"))
+blocked = of(instruments.BLOCKS, block_type="identifier_blocked", block_class="enforcement", **BLOCK)
+policy = of(instruments.BLOCKS, block_type="usage_policy", block_class="enforcement", **BLOCK)
+filtered = of(instruments.BLOCKS, block_type="content_filter", block_class="filter", **BLOCK)
+misaligned = of(instruments.BLOCKS, block_type="misalignment", block_class="enforcement", **BLOCK)
+closed = of(instruments.BLOCKS, block_type="account_deactivated", block_class="organization", **BLOCK)
+opened = of(instruments.NOTICES_OPEN, notice_type="warning", notice_subject="organization")
+dated = of(instruments.DEADLINE, notice_type="warning", notice_subject="organization")
+warned = of(instruments.NOTICES, notice_type="warning", notice_subject="organization")
+alerted = of(instruments.NOTICES, notice_type="alert", notice_subject="identifier")
+receiver = of(instruments.WEBHOOKS, result="accepted")
+receivers = (receiver, of(instruments.WEBHOOKS, instance="2", result="accepted"))
 INFO = {"version": "0.1.0", "openai_version": "3.52.0"}
-hook = of(c.INFO, identifier_key_id="k1", hook="installed", **INFO)
+hook = of(instruments.INFO, identifier_key_id="k1", hook="installed", **INFO)
 collectors = (of(names.UPTIME, instance="a"), of(names.UPTIME, instance="b"))
 scraped = (of(names.UP, instance="a"), of(names.UP, instance="b"))
 size = of(names.QUEUE_SIZE, instance="1", exporter="otlp_http/loki")
 capacity = of(names.QUEUE_CAPACITY, instance="1", exporter="otlp_http/loki")
 absent = calls(identifier_source="absent", identifier_delivery="none")
 CHECK = {"api": "responses", "direction": "input"}
-passed, errors, flagged = (of(c.CHECKS, result=result, **CHECK) for result in ("passed", "error", "flagged"))
+passed, errors, flagged = (
+    of(instruments.CHECKS, result=result, **CHECK) for result in ("passed", "error", "flagged")
+)
 refused = calls(outcome="refused")
-failing = of(c.ACCESS_ERRORS, api="responses", gen_ai_request_model="gpt-5", access_code="model_not_found")
+failing = of(
+    instruments.ACCESS_ERRORS, api="responses", gen_ai_request_model="gpt-5", access_code="model_not_found"
+)
 
 
 def _unreal(series: str) -> str:
@@ -211,7 +215,7 @@ CASES: tuple[Case, ...] = (
         {
             receivers[0]: "0x900",
             receivers[1]: "0x600",
-            of(c.WEBHOOKS, instance="3", result="accepted"): "_x599 0x300",
+            of(instruments.WEBHOOKS, instance="3", result="accepted"): "_x599 0x300",
         },
         (),
         ("10h5m", "10h20m", "14h"),
@@ -525,7 +529,7 @@ CASES: tuple[Case, ...] = (
     ),
     *counted(
         "UnknownNoticeType",
-        of(c.NOTICES, notice_type="unknown", notice_subject="unknown"),
+        of(instruments.NOTICES, notice_type="unknown", notice_subject="unknown"),
         labels=PLACE,
         says=f"{HERE} received 1 notices of an unknown type in the last 4 hours.",
     ),
@@ -557,7 +561,7 @@ CASES: tuple[Case, ...] = (
     ),
     *counted(
         "RawIdentifierSuspected",
-        of(c.PROBLEMS, reason="raw_suspected"),
+        of(instruments.PROBLEMS, reason="raw_suspected"),
         labels=PLACE,
         says=f"{HERE} had 1 calls in the last 4 hours whose identifier looks like personal data. Telemetry carries only its hash; OpenAI received the value.",
     ),
@@ -565,12 +569,12 @@ CASES: tuple[Case, ...] = (
         "RawIdentifierSuspected",
         "silent",
         "the red team, also after it has ended",
-        {of(c.PROBLEMS, reason="raw_suspected"): "0x10 1x10", _unreal(calls()): "0+1x20"},
+        {of(instruments.PROBLEMS, reason="raw_suspected"): "0x10 1x10", _unreal(calls()): "0+1x20"},
         silent=("15m", "1h"),
     ),
     *counted(
         "IdentifierConflict",
-        of(c.PROBLEMS, reason="conflict"),
+        of(instruments.PROBLEMS, reason="conflict"),
         labels=PLACE,
         says=f"{HERE} had 1 calls in the last 4 hours whose own identifier differs from the end user's: one of the two is the wrong person.",
     ),
@@ -584,8 +588,8 @@ CASES: tuple[Case, ...] = (
     ),
     *level(
         "SuspensionListStale",
-        {of(c.SUSPENSIONS_AGE): "90"},
-        {of(c.SUSPENSIONS_AGE): "2"},
+        {of(instruments.SUSPENSIONS_AGE): "90"},
+        {of(instruments.SUSPENSIONS_AGE): "2"},
         hold=2,
         ends="1",
         labels=PLACE,
@@ -594,13 +598,13 @@ CASES: tuple[Case, ...] = (
     *level(
         "TrafficInTheDark",
         {
-            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "70",
-            of(c.RECONCILED, reconcile_ledger="embeddings", reconcile_verdict="dark"): "10",
+            of(instruments.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "70",
+            of(instruments.RECONCILED, reconcile_ledger="embeddings", reconcile_verdict="dark"): "10",
         },
         {
-            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "0",
-            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="matched"): "900",
-            of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="cannot_tell"): "70",
+            of(instruments.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "0",
+            of(instruments.RECONCILED, reconcile_ledger="completions", reconcile_verdict="matched"): "900",
+            of(instruments.RECONCILED, reconcile_ledger="completions", reconcile_verdict="cannot_tell"): "70",
         },
         ends="0",
         labels=PLACE,
@@ -611,15 +615,19 @@ CASES: tuple[Case, ...] = (
         "TrafficInTheDark",
         "fires",
         "from a comparison that runs once a day and ends",
-        {of(c.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"): "70x2 _x1437 70x2"},
+        {
+            of(
+                instruments.RECONCILED, reconcile_ledger="completions", reconcile_verdict="dark"
+            ): "70x2 _x1437 70x2"
+        },
         ("10h", "24h30m"),
     ),
     *level(
         "SuspensionListUnreadable",
-        {of(c.SUSPENSIONS_STATE, suspensions_found="missing"): "1"},
+        {of(instruments.SUSPENSIONS_STATE, suspensions_found="missing"): "1"},
         {
-            of(c.SUSPENSIONS_STATE, suspensions_found="missing"): "0",
-            of(c.SUSPENSIONS_STATE, suspensions_found="read"): "1",
+            of(instruments.SUSPENSIONS_STATE, suspensions_found="missing"): "0",
+            of(instruments.SUSPENSIONS_STATE, suspensions_found="read"): "1",
         },
         hold=2,
         ends="0",
@@ -628,7 +636,7 @@ CASES: tuple[Case, ...] = (
     ),
     *counted(
         "SafetyEventsDropped",
-        of(c.DROPPED, signal="event", reason="queue_full"),
+        of(instruments.DROPPED, signal="event", reason="queue_full"),
         labels={**PLACE, "openai_safety_signal": "event", "openai_safety_reason": "queue_full"},
         says=f"{HERE} dropped 1 items (event, queue_full) in the last 4 hours.",
     ),
@@ -704,7 +712,7 @@ CASES: tuple[Case, ...] = (
     *counted("CollectorExportFailing", of(names.ENQUEUE_FAILED["log_records"], exporter="otlp_http/safety")),
     *counted(
         "WebhookSignatureFailures",
-        of(c.WEBHOOKS, result="bad_signature"),
+        of(instruments.WEBHOOKS, result="bad_signature"),
         labels=PLACE,
         says=f"{HERE} refused 1 webhooks with a bad signature in the last 4 hours.",
     ),

@@ -9,8 +9,8 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockType
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals import otlp_json
 from openai_safety_otel.ledger.journal import Decision, JournalAction, Notice, notice_key
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, set_span_in_context
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import CallRecord, Outcome, SafetyEvent
 from openai_safety_otel.instrumentation.signals.attributes import safety_attributes
 from openai_safety_otel.instrumentation.signals.event import call_event, log_record
@@ -34,10 +35,10 @@ class Process:
         agent: str,
         service: str,
         instance: str,
-        traffic: c.Traffic = "production",
+        traffic: vocabulary.Traffic = "production",
         environment: str = "test",
     ) -> None:
-        self.traffic: c.Traffic = traffic
+        self.traffic: vocabulary.Traffic = traffic
         about = Resource(
             {
                 "service.name": service,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome, SafetyEvent
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
@@ -18,7 +19,7 @@ from support.fleet import Process
 
 MINUTE = 60_000_000_000
 MODELS = ("gpt-5", "gpt-5-mini", "gpt-4o")
-SCORES = dict.fromkeys(c.CATEGORIES, 0.003)
+SCORES = dict.fromkeys(vocabulary.CATEGORIES, 0.003)
 ENFORCED: tuple[BlockType, ...] = ("cyber_policy", "usage_policy")
 SINGLE_SESSIONS = 12
 SESSIONS = 24
@@ -236,10 +237,10 @@ class Scenario:
         receiver = self.receiver
         for case, told in NOTICES:
             self._notice(case, told, gone)
-            receiver.metrics.counter(c.NOTICES).add(1, _told(told))
+            receiver.metrics.counter(instruments.NOTICES).add(1, _told(told))
             self._open[told] += 1
         for result in ("accepted", "bad_signature"):
-            receiver.metrics.counter(c.WEBHOOKS).add(2, {c.RESULT: result})
+            receiver.metrics.counter(instruments.WEBHOOKS).add(2, {c.RESULT: result})
         decided: dict[str, str | bool | int | float | tuple[str, ...]] = {
             c.USER_HASH: gone,
             c.DECISION_ACTION: "suspend",
@@ -281,22 +282,24 @@ class Scenario:
                     c.IDENTIFIER_KEY_ID: key,
                     c.HOOK_STATE: "installed",
                 }
-                process.meter.create_gauge(c.INFO.name, c.INFO.unit).set(1, about)
-            process.metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(1.5, {})])
+                process.meter.create_gauge(instruments.INFO.name, instruments.INFO.unit).set(1, about)
+            process.metrics.gauge(instruments.SUSPENSIONS_AGE, lambda: [(1.5, {})])
             process.metrics.client_secret()
             process.metrics.session("live")
             process.metrics.dropped("event", "queue_full", 0)
             for reason in ("raw_suspected", "no_key"):
-                process.metrics.counter(c.PROBLEMS).add(0, {c.REASON: reason})
+                process.metrics.counter(instruments.PROBLEMS).add(0, {c.REASON: reason})
         at = [(float(self._deadline), _told(NOTICES[0][1]))]
-        self.receiver.metrics.gauge(c.DEADLINE, lambda: at)
+        self.receiver.metrics.gauge(instruments.DEADLINE, lambda: at)
         opened = self._open.items
-        self.receiver.metrics.gauge(c.NOTICES_OPEN, lambda: [(n, _told(told)) for told, n in opened()])
+        self.receiver.metrics.gauge(
+            instruments.NOTICES_OPEN, lambda: [(n, _told(told)) for told, n in opened()]
+        )
         Gauges(self.receiver.meters).found = DARK
         for event in comparison_events(DARK, self._now / 1e9):
             self.receiver.event(event)
         for result in ("accepted", "bad_signature"):
-            self.receiver.metrics.counter(c.WEBHOOKS).add(0, {c.RESULT: result})
+            self.receiver.metrics.counter(instruments.WEBHOOKS).add(0, {c.RESULT: result})
 
 
 def _told(notice: tuple[str, str, str]) -> dict[str, str]:
@@ -304,7 +307,7 @@ def _told(notice: tuple[str, str, str]) -> dict[str, str]:
 
 
 def _stopped(
-    kind: BlockType, source: c.BlockSource = "request", certainty: c.BlockCertainty = "code"
+    kind: BlockType, source: vocabulary.BlockSource = "request", certainty: vocabulary.BlockCertainty = "code"
 ) -> Outcome:
     return Outcome("blocked", kind, source, kind, kind, certainty)
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.ledger.journal import Notice, open_journal
 from openai_safety_otel.operations.webhooks import steps
 from openai_safety_otel.operations.webhooks.drill import drill_envelope

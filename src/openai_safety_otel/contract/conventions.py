@@ -1,8 +1,9 @@
-"""The contract: every attribute, event, metric, label, unit and bucket that other people build on.
+"""The contract's names: every attribute and event that other people build on, with its type and meaning.
 
 Standard names come first (OpenTelemetry GenAI and general conventions, spelled out here because the
 incubating module lacks the newer ones); our own live under the root ``openai_safety.``. Dashboards, rules,
-collector configurations and documents are checked against the tables in this file.
+collector configurations and documents are checked against the tables here and in ``instruments.py``; which values
+an attribute may have stands in ``vocabulary.py``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,28 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from openai_safety_otel.contract.blocks import BLOCK_TYPES, BlockClass
+from openai_safety_otel.contract.vocabulary import (
+    ACCESS_CODES,
+    APIS,
+    CATEGORIES,
+    OTHER_CATEGORY,
+    BlockCertainty,
+    BlockSource,
+    CheckResult,
+    DecisionAction,
+    Direction,
+    IdentifierDelivery,
+    IdentifierSource,
+    NoticeSubject,
+    NoticeType,
+    OutcomeName,
+    ReportReason,
+    SuspensionsState,
+    Traffic,
+    UsageLedger,
+    Verdict,
+    WebhookResult,
+)
 
 ROOT: Final = "openai_safety."
 SCOPE: Final = "openai_safety_otel"
@@ -18,119 +41,6 @@ EVIDENCE_SCOPE: Final = "openai_safety_otel.instrumentation.evidence"
 OTHER: Final = "_OTHER"
 STREAM_TRUNCATED: Final = "stream_truncated"  # the error.type of a stream that ended without its last event
 OTHER_MODEL: Final = "_other"
-
-# --- closed sets -------------------------------------------------------------------------------------------
-
-OutcomeName = Literal["completed", "refused", "blocked", "failed", "abandoned", "cancelled"]
-BlockSource = Literal["request", "input", "output"]
-BlockCertainty = Literal["code", "type", "shape", "param", "text"]
-IdentifierSource = Literal[
-    "end_user", "session", "caller", "library", "legacy_user", "system", "not_used", "absent"
-]
-IdentifierDelivery = Literal["sent", "not_accepted", "withheld", "not_sent", "none"]
-Direction = Literal["input", "output"]
-Traffic = Literal["production", "redteam", "drill"]
-CheckResult = Literal["passed", "flagged", "error"]
-ProblemReason = Literal["raw_suspected", "no_key", "resolver_failed", "resolver_slow", "conflict", "no_user"]
-NoticeType = Literal["identifier_blocked", "warning", "deactivation", "alert", "org_alert", "unknown"]
-# Whose a notice is: one identifier's, the organisation's, or not known (yet).
-NoticeSubject = Literal["identifier", "organization", "unknown"]
-WebhookResult = Literal[
-    "accepted", "duplicate", "ignored", "bad_signature", "bad_request", "too_large", "failed"
-]
-SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
-DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
-# What the provider's own ledgers count, and what the comparison of one with our record says.
-UsageLedger = Literal[
-    "completions",
-    "embeddings",
-    "images",
-    "moderations",
-    "audio_speeches",
-    "audio_transcriptions",
-    "decisions",
-]
-Verdict = Literal["matched", "dark", "cannot_tell", "ours_only"]
-ReportReason = Literal["harmful", "illegal", "hate", "sexual", "self_harm", "spam", "incorrect", "other"]
-
-# What known libraries put in place of every user's identifier: exact values, and whose they are.
-LIBRARY_CONSTANTS: Final[dict[str, str]] = {
-    "openai-guardrails-python": "openai-guardrails",
-    "openai-guardrails-js": "@openai/guardrails",
-}
-# Coverage is the share of `sent` in these deliveries, without calls of these sources: no person caused them,
-# identifiers are switched off, or a library's constant stands for every user.
-COVERED_DELIVERIES: Final[tuple[IdentifierDelivery, ...]] = ("sent", "withheld", "none")
-UNCOVERED_SOURCES: Final[tuple[IdentifierSource, ...]] = ("system", "not_used", "library")
-
-# The 13 published moderation categories; any other one is counted, never given a key of its own.
-CATEGORIES: Final = (
-    "sexual",
-    "sexual/minors",
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "violence",
-    "violence/graphic",
-)
-OTHER_CATEGORY: Final = "_other"
-# Words for what a block was about, beside these: Azure's filters, misalignment monitoring, xAI's checks.
-BLOCK_CATEGORY_NAMES: Final = (
-    *CATEGORIES,
-    "jailbreak",
-    "indirect_attack",
-    "profanity",
-    "protected_material_text",
-    "protected_material_code",
-    "custom_blocklists",
-    "personally_identifiable_information",
-    "ungrounded_material",
-    "task_adherence",
-    "potentially_unintended_data_transfer",
-    "potentially_unintended_data_access",
-    "potentially_unintended_destructive_activity",
-    "other",
-    "bio",
-    "cyber",
-    "csam",
-)
-SEVERITIES: Final = ("safe", "low", "medium", "high")
-APIS: Final = (
-    "responses",
-    "chat",
-    "completions",
-    "embeddings",
-    "images",
-    "moderations",
-    "audio",
-    "videos",
-    "decisions",
-    "batches",
-    "realtime",
-    "live",
-    "agents",
-    "assistants",
-    "other",
-)
-OTHER_API: Final = "other"  # what is recorded only where a suspended end user is refused it
-
-# Errors that say an account, a key or a model is out of reach: never about the end user.
-AccessCode = Literal[
-    "model_not_found",
-    "permission_denied",
-    "unauthorized",
-    "forbidden",
-    "not_found",
-    "account_deactivated",
-    "access_terminated",
-]
-ACCESS_CODES: Final[tuple[AccessCode, ...]] = get_args(AccessCode)
 
 # --- attributes --------------------------------------------------------------------------------------------
 
@@ -407,165 +317,3 @@ EVENTS: Final = {
     DARK_EVENT: "one per project, API key and model with requests that the provider counts and nobody here saw",
     UNMATCHED_EVENT: "one per other source where a comparison does not match: ours alone, or cannot tell",
 }
-
-# --- metrics -----------------------------------------------------------------------------------------------
-
-MetricKind = Literal["counter", "histogram", "gauge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One instrument: its name, kind, unit, labels and, for histograms, its bounds."""
-
-    name: str
-    kind: MetricKind
-    unit: str
-    doc: str
-    labels: tuple[str, ...]
-    bounds: tuple[float, ...] = ()
-
-
-METRICS: Final[dict[str, Metric]] = {}
-
-
-def _metric(
-    name: str, kind: MetricKind, unit: str, doc: str, labels: tuple[str, ...], bounds: tuple[float, ...] = ()
-) -> Metric:
-    METRICS[name] = Metric(name, kind, unit, doc, labels, bounds)
-    return METRICS[name]
-
-
-SECONDS: Final = tuple(0.01 * 2**n for n in range(14))
-TOKENS: Final = tuple(float(4**n) for n in range(14))
-SCORE_BOUNDS: Final = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-_STANDARD = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, SERVER_ADDRESS, ERROR_TYPE)
-
-OPERATION_DURATION: Final = _metric(
-    "gen_ai.client.operation.duration", "histogram", "s", "duration of a call", _STANDARD, SECONDS
-)
-TOKEN_USAGE: Final = _metric(
-    "gen_ai.client.token.usage", "histogram", "{token}", "tokens used", (*_STANDARD[:-1], TOKEN_TYPE), TOKENS
-)
-FIRST_CHUNK: Final = _metric(
-    "gen_ai.client.operation.time_to_first_chunk", "histogram", "s", "streams only", _STANDARD[:-1], SECONDS
-)
-CALLS: Final = _metric(
-    "openai_safety.calls",
-    "counter",
-    "{call}",
-    "calls by outcome",
-    (API, REQUEST_MODEL, OUTCOME, IDENTIFIER_SOURCE, IDENTIFIER_DELIVERY, TRAFFIC),
-)
-BLOCKS: Final = _metric(
-    "openai_safety.blocks",
-    "counter",
-    "{block}",
-    "blocked calls by rule",
-    (API, BLOCK_TYPE, BLOCK_CLASS, BLOCK_SOURCE, TRAFFIC),
-)
-ACCESS_ERRORS: Final = _metric(
-    "openai_safety.access.errors",
-    "counter",
-    "{error}",
-    "calls to which the account, the key or the model was out of reach",
-    (API, REQUEST_MODEL, ACCESS_CODE, TRAFFIC),
-)
-CHECKS: Final = _metric(
-    "openai_safety.moderation.checks",
-    "counter",
-    "{check}",
-    "inline moderation checks",
-    (API, DIRECTION, RESULT),
-)
-FLAGS: Final = _metric(
-    "openai_safety.flags", "counter", "{flag}", "flagged categories", (DIRECTION, CATEGORY)
-)
-FIRST_OUTPUT: Final = _metric(
-    TIME_TO_FIRST_OUTPUT,
-    "histogram",
-    "s",
-    "request to first output of streams",
-    (API, REQUEST_MODEL),
-    SECONDS,
-)
-PROBLEMS: Final = _metric(
-    "openai_safety.identifier.problems", "counter", "{call}", "calls whose identifier went wrong", (REASON,)
-)
-NOTICES: Final = _metric(
-    "openai_safety.notices",
-    "counter",
-    "{notice}",
-    "notices received",
-    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
-)
-NOTICES_OPEN: Final = _metric(
-    "openai_safety.notices.open",
-    "gauge",
-    "{notice}",
-    "notices that nobody has closed",
-    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
-)
-DEADLINE: Final = _metric(
-    "openai_safety.notice.deadline",
-    "gauge",
-    "s",
-    "unix time of the first deadline of an open notice; a deactivation has none",
-    (NOTICE_TYPE, NOTICE_SUBJECT, TRAFFIC),
-)
-WEBHOOKS: Final = _metric("openai_safety.webhooks", "counter", "{request}", "webhook deliveries", (RESULT,))
-DROPPED: Final = _metric(
-    "openai_safety.dropped", "counter", "{item}", "what we could not keep", (SIGNAL, REASON)
-)
-INFO: Final = _metric(
-    "openai_safety.instrumentation.info",
-    "gauge",
-    "{instrumentation}",  # unit "1" would become `_ratio` in Prometheus
-    "always 1",
-    (VERSION, SDK_VERSION, IDENTIFIER_KEY_ID, HOOK_STATE),
-)
-SUSPENSIONS_AGE: Final = _metric(
-    "openai_safety.suspensions.age", "gauge", "s", "seconds since the suspension list was last read", ()
-)
-SUSPENSIONS_STATE: Final = _metric(
-    "openai_safety.suspensions.state",
-    "gauge",
-    "{list}",
-    "1 for what the last reading of the suspension list found, 0 for the rest",
-    (SUSPENSIONS_FOUND,),
-)
-CLIENT_SECRETS: Final = _metric(
-    "openai_safety.realtime.client_secrets",
-    "counter",
-    "{secret}",
-    "Realtime client secrets issued",
-    (TRAFFIC,),
-)
-SESSIONS: Final = _metric(
-    "openai_safety.realtime.sessions", "counter", "{session}", "socket sessions observed here", (API, TRAFFIC)
-)
-UNSEEN: Final = _metric(
-    "openai_safety.unseen",
-    "counter",
-    "{request}",
-    "requests to the provider that no record tells of",
-    (SERVER_ADDRESS, API),
-)
-RECONCILED: Final = _metric(
-    "openai_safety.reconcile.requests",
-    "gauge",
-    "{request}",
-    "requests of the last comparison with the provider's own count",
-    (USAGE_LEDGER, VERDICT),
-)
-RECONCILED_AT: Final = _metric(
-    "openai_safety.reconcile.time", "gauge", "s", "unix time up to which the last comparison looked", ()
-)
-# Derived from the events by the collector, never recorded in the process: 26 records a call cost too much.
-MODERATION_SCORE: Final = _metric(
-    "openai_safety.moderation.score",
-    "histogram",
-    "1",
-    "score distribution",
-    (DIRECTION, CATEGORY),
-    SCORE_BOUNDS,
-)

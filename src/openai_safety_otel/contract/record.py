@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockClass, BlockType
-from openai_safety_otel.contract.conventions import (
-    SCOPE,
+from openai_safety_otel.contract.conventions import SCOPE
+from openai_safety_otel.contract.vocabulary import (
     AccessCode,
     BlockCertainty,
     BlockSource,

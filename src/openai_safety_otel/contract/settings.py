@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from openai_safety_otel.contract.addresses import without_password
-from openai_safety_otel.contract.conventions import Traffic
+from openai_safety_otel.contract.vocabulary import Traffic
 
 PREFIX = "OPENAI_SAFETY_"
 _log = logging.getLogger(__name__)

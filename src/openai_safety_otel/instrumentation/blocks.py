@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from openai_safety_otel.contract.blocks import BLOCKS, BlockType, StoppedAt
-from openai_safety_otel.contract.conventions import AccessCode, BlockCertainty, BlockSource
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts
+from openai_safety_otel.contract.vocabulary import AccessCode, BlockCertainty, BlockSource
 from openai_safety_otel.instrumentation.extract.codes import (
     at_host,
     block_of,

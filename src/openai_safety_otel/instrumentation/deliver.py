@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.conventions import IdentifierDelivery, ProblemReason
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import AttributeValue, CallRecord, Identity
 from openai_safety_otel.contract.settings import CallerIdentifier, Settings
+from openai_safety_otel.contract.vocabulary import IdentifierDelivery, ProblemReason
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.instrumentation.options import ABSENT, caller_value, place_used, put
 from openai_safety_otel.who.detectors import looks_raw
@@ -180,7 +181,7 @@ class Delivery:
     ) -> Any:
         """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
         text = sent if isinstance(sent, str) and not blank(sent) else ""
-        library = c.LIBRARY_CONSTANTS.get(text)
+        library = vocabulary.LIBRARY_CONSTANTS.get(text)
         mode = self._mode(library, person, to)
         place = place_used(options, client, to.place)
         shown = shown_identity(text, self._hasher, "library" if library else "caller")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, get_args
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import Identity, Outcome, SafetyEvent
 from openai_safety_otel.contract.settings import OnError, Settings
 from openai_safety_otel.ledger.decisions import Recorder, carry_out
@@ -135,7 +136,9 @@ class Guard:
     def states(self) -> list[tuple[float, dict[str, str]]]:
         """Each state of the list with 1 for the one it is in: the gauge of the contract."""
         found = self._refresher.state()
-        return [(float(one == found), {c.SUSPENSIONS_FOUND: one}) for one in get_args(c.SuspensionsState)]
+        return [
+            (float(one == found), {c.SUSPENSIONS_FOUND: one}) for one in get_args(vocabulary.SuspensionsState)
+        ]
 
     def age(self) -> float:
         """Seconds since the list was last read successfully; since the start, where it never was."""

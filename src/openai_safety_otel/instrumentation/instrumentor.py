@@ -18,6 +18,7 @@ from opentelemetry.metrics import Meter, NoOpMeter, get_meter
 from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation import peers, unsent
@@ -269,7 +270,7 @@ def _build(
         return [(1, {name: value for name, value in labels.items() if value})]
 
     with own_errors("metrics"):
-        metrics.gauge(c.INFO, info)
+        metrics.gauge(instruments.INFO, info)
     tracer: Tracer = NoOpTracer()
     with own_errors("span"):
         tracer = get_tracer(c.SCOPE, own_version, tracer_provider)
@@ -285,8 +286,8 @@ def _build(
     guard = observer.guard
     if guard is not None:
         with own_errors("metrics"):
-            metrics.gauge(c.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
-            metrics.gauge(c.SUSPENSIONS_STATE, guard.states)
+            metrics.gauge(instruments.SUSPENSIONS_AGE, lambda: [(guard.age(), {})])
+            metrics.gauge(instruments.SUSPENSIONS_STATE, guard.states)
     return observer
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from openai_safety_otel.contract.blocks import BlockType
-from openai_safety_otel.contract.conventions import OTHER, STREAM_TRUNCATED, AccessCode, BlockSource
+from openai_safety_otel.contract.conventions import OTHER, STREAM_TRUNCATED
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Outcome
+from openai_safety_otel.contract.vocabulary import AccessCode, BlockSource
 from openai_safety_otel.instrumentation.blocks import access_of, blocking, certainty
 from openai_safety_otel.instrumentation.extract.terminal import cut_off
 

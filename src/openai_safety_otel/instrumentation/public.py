@@ -9,6 +9,7 @@ import time
 from typing import get_args
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
@@ -58,7 +59,7 @@ def _hasher_of(settings: Settings) -> Hasher:
     return require_hasher(settings)
 
 
-def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None = None) -> None:
+def report_issue(response_id: str, reason: vocabulary.ReportReason, *, text: str | None = None) -> None:
     """Record that a user of the product reported an answer, as an ``openai_safety.user_report`` event.
 
     Args:
@@ -70,8 +71,8 @@ def report_issue(response_id: str, reason: c.ReportReason, *, text: str | None =
     Raises:
         ValueError: the reason is not of the list.
     """
-    if reason not in get_args(c.ReportReason):
-        raise ValueError(f"reason: expected one of {', '.join(get_args(c.ReportReason))}")
+    if reason not in get_args(vocabulary.ReportReason):
+        raise ValueError(f"reason: expected one of {', '.join(get_args(vocabulary.ReportReason))}")
     observer = SafetyInstrumentor().observer
     if observer is None:
         _log.warning("report_issue: openai-safety-otel is not active, the report goes nowhere")

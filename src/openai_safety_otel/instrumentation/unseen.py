@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from openai_safety_otel.contract.conventions import OTHER_API
 from openai_safety_otel.contract.own_errors import own_errors
+from openai_safety_otel.contract.vocabulary import OTHER_API
 from openai_safety_otel.instrumentation.extract.endpoints import find
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.passing import told

@@ -12,9 +12,9 @@ from typing import Final, cast, get_args
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import DecisionAction
 from openai_safety_otel.contract.moments import DAY, HOUR
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.contract.vocabulary import DecisionAction
 from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
 from openai_safety_otel.ledger.suspensions import (
     Holders,

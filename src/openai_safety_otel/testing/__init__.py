@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from openai_safety_otel.contract.conventions import Direction
 from openai_safety_otel.contract.record import CallRecord, Outcome
+from openai_safety_otel.contract.vocabulary import Direction
 
 
 @dataclass(frozen=True, slots=True)

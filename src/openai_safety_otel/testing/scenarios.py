@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BlockType
-from openai_safety_otel.contract.conventions import BlockSource, OutcomeName
+from openai_safety_otel.contract.vocabulary import BlockSource, OutcomeName
 from openai_safety_otel.testing.wire import ProviderRequest
 
 # Ways in which an answer can end; an API that has no such way plays the next one down.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from openai_safety_otel.contract.conventions import IdentifierSource
 from openai_safety_otel.contract.record import Identity
+from openai_safety_otel.contract.vocabulary import IdentifierSource
 from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.user import EndUser, blank
 

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind, get_current_span
 
 from openai_safety_otel.contract.callables import function_at
-from openai_safety_otel.contract.conventions import ProblemReason
+from openai_safety_otel.contract.vocabulary import ProblemReason
 from openai_safety_otel.who.current import Holder, current_end_user, current_place
 from openai_safety_otel.who.user import EndUser, as_end_user
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from openai_safety_otel.contract.conventions import BLOCK_CATEGORY_NAMES, OTHER_CATEGORY, SEVERITIES
+from openai_safety_otel.contract.vocabulary import BLOCK_CATEGORY_NAMES, OTHER_CATEGORY, SEVERITIES
 from openai_safety_otel.instrumentation.extract.shape import dig, get, is_mapping, is_text, items, pairs
 
 MAX_CATEGORIES: Final = 16

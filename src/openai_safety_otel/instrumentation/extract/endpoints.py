@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from openai_safety_otel.contract.conventions import OTHER_API
+from openai_safety_otel.contract.vocabulary import OTHER_API
 from openai_safety_otel.instrumentation.extract.passthrough import PASSED_THROUGH, REFUSED
 
 __all__ = ["ENDPOINTS", "PASSED_THROUGH", "REFUSED", "Endpoint", "Place", "find"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openai_safety_otel.contract.conventions import CATEGORIES, DIRECTIONS, OTHER_CATEGORY, Direction
+from openai_safety_otel.contract.conventions import DIRECTIONS
 from openai_safety_otel.contract.record import CallRecord, Leg
+from openai_safety_otel.contract.vocabulary import CATEGORIES, OTHER_CATEGORY, Direction
 from openai_safety_otel.instrumentation.extract.categories import LIKELY_MINORS, about_minors
 from openai_safety_otel.instrumentation.extract.shape import (
     dig,

@@ -10,6 +10,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
@@ -56,26 +57,26 @@ class Metrics:
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
         self._clients: dict[tuple[object, ...], _ClientLabels] = {}
-        self._calls = self.counter(c.CALLS)
-        self._blocks = self.counter(c.BLOCKS)
-        self._access = self.counter(c.ACCESS_ERRORS)
-        self._checks = self.counter(c.CHECKS)
-        self._flags = self.counter(c.FLAGS)
-        self._problems = self.counter(c.PROBLEMS)
-        self._dropped = self.counter(c.DROPPED)
-        self._secrets = self.counter(c.CLIENT_SECRETS)
-        self._sessions = self.counter(c.SESSIONS)
-        self._past = self.counter(c.UNSEEN)
-        self._first_output = self.histogram(c.FIRST_OUTPUT)
-        self._duration = self.histogram(c.OPERATION_DURATION)
-        self._tokens = self.histogram(c.TOKEN_USAGE)
-        self._first_chunk = self.histogram(c.FIRST_CHUNK)
+        self._calls = self.counter(instruments.CALLS)
+        self._blocks = self.counter(instruments.BLOCKS)
+        self._access = self.counter(instruments.ACCESS_ERRORS)
+        self._checks = self.counter(instruments.CHECKS)
+        self._flags = self.counter(instruments.FLAGS)
+        self._problems = self.counter(instruments.PROBLEMS)
+        self._dropped = self.counter(instruments.DROPPED)
+        self._secrets = self.counter(instruments.CLIENT_SECRETS)
+        self._sessions = self.counter(instruments.SESSIONS)
+        self._past = self.counter(instruments.UNSEEN)
+        self._first_output = self.histogram(instruments.FIRST_OUTPUT)
+        self._duration = self.histogram(instruments.OPERATION_DURATION)
+        self._tokens = self.histogram(instruments.TOKEN_USAGE)
+        self._first_chunk = self.histogram(instruments.FIRST_CHUNK)
 
-    def counter(self, metric: c.Metric) -> Counter:
+    def counter(self, metric: instruments.Metric) -> Counter:
         """A counter of the contract."""
         return self._meter.create_counter(metric.name, unit=metric.unit, description=metric.doc)
 
-    def histogram(self, metric: c.Metric) -> Histogram:
+    def histogram(self, metric: instruments.Metric) -> Histogram:
         """A histogram of the contract, with its bounds."""
         return self._meter.create_histogram(
             metric.name,
@@ -84,7 +85,9 @@ class Metrics:
             explicit_bucket_boundaries_advisory=list(metric.bounds),
         )
 
-    def gauge(self, metric: c.Metric, read: Callable[[], Iterable[tuple[float, Mapping[str, str]]]]) -> None:
+    def gauge(
+        self, metric: instruments.Metric, read: Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
+    ) -> None:
         """An observable gauge of the contract; ``read`` gives values with their labels."""
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
@@ -105,13 +108,19 @@ class Metrics:
         self._calls.add(
             1,
             self._label(
-                c.CALLS, record.api, model, outcome.name, who.source, record.delivery, record.traffic
+                instruments.CALLS,
+                record.api,
+                model,
+                outcome.name,
+                who.source,
+                record.delivery,
+                record.traffic,
             ),
             context,
         )
         if outcome.block_type:
             labels = self._label(
-                c.BLOCKS,
+                instruments.BLOCKS,
                 record.api,
                 outcome.block_type,
                 outcome.block_class or "",
@@ -121,14 +130,16 @@ class Metrics:
             self._blocks.add(1, labels, context)
         if outcome.access:
             self._access.add(
-                1, self._label(c.ACCESS_ERRORS, record.api, model, outcome.access, record.traffic), context
+                1,
+                self._label(instruments.ACCESS_ERRORS, record.api, model, outcome.access, record.traffic),
+                context,
             )
         if record.time_to_first_output is not None:
             self._first_output.record(
-                record.time_to_first_output, self._label(c.FIRST_OUTPUT, record.api, model), context
+                record.time_to_first_output, self._label(instruments.FIRST_OUTPUT, record.api, model), context
             )
         for reason in record.problems:
-            self._problems.add(1, self._label(c.PROBLEMS, reason), context)
+            self._problems.add(1, self._label(instruments.PROBLEMS, reason), context)
         if record.moderation.legs:
             self._moderation(record, context)
         if own_span:
@@ -137,21 +148,21 @@ class Metrics:
     def dropped(self, signal: str, reason: str, count: int = 1) -> None:
         """Count what could not be kept; never raises, since this is where failures end."""
         with contextlib.suppress(Exception):
-            self._dropped.add(count, self._label(c.DROPPED, signal, reason))
+            self._dropped.add(count, self._label(instruments.DROPPED, signal, reason))
 
     def client_secret(self) -> None:
         """Count a Realtime client secret issued."""
-        self._secrets.add(1, self._label(c.CLIENT_SECRETS, self._traffic))
+        self._secrets.add(1, self._label(instruments.CLIENT_SECRETS, self._traffic))
 
     def unseen(self, host: str, api: str) -> None:
         """Count a request past the SDK, to one of the few hosts that are the provider's."""
-        self._past.add(1, self._label(c.UNSEEN, host, api))
+        self._past.add(1, self._label(instruments.UNSEEN, host, api))
 
     def session(self, api: str) -> None:
         """Count a socket session observed here."""
-        self._sessions.add(1, self._label(c.SESSIONS, api, self._traffic))
+        self._sessions.add(1, self._label(instruments.SESSIONS, api, self._traffic))
 
-    def _label(self, metric: c.Metric, *values: str) -> dict[str, str]:
+    def _label(self, metric: instruments.Metric, *values: str) -> dict[str, str]:
         # Label dicts are reused: their sets are closed and small, and building them shows in profiles.
         key = (metric.name, *values)
         found = self._labels.get(key)
@@ -163,10 +174,10 @@ class Metrics:
     def _moderation(self, record: CallRecord, context: Context | None) -> None:
         for direction, leg in record.moderation.legs.items():
             result = "error" if leg.flagged is None else "flagged" if leg.flagged else "passed"
-            self._checks.add(1, self._label(c.CHECKS, record.api, direction, result), context)
+            self._checks.add(1, self._label(instruments.CHECKS, record.api, direction, result), context)
             for category in leg.categories:
-                known = category if category in c.SCORES[direction] else c.OTHER_CATEGORY
-                self._flags.add(1, self._label(c.FLAGS, direction, known), context)
+                known = category if category in c.SCORES[direction] else vocabulary.OTHER_CATEGORY
+                self._flags.add(1, self._label(instruments.FLAGS, direction, known), context)
 
     def _client(self, record: CallRecord, outcome: Outcome, model: str, context: Context | None) -> None:
         """The standard client metrics, recorded only where the span is ours."""
@@ -213,4 +224,6 @@ class Metrics:
             if self._zero_series >= MAX_ZERO_SERIES:
                 return
             self._zero_series += 1
-            self._blocks.add(0, self._label(c.BLOCKS, api, kind, BLOCK_CLASSES[kind], source, self._traffic))
+            self._blocks.add(
+                0, self._label(instruments.BLOCKS, api, kind, BLOCK_CLASSES[kind], source, self._traffic)
+            )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
-from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType, Traffic
+from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType, Traffic
 
 JournalAction = Literal[
     "watch",

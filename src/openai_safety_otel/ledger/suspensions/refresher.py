@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from openai_safety_otel.contract.conventions import SuspensionsState
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.process import after_fork, at_exit
+from openai_safety_otel.contract.vocabulary import SuspensionsState
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.store import SuspensionStore, Unreadable, Update
 

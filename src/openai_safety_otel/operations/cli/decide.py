@@ -11,8 +11,8 @@ import click
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import DecisionAction
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import DecisionAction
 from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import (
     ACTIONS,

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.journal import (
     Decision,

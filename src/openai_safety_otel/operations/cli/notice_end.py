@@ -12,9 +12,9 @@ import click
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import (

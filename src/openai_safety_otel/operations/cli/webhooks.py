@@ -11,8 +11,8 @@ from typing import get_args
 
 import click
 
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.ledger.journal import Journal, JournalError, open_journal
 from openai_safety_otel.operations.cli.output import say
 

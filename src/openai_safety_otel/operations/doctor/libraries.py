@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 
-from openai_safety_otel.contract.conventions import LIBRARY_CONSTANTS
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import LIBRARY_CONSTANTS
 from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.ledger.journal.failure import JournalError
 from openai_safety_otel.operations.doctor.finding import Finding

@@ -8,8 +8,7 @@ from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
-from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract import moments
+from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
@@ -240,12 +239,12 @@ def by_day(report: Report) -> dict[str, dict[str, int]]:
 
 def heat_rows(report: Report) -> list[dict[str, Any]]:
     """Each category over the whole window, the most flagged first."""
-    flagged = dict.fromkeys(c.CATEGORIES, 0)
-    highest = dict.fromkeys(c.CATEGORIES, 0.0)
+    flagged = dict.fromkeys(vocabulary.CATEGORIES, 0)
+    highest = dict.fromkeys(vocabulary.CATEGORIES, 0.0)
     for cell in report.categories:
         flagged[cell.category] += cell.flagged
         highest[cell.category] = max(highest[cell.category], cell.highest or 0.0)
-    ordered = sorted(c.CATEGORIES, key=lambda name: (-flagged[name], -highest[name], name))
+    ordered = sorted(vocabulary.CATEGORIES, key=lambda name: (-flagged[name], -highest[name], name))
     return [
         {"category": name, "flagged": f"{flagged[name]:,}", "highest": f"{highest[name]:.3f}"}
         for name in ordered

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, NamedTuple
 
-from openai_safety_otel.contract.conventions import UsageLedger, Verdict
 from openai_safety_otel.contract.moments import HOUR
+from openai_safety_otel.contract.vocabulary import UsageLedger, Verdict
 
 SHARE: Final = 0.02
 LEAST: Final = 5

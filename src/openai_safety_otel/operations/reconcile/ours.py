@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.moments import HOUR
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
 from openai_safety_otel.operations.batch import ENDPOINT as BATCH_LINE
@@ -15,7 +16,7 @@ from openai_safety_otel.operations.store.loki import EVERYTHING
 from openai_safety_otel.operations.store.schema import column_name, quoted
 
 # Which of our APIs and endpoints are in which of the provider's ledgers.
-_LEDGERS: Final[dict[c.UsageLedger, tuple[str, ...]]] = {
+_LEDGERS: Final[dict[vocabulary.UsageLedger, tuple[str, ...]]] = {
     "completions": ("responses", "chat", "completions", "realtime", "live", "agents", "assistants"),
     "embeddings": ("embeddings",),
     "images": ("images",),

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args
 
-from openai_safety_otel.contract.conventions import UsageLedger
 from openai_safety_otel.contract.moments import HOUR, MINUTE
+from openai_safety_otel.contract.vocabulary import UsageLedger
 from openai_safety_otel.operations.reconcile.compare import APART, Counted, Names
 
 LEDGERS: Final[tuple[UsageLedger, ...]] = get_args(UsageLedger)

@@ -10,6 +10,7 @@ from typing import Final, get_args
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 
@@ -65,7 +66,10 @@ class Gauges:
     def __init__(self, meters: MeterProvider | None) -> None:
         self.found: Comparison | None = None
         meter = get_meter(c.SCOPE, meter_provider=meters)
-        for metric, read in ((c.RECONCILED, self._requests), (c.RECONCILED_AT, self._time)):
+        for metric, read in (
+            (instruments.RECONCILED, self._requests),
+            (instruments.RECONCILED_AT, self._time),
+        ):
             meter.create_observable_gauge(
                 metric.name, callbacks=[read], unit=metric.unit, description=metric.doc
             )
@@ -81,8 +85,8 @@ class Gauges:
             sums[one.ledger, "matched"] += min(one.provider, one.ours)
             sums[one.ledger, "dark"] += one.dark
             sums[one.ledger, "ours_only"] += one.ours - one.provider if one.verdict == "ours_only" else 0
-        for labels in product(get_args(c.UsageLedger), get_args(c.Verdict)):
-            yield Observation(sums[labels], dict(zip(c.RECONCILED.labels, labels, strict=True)))
+        for labels in product(get_args(vocabulary.UsageLedger), get_args(vocabulary.Verdict)):
+            yield Observation(sums[labels], dict(zip(instruments.RECONCILED.labels, labels, strict=True)))
 
     def _time(self, _: CallbackOptions) -> Iterable[Observation]:
         if self.found is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
 from openai_safety_otel.ledger.journal import Decision, Notice, notice_key
 from openai_safety_otel.operations.report import ladders, ranking
@@ -132,7 +133,7 @@ def _read_calls(building: _Building) -> None:
         one = building.of(row["identifier"])
         one.calls, one.flagged = row["calls"], row["flagged"]
         one.first_seen, one.last_seen = row["first_ns"] / NS, row["last_ns"] / NS
-        one.scores = {name: row[name] for name in c.CATEGORIES if row[name] is not None}
+        one.scores = {name: row[name] for name in vocabulary.CATEGORIES if row[name] is not None}
     for row in building.ask(questions.USED):
         one = building.of(row.pop("identifier"))
         for name, value in row.items():
@@ -270,7 +271,7 @@ def _category_days(building: _Building) -> list[CategoryDay]:
     return [
         CategoryDay(row["day"], category, row[f"{category} flagged"], row[category])
         for row in building.ask(questions.CATEGORY_DAYS)
-        for category in c.CATEGORIES
+        for category in vocabulary.CATEGORIES
         if row[category] is not None or row[f"{category} flagged"]
     ]
 

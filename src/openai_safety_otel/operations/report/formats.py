@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import duckdb
 
-from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_TYPES
 from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.report.activity import Activity, Group, Report
@@ -153,7 +153,7 @@ def _flat_activity(one: Activity) -> dict[str, Any]:
         "refused": one.refused,
         **{f"blocked {kind}": one.blocked.get(kind, 0) for kind in BLOCK_TYPES},
         "enforcement_days": one.enforcement_days,
-        **{f"highest {category}": one.scores.get(category) for category in c.CATEGORIES},
+        **{f"highest {category}": one.scores.get(category) for category in vocabulary.CATEGORIES},
         "first_seen": iso(one.first_seen),
         "last_seen": iso(one.last_seen),
         "notices": len(one.notices),

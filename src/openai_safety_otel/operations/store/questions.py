@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.operations.store.blocked import BLOCKED
 from openai_safety_otel.operations.store.schema import column_name, quoted
 
 _PAIRS = {
     category: tuple(column_name(c.SCORES[direction][category]) for direction in c.DIRECTIONS)
-    for category in c.CATEGORIES
+    for category in vocabulary.CATEGORIES
 }
 # DuckDB's greatest() passes over NULL.
 _HIGHEST = ", ".join(
@@ -156,10 +157,10 @@ TOTALS: Final = f"""
 SELECT count(*) AS calls, count(DISTINCT nullif(identifier, '')) AS identifiers,
   count(*) FILTER (WHERE identifier = '') AS without_identifier, count(*) FILTER (WHERE flagged) AS flagged,
   count(*) FILTER (WHERE counts AND openai_safety_identifier_delivery = 'sent') AS sent,
-  count(*) FILTER (WHERE counts AND openai_safety_identifier_delivery IN {c.COVERED_DELIVERIES}) AS coverable,
+  count(*) FILTER (WHERE counts AND openai_safety_identifier_delivery IN {vocabulary.COVERED_DELIVERIES}) AS coverable,
   count(*) FILTER (WHERE openai_safety_identifier_source = 'library') AS of_library
 FROM (SELECT *, NOT list_contains($looks, coalesce(openai_safety_endpoint, ''))
-    AND coalesce(openai_safety_identifier_source, '') NOT IN {c.UNCOVERED_SOURCES} AS counts
+    AND coalesce(openai_safety_identifier_source, '') NOT IN {vocabulary.UNCOVERED_SOURCES} AS counts
   FROM every_call WHERE {_IN_WINDOW})
 """  # noqa: S608
 

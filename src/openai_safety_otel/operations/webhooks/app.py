@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import openai
 from opentelemetry.metrics import MeterProvider
 
-from openai_safety_otel.contract.conventions import NoticeType
 from openai_safety_otel.contract.settings import Settings, environment
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.sink import EventSink, Sink
 from openai_safety_otel.instrumentation.signals.standalone import EventOutput
 from openai_safety_otel.ledger.journal import Journal, open_journal

@@ -6,8 +6,8 @@ import time
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import NoticeSubject, NoticeType
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.webhooks.notice import KINDS
 

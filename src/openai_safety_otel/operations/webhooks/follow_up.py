@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from openai_safety_otel.contract.conventions import NoticeType
+from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.sink import Sink
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import steps

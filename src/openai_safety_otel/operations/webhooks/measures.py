@@ -10,6 +10,7 @@ from typing import get_args
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, MeterProvider, Observation, get_meter
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.ledger.journal import Journal, Notice
 
@@ -24,21 +25,21 @@ class Measures:
         self._journal = journal
         self._once_open: set[_Labels] = {
             ((c.NOTICE_TYPE, kind), (c.NOTICE_SUBJECT, subject), (c.TRAFFIC, "production"))
-            for kind, subject in product(get_args(c.NoticeType), get_args(c.NoticeSubject))
+            for kind, subject in product(get_args(vocabulary.NoticeType), get_args(vocabulary.NoticeSubject))
         }
-        self._deliveries = _counter(meter, c.WEBHOOKS)
-        self._notices = _counter(meter, c.NOTICES)
-        self._dropped = _counter(meter, c.DROPPED)
-        for metric, read in ((c.DEADLINE, self._deadlines), (c.NOTICES_OPEN, self._open)):
+        self._deliveries = _counter(meter, instruments.WEBHOOKS)
+        self._notices = _counter(meter, instruments.NOTICES)
+        self._dropped = _counter(meter, instruments.DROPPED)
+        for metric, read in ((instruments.DEADLINE, self._deadlines), (instruments.NOTICES_OPEN, self._open)):
             meter.create_observable_gauge(
                 metric.name, callbacks=[read], unit=metric.unit, description=metric.doc
             )
-        for result in get_args(c.WebhookResult):
+        for result in get_args(vocabulary.WebhookResult):
             self._deliveries.add(0, {c.RESULT: result})
-        for kind, subject in product(get_args(c.NoticeType), get_args(c.NoticeSubject)):
+        for kind, subject in product(get_args(vocabulary.NoticeType), get_args(vocabulary.NoticeSubject)):
             self._notices.add(0, {c.NOTICE_TYPE: kind, c.NOTICE_SUBJECT: subject, c.TRAFFIC: "production"})
 
-    def delivery(self, result: c.WebhookResult) -> None:
+    def delivery(self, result: vocabulary.WebhookResult) -> None:
         """Count one webhook request."""
         self._deliveries.add(1, {c.RESULT: result})
 
@@ -72,5 +73,5 @@ def _labels(notice: Notice) -> _Labels:
     return (c.NOTICE_TYPE, notice.type), (c.NOTICE_SUBJECT, notice.subject), (c.TRAFFIC, notice.traffic)
 
 
-def _counter(meter: Meter, metric: c.Metric) -> Counter:
+def _counter(meter: Meter, metric: instruments.Metric) -> Counter:
     return meter.create_counter(metric.name, unit=metric.unit, description=metric.doc)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import OTHER, NoticeSubject, NoticeType, Traffic
+from openai_safety_otel.contract.conventions import OTHER
 from openai_safety_otel.contract.record import Severity
+from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType, Traffic
 from openai_safety_otel.ledger.journal import Notice, notice_key
 
 WARNING_SECONDS = 7 * 86_400

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from openai_safety_otel.contract.asgi import Receive, Scope, Send
-from openai_safety_otel.contract.conventions import WebhookResult
+from openai_safety_otel.contract.vocabulary import WebhookResult
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import notice as notices
 from openai_safety_otel.operations.webhooks.follow_up import FollowUp, FollowUpTools, RetryPolicy, prepared

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import openai
 
-from openai_safety_otel.contract.conventions import WebhookResult
+from openai_safety_otel.contract.vocabulary import WebhookResult
 
 TOLERANCE_SECONDS = 300
 SECRET_BYTES = 24  # what the Standard Webhooks specification asks for at the least

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from openai_safety_otel.contract.conventions import CATEGORIES
+from openai_safety_otel.contract.vocabulary import CATEGORIES
 from openai_safety_otel.testing.ledger import LedgerEntry
 from openai_safety_otel.testing.scenarios import Act
 from openai_safety_otel.testing.state import State
