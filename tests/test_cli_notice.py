@@ -234,7 +234,7 @@ def test_closing_again_tells_the_end_that_was_not_heard(
 
 
 def test_a_notice_closed_by_mistake_is_reopened(store: str, journal: Journal, tmp_path: Path) -> None:
-    """Entering it again says that it is closed and how to take that back; reopening tells it as open, and is audited."""
+    """Entering it again says that it is closed and how to take that back; reopening is told and audited."""
     folder = tmp_path / "events"
     run(store, "open", "C-17", "--received", "2026-11-20")
     run(store, "close", "C-17", "--by", "ann", "--why", "answered")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -84,11 +83,11 @@ HISTORIES: dict[str, tuple[tuple[Told, ...], set[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def told(loki: Running) -> Iterator[Running]:
+def told(loki: Running) -> Running:
     for history, _ in HISTORIES.values():
         for one in history:
             _send(loki, _event(*one))
-    yield loki
+    return loki
 
 
 @pytest.mark.parametrize("name", HISTORIES)
