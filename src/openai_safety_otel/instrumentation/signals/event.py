@@ -61,6 +61,15 @@ def _sentence(record: CallRecord, outcome: Outcome, *, flagged: bool) -> str:
     return f"{record.endpoint} {outcome.name}{f' ({why})' if why else ''}{', flagged' if flagged else ''}"
 
 
+class _Record(LogRecord):
+    """A log record that is copied as cheaply as it can be: the SDK's batches copy each."""
+
+    def __copy__(self) -> _Record:
+        copied = object.__new__(_Record)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+
 def log_record(event: SafetyEvent, context: Context | None = None) -> LogRecord:
     """The OpenTelemetry log record of an event, timestamp set, its name also as an attribute.
 
@@ -73,7 +82,7 @@ def log_record(event: SafetyEvent, context: Context | None = None) -> LogRecord:
             event.trace_id, event.span_id, is_remote=False, trace_flags=TraceFlags(event.trace_flags)
         )
         context = set_span_in_context(NonRecordingSpan(ids))
-    return LogRecord(
+    return _Record(
         timestamp=event.time_ns,
         context=context,
         severity_number=_NUMBERS[event.severity],

@@ -22,6 +22,7 @@ from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals.background import QUEUE_LIMIT
 from openai_safety_otel.instrumentation.signals.event import log_record
 from openai_safety_otel.instrumentation.signals.exporters import exporter_class, within
+from openai_safety_otel.instrumentation.signals.prepared import emit
 from openai_safety_otel.instrumentation.signals.resource import resource_attributes
 
 _log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class OwnLogs:
             return
         logger = self._loggers.get(event.scope) or self._logger(event.scope)
         self._exporter.taken()
-        logger.emit(log_record(event, context))
+        emit(logger, log_record(event, context))
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
         """Send what was emitted so far, ``seconds`` at most; whether all of it has left the queue."""

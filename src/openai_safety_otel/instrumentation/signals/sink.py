@@ -14,6 +14,7 @@ from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import log_record
+from openai_safety_otel.instrumentation.signals.prepared import emit
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class SharedLogs:
         logger = self._loggers.get(event.scope)
         if logger is None:
             logger = self._loggers[event.scope] = get_logger(event.scope, logger_provider=self._provider)
-        logger.emit(log_record(event, context))
+        emit(logger, log_record(event, context))
 
     def flush(self) -> None:
         """Its owner flushes it."""

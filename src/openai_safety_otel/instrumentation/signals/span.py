@@ -26,6 +26,7 @@ from openai_safety_otel.instrumentation.signals.attributes import (
     safety_attributes,
     score_attributes,
 )
+from openai_safety_otel.instrumentation.signals.prepared import set_attributes
 
 # What makes a recording span a model call; agent, chain and tool spans are current too: never those.
 _MODEL_OPERATIONS = frozenset({"chat", "text_completion", "embeddings", "generate_content", "fetch_response"})
@@ -134,7 +135,7 @@ class CallSpan:
         if record.moderation.legs:
             attributes.update(score_attributes(record, only_flagged=True))
         attributes.update(safety)
-        span.set_attributes(attributes)
+        set_attributes(span, attributes)
         if outcome.error_type is not None and (record.raised or record.status == "failed"):
             # No description: exception messages can quote the user.
             span.set_status(Status(StatusCode.ERROR))
