@@ -204,7 +204,7 @@ def _decorated(person: EndUser | None, function: Callable[..., Any]) -> Callable
 def _generator(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def generator(*args: Any, **kwargs: Any) -> Any:
-        body, inside = function(*args, **kwargs), _Body(person)
+        body, inside = function(*args, **kwargs), _Steps(person)
         step: Callable[[Any], Any] = body.send
         given: Any = None
         try:
@@ -229,7 +229,7 @@ def _generator(person: EndUser | None, function: Callable[..., Any]) -> Callable
 def _async_generator(person: EndUser | None, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     async def generator(*args: Any, **kwargs: Any) -> Any:
-        body, inside = function(*args, **kwargs), _Body(person)
+        body, inside = function(*args, **kwargs), _Steps(person)
         step: Callable[[Any], Any] = body.asend
         given: Any = None
         try:
@@ -251,7 +251,7 @@ def _async_generator(person: EndUser | None, function: Callable[..., Any]) -> Ca
     return generator
 
 
-class _Body:
+class _Steps:
     """The place of a decorated generator's body: taken while it runs, given back at each of its yields.
 
     Between two steps the caller goes on, perhaps with another generator, for somebody else.
