@@ -1,7 +1,7 @@
 """Write the parts of the collector's configuration that follow from the contract: ``python stack/generate.py``.
 
 The allow-lists of the redaction and the score distributions are tables of names, and the names have one home,
-``conventions.py``. A test fails when the committed files differ from what this writes.
+``conventions.py``. With ``--check`` it only says which committed files differ.
 """
 
 from __future__ import annotations
@@ -455,8 +455,20 @@ FILES = {
 }
 
 
-def main() -> int:
-    """Write every file."""
+def stale() -> list[str]:
+    """Names of the files in the folder that differ from what is made, or that nothing makes."""
+    present = {path.name: path.read_text() for path in FOLDER.glob("*")}
+    return sorted(
+        name for name in {*FILES, *present} if name not in FILES or FILES[name]() != present.get(name)
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write every file, or with ``--check`` say which differ."""
+    if "--check" in arguments:
+        for name in (changed := stale()):
+            print(f"differs from its source: {name}")
+        return 1 if changed else 0
     FOLDER.mkdir(exist_ok=True)
     for name, text in FILES.items():
         (FOLDER / name).write_text(text())
@@ -464,4 +476,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
