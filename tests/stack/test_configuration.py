@@ -22,6 +22,7 @@ COMBINATIONS = (
     ("agent.yaml", "evidence.yaml", "traces-to-file.yaml"),
     ("agent.yaml", "from-files.yaml"),
     ("agent.yaml", "evidence.yaml", "from-files.yaml", "evidence-from-files.yaml"),
+    ("agent.yaml", "no-traces.yaml"),
     ("agent.yaml", "to-gateway.yaml"),
     ("agent.yaml", "to-kafka.yaml"),
     ("agent.yaml", "gateway.yaml"),
@@ -152,6 +153,7 @@ def test_compose_uses_the_tested_files() -> None:
     flags = (CONFIG / "prometheus.flags").read_text().split()
     assert services["prometheus"]["command"][2:] == flags
     built = {program.folder: build.released(build.version(program)) for program in build.PROGRAMS}
+    del built["helm"]  # it only renders
     pinned = {
         name: services[name]["image"].rsplit(":", 1)[1].removeprefix("v")
         for name in ("loki", "prometheus", "alertmanager")
