@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-drills test-dashboards pictures stack-up bench audit docs generate generated clean help
+.PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-kubernetes test-drills test-dashboards pictures stack-up bench audit docs generate generated clean help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -57,8 +57,11 @@ test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test run
 stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
 	$(BIN)/python stack/build.py
 
-test-stack: stack-build ## everything that runs on the real programs, but for drills and drawing
-	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up tests
+test-stack: stack-build ## everything that runs on the real programs, but for drills, drawing and Kubernetes
+	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up --ignore tests/kubernetes tests
+
+test-kubernetes: stack-build ## the Helm chart and the operator's image: rendered, validated, their parts run
+	$(BIN)/python -m pytest -q -m stack tests/kubernetes
 
 test-drills: stack-build ## the worst day and the runbook on the whole stack: they wait more than they compute
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m stack tests/worst_day tests/stack_up
@@ -81,11 +84,13 @@ generate: $(READY) ## write everything generated: docs, collector files, dashboa
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python stack/generate.py
 	@$(BIN)/python -m grafana.build
+	@$(BIN)/python -m stack.chart
 
 generated: $(READY) ## compare what is generated with what is committed
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python stack/generate.py --check
 	@$(BIN)/python -m grafana.build --check
+	@$(BIN)/python -m stack.chart --check
 
 # A stamp that is older than pyproject.toml means: install again.
 $(READY): pyproject.toml

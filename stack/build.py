@@ -7,6 +7,7 @@ compiler or this file changed. Everything that is missing is named in one line a
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STACK = Path(__file__).resolve().parent
+sys.path.insert(0, str(STACK.parent))
+
+from stack import schemas  # noqa: E402 - after the path
+
 BUILD = STACK.parent / ".build"
 BIN = BUILD / "bin"
 KAFKA_JARS = BUILD / "kafka"
@@ -91,6 +96,11 @@ PROGRAMS = (
         _COMMON_VERSION,
         _alertmanager_source,
     ),
+    Program(
+        "helm",
+        {"helm": "helm.sh/helm/v3/cmd/helm", "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+        "helm.sh/helm/v3",
+    ),
 )
 
 
@@ -117,10 +127,15 @@ def _tool(name: str, advice: str) -> str:
 
 def version(program: Program) -> str:
     """The committed version, e.g. ``v3.7.8``."""
-    text = (STACK / program.folder / "go.mod").read_text()
-    found = re.search(rf"^(?:require)?\s*{re.escape(program.versioned_by)} (v\S+)", text, re.MULTILINE)
+    return required(program.folder, program.versioned_by)
+
+
+def required(folder: str, module: str) -> str:
+    """The version of a module that a folder's go.mod requires."""
+    text = (STACK / folder / "go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", text, re.MULTILINE)
     if found is None:
-        raise MissingTool(f"{program.folder}/go.mod requires no {program.versioned_by}")
+        raise MissingTool(f"{folder}/go.mod requires no {module}")
     return found[1]
 
 
@@ -188,6 +203,25 @@ def _kafka_version() -> str:
     return "v" + found[1] if found else "unknown"
 
 
+def build_schemas(compiler: str) -> str:
+    """Make kubeconform's schemas of what Kubernetes and the Prometheus operator publish, unless they are fresh."""
+    folder, stamp, results = STACK / "schemas", BUILD / "schemas.stamp", BUILD / "schemas"
+    fingerprint = _fingerprint(folder, compiler, (STACK / "schemas.py").read_text())
+    if _fresh(stamp, fingerprint, [results]):
+        return "up to date"
+    shutil.rmtree(results, ignore_errors=True)
+    sources = {one: Path(_downloaded(folder, one)) for one in (schemas.KUBERNETES, schemas.OPERATOR)}
+    count = schemas.write_schemas(sources, results)
+    stamp.write_text(fingerprint)
+    return f"{count} kinds"
+
+
+def _downloaded(folder: Path, module: str) -> str:
+    """The folder of a module, checked against go.sum; only files are taken, so its requirements are not looked at."""
+    told = _output(["go", "mod", "download", "-json", f"{module}@{required(folder.name, module)}"], folder)
+    return str(json.loads(told)["Dir"])
+
+
 def provide_redis() -> str:
     """Redis is the distribution's own package; installed where this user may."""
     if shutil.which("redis-server"):
@@ -223,6 +257,7 @@ def main(arguments: list[str]) -> int:
         compiler = _output(["go", "env", "GOVERSION"], STACK)
         for program in PROGRAMS:
             _line("/".join(program.outputs), version(program), build_go(program, compiler))
+        _line("schemas", required("schemas", schemas.KUBERNETES), build_schemas(compiler))
         _line("kafka", _kafka_version(), build_kafka())
         _line("redis", "(Debian)", provide_redis())
     except MissingTool as missing:
