@@ -25,7 +25,7 @@ OPERATOR = ROOT / "deploy" / "operator"
 DOCKERFILES = sorted([*OPERATOR.glob("Dockerfile*"), *(ROOT / "deploy" / "image").glob("Dockerfile*")])
 UV = [sys.executable, "-m", "uv"]
 # What the operator's definition of the resource knows (0.158; it is in no module that can be had here).
-KNOWN = {"env", "image", "resourceRequirements", "volume", "volumeClaimTemplate", "volumeLimitSize"}
+KNOWN = {"env", "image", "resourceRequirements", "volumeClaimTemplate", "volumeLimitSize"}
 APP = """
 import openai
 openai.OpenAI(max_retries=0).responses.create(model="gpt-5", input="hello")
