@@ -61,7 +61,7 @@ test-stack: stack-build ## everything that runs on the real programs, but for dr
 	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up --ignore tests/kubernetes tests
 
 test-kubernetes: stack-build ## the Helm chart and the operator's image: rendered, validated, their parts run
-	$(BIN)/python -m pytest -q -m stack tests/kubernetes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m stack tests/kubernetes
 
 test-drills: stack-build ## the worst day and the runbook on the whole stack: they wait more than they compute
 	$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m stack tests/worst_day tests/stack_up
