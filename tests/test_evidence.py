@@ -241,6 +241,14 @@ NAMES_MINORS: list[tuple[str, dict[str, Any]]] = [
         {"inner_error": {"content_filter_results": {"csam": {"filtered": True, "detected": True}}}},
     ),
     ("a word nobody knows yet", {"moderation_details": {"categories": ["child_safety"]}}),
+    ("a text", {"moderation_details": {"categories": "sexual, sexual/minors"}}),
+    ("verdicts", {"moderation_details": {"categories": {"sexual": False, "sexual/minors": True}}}),
+    ("words in words", {"moderation_details": {"categories": [{"category": "sexual/minors", "score": 1}]}}),
+    ("another member", {"moderation_details": {"violations": ["sexual/minors"]}}),
+    ("a gateway's reason", {"metadata": {"reasons": {"sexual/minors": True}}}),
+    ("a message with blanks", {"message": "rejected, safety_violations = [ sexual/minors ]"}),
+    ("a message with JSON", {"message": 'rejected {"safety_violations": ["sexual/minors"]}'}),
+    ("a sentence", {"message": "Rejected: it may contain sexual content involving minors."}),
     ("xAI's check", {"message": "Content violates usage guidelines. Failed: SAFETY_CHECK_TYPE_CSAM"}),
 ]
 

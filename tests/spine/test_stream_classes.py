@@ -155,7 +155,7 @@ def test_a_bound_method_is_copied_with_what_it_belongs_to() -> None:
         def __deepcopy__(self, memo: Any) -> Client:
             return Client(api_key="copied")
 
-    held = {"ask": Client(api_key="k").request}
+    held: dict[str, Any] = {"ask": Client(api_key="k").request}
     shallow, deep = copy.copy(held["ask"]), copy.deepcopy(held)["ask"]
     assert ("k", "copied") == (shallow.__self__.api_key, deep.__self__.api_key)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from openai_safety_otel.contract.vocabulary import BLOCK_CATEGORY_NAMES, OTHER_CATEGORY, SEVERITIES
-from openai_safety_otel.instrumentation.extract.shape import dig, get, is_mapping, is_text, items, pairs
+from openai_safety_otel.instrumentation.extract.shape import dig, get, is_mapping, is_text, listed, pairs
 
 MAX_CATEGORIES: Final = 16
 LIKELY_MINORS: Final = 0.1  # a score from which on a text may be about minors, and is never kept
@@ -16,7 +16,10 @@ _KNOWN: Final = {_LETTERS.sub("", name): name for name in BLOCK_CATEGORY_NAMES}
 # In any spelling and of any provider; a word too many keeps a text from being stored, a word too few stores it.
 _MINORS: Final = ("minor", "child", "csam", "csae", "csea", "underage", "juvenile", "teen", "infant")
 # The images API says it in its message: safety_violations=[sexual/minors]; xAI names the check that failed.
-_SAID: Final = re.compile(r"safety_violations=\[([^\]\n]{0,200})|SAFETY_CHECK_TYPE_([A-Z_]{1,40})")
+_SAID: Final = re.compile(
+    r"safety_violations[\"']?\s{0,3}[=:]\s{0,3}\[?([^\].;\n]{0,200})|SAFETY_CHECK_TYPE_([A-Z_]{1,40})"
+)
+_DEEPEST: Final = 4
 
 
 def canonical(names: Iterable[str]) -> tuple[str, ...]:
@@ -48,13 +51,28 @@ def filtered(results: object) -> list[str]:
 
 def said_of(error: object, message: str) -> list[str]:
     """Every word that an error has for what was found, wherever it stands."""
-    names = [
-        *items(get(error, "moderation_details"), "categories"),
-        *items(get(error, "metadata"), "reasons"),
-    ]
+    details, metadata = get(error, "moderation_details"), get(error, "metadata")
+    names: list[object] = [*_words(get(details, "categories")), *_words(get(metadata, "reasons"))]
     names += [name for results in filters_of(error) for name in filtered(results)]
     names.append(dig(error, "misalignment", "error_type"))
     return [name for name in (*names, *_in_message(message)) if is_text(name) and name]
+
+
+def _words(found: object, depth: int = _DEEPEST) -> Iterator[str]:
+    """The words of a list, of a text with commas, of a mapping's true members, or of what these hold."""
+    if is_text(found):
+        yield from (word.strip() for word in found.split(",")[:MAX_CATEGORIES])
+    elif depth and is_mapping(found):
+        for name, value in pairs(found):
+            yield from [name] if value is True else _words(value, depth - 1)
+    elif depth:
+        for one in listed(found):
+            yield from _words(one, depth - 1)
+
+
+def hints_at_minors(error: object, names: Iterable[str], message: str) -> bool:
+    """Whether an error says anywhere that it is about minors: in its words for what was found, or in its message."""
+    return about_minors([*names, message, *_words(get(error, "moderation_details"))])
 
 
 def filters_of(error: object) -> Iterator[object]:
@@ -67,7 +85,7 @@ def filters_of(error: object) -> Iterator[object]:
 
 
 def _in_message(message: str) -> Iterator[str]:
-    for listed, check in _SAID.findall(message):
-        yield from (word.strip(" '\"") for word in listed.split(","))
+    for violations, check in _SAID.findall(message):
+        yield from (word.strip(" '\"") for word in violations.split(","))
         if check:
             yield check

@@ -7,10 +7,10 @@ from typing import Any, Final
 from openai_safety_otel.contract.conventions import FINISH_REASONS, OTHER
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts
 from openai_safety_otel.instrumentation.extract.categories import (
-    about_minors,
     canonical,
     filtered,
     filters_of,
+    hints_at_minors,
     said_of,
 )
 from openai_safety_otel.instrumentation.extract.codes import canonical as known_code
@@ -134,7 +134,7 @@ def _facts(error: Any, status: int | None, message: object, *, quoted: bool) -> 
         inner_code=_code(dig(error, "innererror", "code") or dig(error, "inner_error", "code")),
         stage=safe_code(dig(error, "moderation_details", "moderation_stage")),
         categories=canonical(named),
-        minors=about_minors(named),
+        minors=hints_at_minors(error, named, said),
         filtered=any(filtered(results) for results in filters_of(error)),
         has_misalignment=_present(get(error, "misalignment")),
         flagged_input=_present(dig(error, "metadata", "flagged_input"))
