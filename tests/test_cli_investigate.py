@@ -451,7 +451,8 @@ def test_the_case_file_is_an_appeal(here: Path) -> None:
     assert (second["automated"], second["seconds_from_block"]) == (False, 30.0)
     assert {"Write to appeals@example.com"} == {one["redress"] for one in document["statements"]}
     assert {"state": "whole", "entries": 2, "head": head, "problem": None} == document["chain"]
-    assert document["coverage"] == {"calls": 10, "needed_an_identifier": 10, "sent": 9, "share": 0.9}
+    coverage = {"calls": 10, "needed_an_identifier": 10, "sent": 9, "share": 0.9}
+    assert {**document["coverage"], **coverage} == document["coverage"]
     assert [(90, 62, 30)] == [
         (one["provider"], one["ours"], one["dark"]) for one in document["reconciliation"]
     ]

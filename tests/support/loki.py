@@ -17,7 +17,7 @@ from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.operations.store.schema import column_name
 
 _PART = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")')
-_COUNTED = re.compile(r"sum by \((.*?)\) \(count_over_time\((.*) \[(\d+)d\]\)\)")
+_COUNTED = re.compile(r"sum by \((.*?)\) \(count_over_time\((.*) \[(\d+)([ds])\]\)\)")
 _OPS: dict[str, Callable[[str, str], bool]] = {
     "=": lambda have, want: have == want,
     "!=": lambda have, want: have != want,
@@ -38,7 +38,9 @@ class StandIn:
     def answer(self, asked: dict[str, str]) -> dict[str, Any]:
         self.queries.append(asked["query"])
         if counted := _COUNTED.fullmatch(asked["query"]):
-            return self._counts(counted[1].split(", "), counted[2], int(counted[3]), int(asked["time"]))
+            seconds = int(counted[3]) * (86_400 if counted[4] == "d" else 1)
+            until = int(asked["time"]) / (1e9 if len(asked["time"]) > len("1790683200") else 1)
+            return self._counts(counted[1].split(", "), counted[2], seconds, until)
         fits = _condition(asked["query"])
         start, end, limit = int(asked["start"]), int(asked["end"]), int(asked["limit"])
         found = [entry for entry in self.entries if start <= entry[0] < end and fits(entry[1] | entry[2])]
@@ -53,11 +55,11 @@ class StandIn:
             }
         }
 
-    def _counts(self, names: list[str], query: str, days: int, until: int) -> dict[str, Any]:
+    def _counts(self, names: list[str], query: str, seconds: int, until: float) -> dict[str, Any]:
         fits = _condition(query)
         found: Counter[tuple[tuple[str, str], ...]] = Counter()
         for at, labels, more in self.entries:
-            if until - days * 86_400 < at / 1e9 <= until and fits(labels | more):
+            if until - seconds < at / 1e9 <= until and fits(labels | more):
                 found[tuple((name, value) for name in names if (value := more.get(name)))] += 1
         result = [{"metric": dict(key), "value": [until, str(count)]} for key, count in found.items()]
         return {"data": {"resultType": "vector", "result": result}}

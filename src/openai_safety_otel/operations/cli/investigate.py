@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError
 from openai_safety_otel.operations.cli.identity import meant
@@ -37,6 +38,7 @@ from openai_safety_otel.operations.investigation.casefile import (
     write_case,
 )
 from openai_safety_otel.operations.investigation.context import ContextSource
+from openai_safety_otel.operations.investigation.coverage import coverage_in_files, coverage_in_loki
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.table import printable
 from openai_safety_otel.operations.store.case_questions import KINDS
@@ -160,14 +162,15 @@ def investigate(
         name = shown(identifier, usable_hasher(settings))
         if asked.content and out is None and not as_json:
             raise click.UsageError("content goes into a case file: add --out FILE.zip")
-        with _open(name, place, settings) as (name, events, apis):
+        with _open(name, place, settings) as (name, events, apis, loki):
             if asked.content:
                 what = {"evidence": asked.evidence, "stored": asked.stored is not None}
                 audit(settings, name, "read", by=by, why=why, details=what)
             case = open_case(events, name, window, known_besides(settings), only=only, apis=apis)
             case.sources = _context(case, asked, place, settings)
             if out or as_json:
-                case.appeal = appeal(case, settings, redress, of_everybody=place.source == "files")
+                seen = coverage_in_loki(loki, window) if loki else coverage_in_files(events, window)
+                case.appeal = appeal(case, settings, redress, seen)
             _give(case, out, last, as_json=as_json)
     except _PROBLEMS as error:
         raise click.ClickException(str(error)) from None
@@ -194,17 +197,19 @@ def _kinds(value: str | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _open(name: str, place: EventSource, settings: Settings) -> Iterator[tuple[str, Events, list[str]]]:
+def _open(
+    name: str, place: EventSource, settings: Settings
+) -> Iterator[tuple[str, Events, list[str], Loki | None]]:
     """Who is meant, and the events: of files all, of Loki those that this identifier is part of, and others' APIs."""
     if place.source == "files":
         with open_place(place, settings) as events:
-            yield meant(name, settings, events=events, force=True), events, []
+            yield meant(name, settings, events=events, force=True), events, [], None
         return
     name = meant(name, replace(settings, file_dir=None), loki_url=place.loki_url, force=True)
     with Loki(place.loki_url or "") as loki:
         forms, apis = {name, *linked_in_loki(loki, name)}, apis_in_loki(loki)
-    with open_place(place, settings, query=about(forms)) as events:
-        yield name, events, apis
+        with open_place(place, settings, query=about(forms, c.RECONCILIATION_EVENT)) as events:
+            yield name, events, apis, loki
 
 
 def _context(case: Case, asked: WantedContext, place: EventSource, settings: Settings) -> list[ContextSource]:

@@ -15,7 +15,6 @@ from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
 from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.case_questions import SIGNAL
-from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
 
 UNSTATED: Final = "not stated; --redress TEXT says it"
@@ -32,19 +31,19 @@ FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY AL
 """  # noqa: S608 - names of our own contract
 
 
-def appeal(case: Case, settings: Settings, redress: str | None, *, of_everybody: bool) -> dict[str, Any]:
+def appeal(case: Case, settings: Settings, redress: str | None, coverage: dict[str, Any]) -> dict[str, Any]:
     """The parts of the case that an auditor asks for, as JSON values.
 
     Args:
         case: whose it is.
         settings: where the journal is.
         redress: how the end user can contest a decision, in the operator's words.
-        of_everybody: whether the case's events are everybody's: one person's say nothing of coverage.
+        coverage: of everybody's calls: the case's events may be one person's.
     """
     return {
         "statements": list(_statements(case, redress or UNSTATED)),
         "chain": _chain(settings),
-        "coverage": _coverage(case.events, Window(case.since, case.until)) if of_everybody else None,
+        "coverage": coverage,
         "reconciliation": [
             comparison_fields(row)
             for row in case.events.rows(questions.COMPARISONS, **Window(case.since, case.until).bound)
@@ -59,19 +58,6 @@ def _chain(settings: Settings) -> dict[str, Any]:
     state = "broken" if problem else "whole"
     head = links[-1].digest if links else None
     return {"state": state, "entries": len(links), "head": head, "problem": problem}
-
-
-def _coverage(events: Events, window: Window) -> dict[str, Any]:
-    for view in questions.calls_views(None):
-        events.database.execute(view)
-    row = events.rows(questions.TOTALS, **window.bound)[0]
-    share = row["sent"] / row["coverable"] if row["coverable"] else None
-    return {
-        "calls": row["calls"],
-        "needed_an_identifier": row["coverable"],
-        "sent": row["sent"],
-        "share": share,
-    }
 
 
 def _statements(case: Case, redress: str) -> Iterator[dict[str, Any]]:

@@ -191,7 +191,8 @@ def outcome(row: dict[str, Any]) -> str:
     block = row["openai_safety_block_type"]
     code = row["openai_safety_block_code"]
     words = [row["openai_safety_outcome"], block, code if code != block else None]
-    return " ".join(str(word) for word in words if word)
+    known_by = row["openai_safety_block_certainty"]
+    return " ".join(str(word) for word in words if word) + (f", known by {known_by}" if known_by else "")
 
 
 def risk(row: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ from openai_safety_otel.operations.store.events import Events
 NS = 1_000_000_000
 ADDRESSING = ("watch", "filter", "suspend", "revoke", "clear")
 # Operations that neither generate nor open a session: they do not count for coverage.
-_LOOKS = sorted({endpoint.name for _, _, endpoint in ENDPOINTS if not endpoint.inference})
+LOOKS = sorted({endpoint.name for _, _, endpoint in ENDPOINTS if not endpoint.inference})
 _SAME_DECISION_SECONDS = 5.0
 
 
@@ -49,7 +49,7 @@ class Window:
             "until_ns": int(self.until * NS),
             "recent_ns": int((self.until - ladders.WINDOW_DAYS * ladders.DAY) * NS),
             "traffic": self.traffic,
-            "looks": _LOOKS,
+            "looks": LOOKS,
             "hold_streams": ladders.HOLD_STREAMS,
             "hold_times": ladders.HOLD_TIMES,
             "hold_seconds": ladders.HOLD_SECONDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ LOOK_BACK_DAYS: Final = 400  # how far back to ask for everything: the longest r
 PAGE: Final = 5000  # Loki's default limit of entries in one answer
 _RANGE_NS: Final = 29 * 86_400 * 1_000_000_000  # below Loki's default limit of 30 days in one query
 _NS: Final = 1_000_000_000
+_DAY: Final = 86_400
 # Every stream of ours has a service name; the event's name tells ours from the app's other logs.
 EVERYTHING: Final = '{service_name=~".+"} | event_name=~"openai_safety[.].+"'
 # Without the completed calls, most of all events; streams that no collector of ours labelled are read too.
@@ -99,12 +101,36 @@ class Loki:
         Raises:
             LokiError: Loki cannot be reached or refuses the query.
         """
-        days = min(_RANGE_NS // 86_400 // _NS, look_back)
-        counted, now = f"sum by ({', '.join(names)}) (count_over_time({query} [{days}d]))", int(time.time())
-        for back in range(0, look_back, days):
-            answer = self._http.get("/loki/api/v1/query", query=counted, time=str(now - back * 86_400))
+        now = int(time.time())
+        for labels, _ in self._counts(names, query, now - look_back * _DAY, now):
+            yield list(labels.values())
+
+    def counted(
+        self, names: Iterable[str], query: str, since: float, until: float
+    ) -> Iterator[tuple[tuple[str, ...], int]]:
+        """How many entries of a log query there are, by the values of these labels (empty where there is none).
+
+        Loki counts, and sends no entries; ``since`` and ``until`` are Unix seconds. A combination may come again.
+
+        Raises:
+            LokiError: Loki cannot be reached or refuses the query.
+        """
+        names = tuple(names)
+        for labels, number in self._counts(names, query, since, until):
+            yield tuple(labels.get(name, "") for name in names), number
+
+    def _counts(
+        self, names: Iterable[str], query: str, since: float, until: float
+    ) -> Iterator[tuple[dict[str, str], int]]:
+        by, end = ", ".join(names), int(until)
+        while end > since:
+            seconds = min(_RANGE_NS // _NS, math.ceil(end - since))
+            counted = f"sum by ({by}) (count_over_time({query} [{seconds}s]))"
+            # An instant belongs to the range that ends with it: the end itself is left to whoever asks later.
+            answer = self._http.get("/loki/api/v1/query", query=counted, time=str(end * _NS - 1))
             for series in answer["data"]["result"]:
-                yield list(series["metric"].values())
+                yield dict(series["metric"]), int(series["value"][1])
+            end -= seconds
 
     def _range(self, query: str, start: int, end: int) -> Iterator[LogEntry]:
         at_cursor: set[str] = set()
@@ -150,10 +176,11 @@ def _identity(entry: LogEntry) -> str:
 _WHO: Final = tuple(map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)))
 
 
-def about(identifiers: Iterable[str]) -> str:
-    """LogQL for every event that one of these identifiers is part of."""
+def about(identifiers: Iterable[str], *events: str) -> str:
+    """LogQL for every event that one of these identifiers is part of, and all events of these names."""
     pattern = json.dumps("|".join(map(re.escape, sorted(identifiers))))
-    return f"{EVERYTHING} | {' or '.join(f'{name}=~{pattern}' for name in _WHO)}"
+    parts = [*(f"{name}=~{pattern}" for name in _WHO), *(f'event_name="{name}"' for name in events)]
+    return f"{EVERYTHING} | {' or '.join(parts)}"
 
 
 def linked_in_loki(loki: Loki, identifier: str) -> set[str]:

@@ -190,14 +190,16 @@ FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND
 ORDER BY time_ns
 """
 
-# Comparisons with the provider's own count, the newest first, and the sources of one that did not match.
+# Comparisons with the provider's own count, the last of each day, the newest first; of one, what did not match.
 _COUNTS: Final = """openai_safety_reconcile_provider AS provider, openai_safety_reconcile_ours AS ours,
   openai_safety_reconcile_dark AS dark"""
 COMPARISONS: Final = f"""
 SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS},
   openai_safety_reconcile_share AS share
-FROM events WHERE event = 'openai_safety.reconciliation' AND time_ns >= $since_ns AND time_ns < $until_ns
-ORDER BY time_ns DESC LIMIT 31
+FROM events WHERE event = '{c.RECONCILIATION_EVENT}' AND time_ns IN (
+  SELECT max(time_ns) FROM events
+  WHERE event = '{c.RECONCILIATION_EVENT}' AND time_ns >= $since_ns AND time_ns < $until_ns GROUP BY day)
+ORDER BY time_ns DESC
 """  # noqa: S608
 SOURCES: Final = f"""
 SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
