@@ -288,6 +288,12 @@ def problem(reason: vocabulary.ProblemReason) -> str:
     return m.first(selector, BY, but=m.but_unreal(instruments.PROBLEMS))
 
 
+def past_the_sdk() -> str:
+    """Requests to the provider that no record tells of, by service, host and API."""
+    by = f"{BY}, {names.field(c.SERVER_ADDRESS)}, {names.field(c.API)}"
+    return m.first(ALERT.select(instruments.UNSEEN), by, but=m.but_unreal(instruments.UNSEEN))
+
+
 def dark() -> str:
     """Requests in the dark, as the last comparison found them; it may run but once a day."""
     return f"{pipe.compared(ALERT, 'dark', '26h', BY)} > 0"

@@ -103,6 +103,18 @@ IDENTITY: Final = (
         "the last `openai-safety reconcile` within 26 h found a dark source",
     ),
     Alert(
+        "RequestsPastTheSdk",
+        "ticket",
+        x.past_the_sdk(),
+        "0s",
+        "A service talks to the provider past the SDK.",
+        PLACE
+        + f" made {TIMES} requests to {{{{ $labels.{names.field(c.SERVER_ADDRESS)} }}}} "
+        + f"({{{{ $labels.{names.field(c.API)} }}}}) in the last 4 hours that no record tells of: they carry no "
+        "identifier, and nobody is refused.",
+        "any request counted by `OPENAI_SAFETY_UNSEEN=on` in the last 4 hours",
+    ),
+    Alert(
         "RawIdentifierSuspected",
         "ticket",
         x.problem("raw_suspected"),

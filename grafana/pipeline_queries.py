@@ -87,6 +87,19 @@ def collector_memory(at: Scope) -> str:
     return f"max by (job, instance) ({at.not_ours(names.MEMORY)})"
 
 
+_PAST = f"{BY}, {names.field(c.SERVER_ADDRESS)}, {names.field(c.API)}"
+
+
+def past_the_sdk(at: Scope) -> str:
+    """Requests to the provider that no record tells of, in each interval, by service, host and API."""
+    return counted(at.select(instruments.UNSEEN), _PAST)
+
+
+def who_talks_past_the_sdk(at: Scope) -> str:
+    """The same in the whole range."""
+    return f"round(sum by ({_PAST}) (increase({at.select(instruments.UNSEEN)}[{RANGE}])))"
+
+
 def compared(at: Scope, verdict: vocabulary.Verdict, window: str = RANGE, by: str = "") -> str:
     """Requests of a verdict in the last comparison with the provider's count; the one who compares may end then."""
     last = f"last_over_time({at.select(instruments.RECONCILED, equal(c.VERDICT, verdict))}[{window}])"

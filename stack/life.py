@@ -30,7 +30,7 @@ NOBODY = Person("", (("/chat", "Nobody has signed in here."),))
 # What people do first, beside their usual turns: three of these are blocked for good soon after.
 FIRST = (
     NOBODY,
-    Person("user-04", (("/voice", "Hello."), ("/index", "A recipe"))),
+    Person("user-04", (("/voice", "Hello."), ("/index", "A recipe"), ("/legacy", "Hello."))),
     *(
         Person(
             name,
@@ -85,7 +85,11 @@ class Life:
         self.stage.export(**self._operator)
         self.stage.users.write_text("".join(f"{person.name}\n" for person in people()), encoding="utf-8")
         self.receiver = self._receive()
-        settings = {**self.stage.settings(), "OPENAI_SAFETY_EVIDENCE": "flagged"}
+        settings = {
+            **self.stage.settings(),
+            "OPENAI_SAFETY_EVIDENCE": "flagged",
+            "OPENAI_SAFETY_UNSEEN": "on",
+        }
         self._product = Product(
             self._provider.url, self.stage.telemetry, self.stage.log, settings, collector, "stack.shop:app"
         )

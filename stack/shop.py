@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
+
 import openai_safety_otel
 from openai_safety_otel.demo.app import Prompt, app, client
 
@@ -26,6 +28,16 @@ async def index(prompt: Prompt) -> dict[str, int]:
     asked = client.embeddings.with_streaming_response.create(model="text-embedding-3-small", input=texts)
     async with asked as answer:
         return {"bytes": sum([len(part) async for part in answer.iter_bytes()])}
+
+
+@app.post("/legacy")
+async def legacy(prompt: Prompt) -> dict[str, int]:
+    """Code from before the SDK: it talks to the provider by plain HTTP, and no record tells of it."""
+    asked = {"model": "gpt-5", "input": prompt.text}
+    headers = {"authorization": f"Bearer {client.api_key}"}
+    async with httpx2.AsyncClient() as plain:
+        answer = await plain.post(f"{client.base_url}responses", json=asked, headers=headers)
+    return {"status": answer.status_code}
 
 
 @app.post("/voice")

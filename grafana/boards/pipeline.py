@@ -266,6 +266,45 @@ def _compared() -> frame.Row:
     )
 
 
+def _past_the_sdk() -> frame.Row:
+    off = "none counted (OPENAI_SAFETY_UNSEEN=on counts)"
+    listed = {
+        names.SERVICE: Column("Service"),
+        names.ENVIRONMENT: Column("Environment"),
+        field(c.SERVER_ADDRESS): Column("Host"),
+        field(c.API): Column("API", width=110),
+        tables.VALUE: Column("Requests", "short", width=90),
+    }
+    return row(
+        29,
+        "Which service talks past the SDK?",
+        7,
+        panel(
+            30,
+            tables.listing(
+                "Who talks past the SDK",
+                "Requests to the provider in this range that no record tells of, by service, host and API.",
+                metric(pipe.who_talks_past_the_sdk(HERE), as_table=True),
+                columns=listed,
+                no_value=off,
+            ),
+            width=12,
+        ),
+        panel(
+            31,
+            p.graph(
+                "Requests past the SDK",
+                "When they were made. They carry no identifier of ours, and nobody is refused.",
+                metric(pipe.past_the_sdk(HERE), "{{service_name}}: {{openai_safety_api}}"),
+                bars=True,
+                no_value=off,
+                link_to=frame.runbook("RequestsPastTheSdk"),
+            ),
+            width=12,
+        ),
+    )
+
+
 def build() -> Any:
     """The dashboard."""
     variables = [
@@ -279,6 +318,6 @@ def build() -> Any:
         "Pipeline",
         "Whether what happens also arrives: instrumentation, collectors, webhooks, store.",
         variables,
-        (trust.row(16, 23), _instrumentation(), _collector(), *_arrivals(), _compared()),
+        (trust.row(16, 23), _instrumentation(), _collector(), *_arrivals(), _compared(), _past_the_sdk()),
         "now-6h",
     )

@@ -57,6 +57,7 @@ def test_no_panel_is_empty_but_by_nature(up: Up, person: str) -> None:
 # What the traffic of the stack is there for, and the question whose answer shows it.
 HAPPENED = {
     "a receiver": f"{instruments.WEBHOOKS.name.replace('.', '_')}_total{{openai_safety_result='accepted'}} > 0",
+    "a request past the SDK": f"{instruments.UNSEEN.name.replace('.', '_')}_total > 0",
     "a drop": f"{instruments.DROPPED.name.replace('.', '_')}_total > 0",
     "an open notice": "openai_safety_notices_open > 0",
     "a deadline": "openai_safety_notice_deadline_seconds > 0",

@@ -37,6 +37,7 @@ refused = calls(outcome="refused")
 failing = of(
     instruments.ACCESS_ERRORS, api="responses", gen_ai_request_model="gpt-5", access_code="model_not_found"
 )
+past = of(instruments.UNSEEN, server_address="api.openai.com", api="responses")
 
 
 def _unreal(series: str) -> str:
@@ -621,6 +622,19 @@ CASES: tuple[Case, ...] = (
             ): "70x2 _x1437 70x2"
         },
         ("10h", "24h30m"),
+    ),
+    *counted(
+        "RequestsPastTheSdk",
+        past,
+        labels={**PLACE, "server_address": "api.openai.com", "openai_safety_api": "responses"},
+        says=f"{HERE} made 1 requests to api.openai.com (responses) in the last 4 hours that no record tells of: they carry no identifier, and nobody is refused.",
+    ),
+    Case(
+        "RequestsPastTheSdk",
+        "silent",
+        "the red team, also after it has ended",
+        {past: "0x10 1x10", _unreal(calls()): "0+1x20"},
+        silent=("15m", "1h"),
     ),
     *level(
         "SuspensionListUnreadable",

@@ -259,6 +259,7 @@ class Scenario:
         self.chat.metrics.dropped("event", "queue_full", 3)
         self.chat.metrics.client_secret()
         self.chat.metrics.session("realtime")
+        self.search.metrics.unseen("api.openai.com", "responses")
 
     def _notice(self, case: str, told: tuple[str, str, str], who: str) -> None:
         about: dict[str, str | bool | int | float | tuple[str, ...]] = {
