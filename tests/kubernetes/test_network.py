@@ -120,6 +120,14 @@ def test_ports_behind_a_service_can_be_added() -> None:
     assert after == {name: found | {("TCP", 8080)} for name, found in before.items()}
 
 
+def test_a_port_is_let_out_once() -> None:
+    """Whether an address or a value names it."""
+    rendered = template(merged(EVERYTHING, dotted(networkPolicy__egressPorts=[443, 4318, 6379])))
+    rules = {component_of(one): one["spec"]["egress"][1]["ports"] for one in rendered.of("NetworkPolicy")}
+    numbers = {name: sorted(one["port"] for one in rule) for name, rule in rules.items()}
+    assert numbers["webhooks"] == [443, 4318, 6379]
+
+
 def test_the_scrape_finds_one_service_and_its_ports(networked: Rendered) -> None:
     """Or every sample would be there twice, or not at all."""
     rendered = template(merged(EVERYTHING, dotted(serviceMonitor__labels={"release": "prometheus"})))

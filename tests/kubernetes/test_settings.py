@@ -155,6 +155,20 @@ def test_the_collectors_variables_are_read(collected: Rendered) -> None:
     assert set(env_of(collected.container("collector"))) - read - {"GOMEMLIMIT"} == set()
 
 
+def test_large_numbers_stay_numbers() -> None:
+    """Helm reads every number as a floating one, and would write 4 GiB with an exponent."""
+    sizes = dotted(collector__settings={"QUEUE_COMPLETED_BYTES": 4_294_967_296, "TRACE_SHARE_PERCENT": 5})
+    more = dotted(
+        reconcile__activeDeadlineSeconds=2_592_000, collector__terminationGracePeriodSeconds=1_000_000
+    )
+    rendered = template(merged(EVERYTHING, sizes, more))
+    env = env_of(rendered.container("collector"))
+    assert (env["QUEUE_COMPLETED_BYTES"], env["TRACE_SHARE_PERCENT"]) == ("4294967296", "5")
+    (job,) = rendered.of("CronJob")
+    assert job["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 2_592_000
+    assert rendered.pod("collector")["terminationGracePeriodSeconds"] == 1_000_000
+
+
 def test_stores_in_use_are_never_a_default(collected: Rendered) -> None:
     """On a cluster nothing answers on the pod's own loopback."""
     env = env_of(collected.container("collector"))

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from support.helm import CASES, CHART, EVERYTHING, NOTHING, STORES, Values, dotted, merged, refused, template
+from support.helm import (
+    CASES,
+    CHART,
+    EVERYTHING,
+    NOTHING,
+    STORES,
+    Rendered,
+    Values,
+    dotted,
+    helm,
+    merged,
+    refused,
+    template,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -111,6 +127,26 @@ def test_every_switch_is_tried() -> None:
 def test_nothing_is_nothing() -> None:
     """With everything off there is no object."""
     assert template(NOTHING).objects == []
+
+
+@pytest.mark.parametrize(
+    "name", ["everything", "webhooks and reconcile on one volume", "daemonset", "nothing"]
+)
+def test_the_notes_name_what_is_there(name: str, tmp_path: Path) -> None:
+    """What is told after an installation: objects that were made, and the scheme that they speak."""
+    copy = tmp_path / "openai-safety"
+    shutil.copytree(CHART, copy)
+    (copy / "templates" / "NOTES.txt").rename(copy / "notes.txt")
+    (copy / "templates" / "notes.yaml").write_text(
+        'kind: Notes\ntext: {{ tpl (.Files.Get "notes.txt") . | quote }}\n'
+    )
+    done = helm("template", "demo", str(copy), "--namespace", "safety", values=CASES[name])
+    (notes,) = [one["text"] for one in Rendered(done.stdout).objects if one["kind"] == "Notes"]
+    there = {one.rpartition("/")[2] for one in template(CASES[name]).names}
+    named = set(re.findall(rf"{NAME}-[a-z]+", notes))
+    assert named <= there
+    assert ("https://" if name == "everything" else "http://") in notes or name == "nothing"
+    assert bool(named) == (name != "nothing")
 
 
 def test_a_daemonset_takes_the_gateways_place() -> None:

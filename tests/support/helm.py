@@ -116,6 +116,9 @@ CASES: Final[dict[str, Values]] = {
     "queues in memory of the pod": merged(STORES, dotted(collector__queue__persistent=False)),
     "webhooks and reconcile on one volume": merged(STORES, _WEBHOOKS, _RECONCILE),
     "an existing claim": merged(STORES, _WEBHOOKS, dotted(store__sqlite__existingClaim="ours")),
+    "a long name": merged(
+        EVERYTHING, dotted(fullnameOverride="a-name-that-is-much-longer-than-what-fits-with-a-suffix")
+    ),
     "other names": merged(
         EVERYTHING,
         dotted(

@@ -102,17 +102,19 @@ labels:
 {{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default (hasPrefix "https://" . | ternary "443" "80") -}}
 {{- end -}}
 
-{{/* Rules of a NetworkPolicy: DNS, and these TCP ports (a list, strings). */}}
+{{/* Rules of a NetworkPolicy: DNS, and these TCP ports (a list). */}}
 {{- define "openai-safety.egress" -}}
 - ports:
     - port: 53
       protocol: UDP
     - port: 53
       protocol: TCP
-{{- with . | uniq }}
+{{- $numbers := list }}
+{{- range . }}{{ $numbers = append $numbers (int .) }}{{ end }}
+{{- with uniq $numbers }}
 - ports:
     {{- range . }}
-    - port: {{ int . }}
+    - port: {{ . }}
       protocol: TCP
     {{- end }}
 {{- end }}
