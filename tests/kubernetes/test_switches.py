@@ -15,6 +15,7 @@ from support.helm import (
     CHART,
     EVERYTHING,
     NOTHING,
+    ROOT,
     STORES,
     Rendered,
     Values,
@@ -127,6 +128,24 @@ def test_every_switch_is_tried() -> None:
 def test_nothing_is_nothing() -> None:
     """With everything off there is no object."""
     assert template(NOTHING).objects == []
+
+
+def test_the_pages_install_lines_render() -> None:
+    """The second after the first, as the page has them; the Service that apps are told to send to is there."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    lines = [
+        line for line in page.replace("\\\n", " ").splitlines() if re.match(r"helm (install|upgrade) ", line)
+    ]
+    switches = [re.findall(r"--set (\S+)", line) for line in lines]
+    assert [len(one) for one in switches] == [3, 10]
+    flags = [word for one in switches for switch in one for word in ("--set", switch)]
+    done = helm("template", "safety", str(CHART), "--namespace", "safety", *flags, values={})
+    assert done.returncode == 0, done.stderr
+    rendered = Rendered(done.stdout)
+    (address,) = re.findall(r"`http://(\S+)\.safety\.svc:4318`", page)
+    assert f"Service/{address}" in rendered.names
+    kinds = {one["kind"] for one in rendered.objects}
+    assert kinds >= {"CronJob", "PrometheusRule", "ServiceMonitor", "StatefulSet"}
 
 
 @pytest.mark.parametrize(
