@@ -6,20 +6,27 @@ import asyncio
 import contextvars
 import hmac
 import inspect
+import json
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import openai
 import pytest
 
 from openai_safety_otel import EndUser, carry, end_user, safety_identifier, set_end_user
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.record import Identity
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.current import current_end_user
 from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.identifier import Hasher
+from support.lists import new_list
+from support.scripted import scripted
 from support.telemetry import KEY, Instrument, Telemetry
+from support.waiting import until
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
@@ -423,6 +430,27 @@ async def test_a_decorated_async_generator_keeps_its_end_user_to_itself() -> Non
     await second.aclose()
     assert found == ["a", "b", None, ("x", "a"), None, ("cancelled", "a"), None, []]
     assert closed == ["a", "b"]
+
+
+@pytest.mark.parametrize("echo", ["another", U42, Hasher(KEY).session("s9")])
+def test_a_fetched_answer_is_of_whom_it_was_made_for(
+    echo: str, telemetry: Telemetry, instrument: Instrument, tmp_path: Path
+) -> None:
+    """Whoever fetches it: a block found in another's answer is not theirs, and suspends the other."""
+    path = tmp_path / "suspensions.json"
+    new_list(str(path))
+    made = instrument(suspensions=str(path), auto_suspend="provider")
+    failed = {"id": "resp_9", "object": "response", "status": "failed", "safety_identifier": echo}
+    body = json.dumps({**failed, "error": {"code": "identifier_blocked", "message": "no"}}).encode()
+    client = scripted([body], base_url="https://api.openai.com/v1", in_memory=True)
+    with end_user("u42", session="s9"):
+        client.responses.retrieve("resp_9")
+    (event,) = [one for one in telemetry.events if one[c.EVENT_NAME] == c.CALL_EVENT]
+    owner = "another" if echo == "another" else U42
+    assert (event[c.USER_HASH], event[c.BLOCK_TYPE]) == (owner, "identifier_blocked")
+    guard = cast("Any", made.observer).guard
+    until(lambda: guard.check(Identity(value=owner)))
+    assert set(json.loads(path.read_text())["entries"]) == {owner}
 
 
 def test_safety_identifier_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

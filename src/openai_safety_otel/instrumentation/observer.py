@@ -205,9 +205,11 @@ class Observer:
             return
         try:
             record = call.record
-            if call.endpoint.once and record.identity.value is None and record.echoed_identifier:
-                # A fetched answer belongs to whom the provider says it was created for.
-                record.identity = shown_identity(record.echoed_identifier, self.hasher, "caller")
+            if call.endpoint.once and record.echoed_identifier:
+                # A fetched answer belongs to whom the provider says it was created for, whoever fetches it.
+                owner = shown_identity(record.echoed_identifier, self.hasher, "caller")
+                if owner.value not in (record.identity.value, *record.identity.matches):
+                    record.identity = owner
             outcome = classify(record)
             counted = self._is_news(record, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
