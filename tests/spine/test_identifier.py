@@ -453,6 +453,34 @@ def test_a_fetched_answer_is_of_whom_it_was_made_for(
     assert set(json.loads(path.read_text())["entries"]) == {owner}
 
 
+@pytest.mark.parametrize(
+    ("url", "inject", "suspended"),
+    [
+        ("https://api.openai.com/v1", True, {U42}),
+        ("https://api.openai.com/v1", False, set()),
+        ("https://gateway.example/v1", True, set()),
+    ],
+    ids=["sent", "injection off", "a gateway's own"],
+)
+def test_a_block_suspends_only_whom_the_provider_was_told_of(
+    url: str, inject: bool, suspended: set[str], instrument: Instrument, tmp_path: Path
+) -> None:
+    """What was never sent cannot be what is blocked: a gateway's own identifier suspends none of its users."""
+    path = tmp_path / "suspensions.json"
+    new_list(str(path))
+    guard = cast(
+        "Any", instrument(suspensions=str(path), auto_suspend="provider", inject=inject).observer
+    ).guard
+    body = json.dumps({"error": {"code": "identifier_blocked", "message": "no"}}).encode()
+    client = scripted([body], base_url=url, status=400, in_memory=True)
+    with end_user("u42"), pytest.raises(openai.BadRequestError):
+        client.responses.create(**ASK)
+    done: list[bool] = []
+    guard._refresher.ask(lambda _: done.append(True))
+    until(lambda: done)
+    assert set(json.loads(path.read_text())["entries"]) == suspended
+
+
 def test_safety_identifier_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """`safety_identifier` computes the same value where calls are made that nobody here sees."""
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_KEY", KEY.decode())

@@ -125,8 +125,13 @@ class Guard:
         found = [row for form in forms if form is not None and (row := rows.get(form)) is not None]
         return strongest(found) if found else None
 
-    def seen(self, identity: Identity, outcome: Outcome) -> None:
-        """Note how a call ended; an automatic entry is made on the background thread, never here."""
+    def seen(self, identity: Identity, outcome: Outcome, *, known: bool = True) -> None:
+        """Note how a call ended; an automatic entry is made on the background thread, never here.
+
+        ``known`` is false where the provider was not given this identifier: it blocked another one.
+        """
+        if not known and outcome.block_type == "identifier_blocked":
+            return
         if self._auto is not None and identity.value is not None and self._auto.concerns(outcome):
             self._refresher.ask(AutoEntry(self._auto, identity.value, outcome, time.time(), self._decide))
 

@@ -240,7 +240,9 @@ class Observer:
         if record.oversized:
             self.signals.metrics.dropped("facts", "oversized_body", record.oversized)
         if self.guard is not None and record.identity.source != "library":  # a constant of all users
-            self.guard.seen(record.identity, outcome)
+            # An identifier that the provider was never given, it cannot have blocked.
+            known = record.delivery == "sent" or (call.endpoint.once and bool(record.echoed_identifier))
+            self.guard.seen(record.identity, outcome, known=known)
         if record.operation == "create_client_secret" and outcome.name == "completed":
             self.signals.metrics.client_secret()
         if call.evidence is not None:
