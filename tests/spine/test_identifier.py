@@ -439,7 +439,7 @@ def test_a_fetched_answer_is_of_whom_it_was_made_for(
     """Whoever fetches it: a block found in another's answer is not theirs, and suspends the other."""
     path = tmp_path / "suspensions.json"
     new_list(str(path))
-    made = instrument(suspensions=str(path), auto_suspend="provider")
+    made = instrument(suspensions=str(path), auto_suspend="provider", store=f"{path}.db")
     failed = {"id": "resp_9", "object": "response", "status": "failed", "safety_identifier": echo}
     body = json.dumps({**failed, "error": {"code": "identifier_blocked", "message": "no"}}).encode()
     client = scripted([body], base_url="https://api.openai.com/v1", in_memory=True)
@@ -468,9 +468,8 @@ def test_a_block_suspends_only_whom_the_provider_was_told_of(
     """What was never sent cannot be what is blocked: a gateway's own identifier suspends none of its users."""
     path = tmp_path / "suspensions.json"
     new_list(str(path))
-    guard = cast(
-        "Any", instrument(suspensions=str(path), auto_suspend="provider", inject=inject).observer
-    ).guard
+    settings = {"suspensions": str(path), "auto_suspend": "provider", "store": f"{path}.db"}
+    guard = cast("Any", instrument(**settings, inject=inject).observer).guard
     body = json.dumps({"error": {"code": "identifier_blocked", "message": "no"}}).encode()
     client = scripted([body], base_url=url, status=400, in_memory=True)
     with end_user("u42"), pytest.raises(openai.BadRequestError):
