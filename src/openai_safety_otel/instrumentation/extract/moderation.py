@@ -22,7 +22,6 @@ from openai_safety_otel.instrumentation.extract.words import safe_code, safe_mod
 # The standalone endpoint's models spell the names as attributes; everything else keeps the names themselves.
 _FIELDS: Final = {category: category.replace("/", "_").replace("-", "_") for category in CATEGORIES}
 _KNOWN: Final = frozenset(CATEGORIES)
-_FLOAT: Final = frozenset({float})
 _MODES: Final = ("block", "score")
 
 
@@ -95,14 +94,14 @@ def _usual_leg(result: Any) -> Leg | None:
         return None
     if not (type(flagged) is bool and type(verdicts) is dict and type(scores) is dict):
         return None
-    if not (
-        verdicts.keys() <= _KNOWN and scores.keys() <= _KNOWN and set(map(type, scores.values())) <= _FLOAT
-    ):
+    if not verdicts.keys() <= _KNOWN:
         return None
-    if scores and not (min(scores.values()) >= 0 and max(scores.values()) <= 1 and sum(scores.values()) >= 0):
-        return None
-    categories = tuple(category for category, verdict in verdicts.items() if verdict is True)
-    return Leg(flagged, categories, dict(scores))
+    for category, score in scores.items():
+        if type(score) is not float or not 0 <= score <= 1 or category not in _KNOWN:
+            return None
+    some = True in verdicts.values()
+    categories = tuple(category for category, said in verdicts.items() if said is True) if some else ()
+    return Leg(flagged, categories, scores.copy())
 
 
 def _members(thing: object) -> dict[str, object]:

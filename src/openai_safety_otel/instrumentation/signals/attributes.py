@@ -83,6 +83,8 @@ def score_attributes(record: CallRecord, *, only_flagged: bool) -> dict[str, Att
     for direction, leg in record.moderation.legs.items():
         keys, scores = c.SCORES[direction], leg.scores
         if only_flagged:
+            if not leg.categories:
+                continue
             scores = {category: scores[category] for category in leg.categories if category in scores}
         found.update({keys[category]: score for category, score in scores.items() if category in keys})
     return found
