@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import remains
+
 HERE = Path(__file__).parent
 # A plain call over OpenTelemetry's own instrumentation, a moderated one over the floor, a streamed chunk over the bare
 # one (per cent), an import (ms), candidates a second, the report over a million events (s, MB), the agent over a bare
@@ -61,7 +63,13 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def render(found: dict[str, Any]) -> str:
     """The whole page."""
     parts = [_INTRO.format(**_machine(found)), _targets(found), _cost(found)]
-    parts += [_together(found), _start(found), _memory(found), _profile(found), _others(found)]
+    parts += [
+        _together(found),
+        _start(found),
+        _memory(found),
+        remains.render(found["profile"]),
+        _others(found),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -293,35 +301,6 @@ def _memory(found: dict[str, Any]) -> str:
         f"{one(ours['mb_per_million_calls'])} MB a million calls (bare {one(bare['mb_per_million_calls'])} MB)"
         + ("." if memory["calls"] >= MILLION else "; a full run of that length was not made.")
     )
-
-
-def _profile(found: dict[str, Any]) -> str:
-    profile = found["profile"]
-    parts = "; ".join(f"{name} {whole(value)}" for name, value in profile["own_us"].items())
-    lines = [[f"`{row['function']}`", one(row["calls"]), one(row["own_us"])] for row in profile["functions"]]
-    return (
-        "## Profile of a plain call\n\n"
-        f"Own time under cProfile, µs a call: {parts}. Our part is spread over {profile['of']} functions; the dearest:"
-        "\n\n" + _table(["Function", "calls", "own µs"], lines) + _TRIED
-    )
-
-
-_TRIED = """
-
-What was tried, measured in turn with the bare SDK at the fastest 2 % of single calls:
-
-- Fewer functions: 90 Python calls of ours for a chat call instead of 227 brought less than a tenth of our own time.
-  Between two calls the SDK runs for 0.7 ms and evicts what we need, so that most of ours runs from cold caches,
-  however short it is.
-- Calls and checks added up in the process and read when the SDK collects, instead of a measurement each: about 20 µs
-  for each of them. Undone: observable counters have no exemplars, and nothing less is to be recorded.
-- What is the same for an address and for an end user worked out once: about 5 µs. Usual answers read in one pass:
-  about 5 µs for a plain call, 40 µs for a moderated one.
-- Left alone: recording on a thread in the background (spans would end late, and an exit would lose them), and
-  measurements without a context (they would lose their exemplars).
-
-What remains over the floor is, for a chat call, about 50 µs to open it and to read its answer, and as much to put the
-attributes together and hand them on. The event alone costs 50 µs; OpenTelemetry's own instrumentation has none."""
 
 
 def _others(found: dict[str, Any]) -> str:

@@ -29,9 +29,9 @@ def interpreter(name: str) -> str:
     return str(environment(folder, (*contenders.PINS, *contenders.ENVIRONMENTS[name])))
 
 
-def child(script: str, *arguments: object) -> Any:
-    """What a benchmark's own child, in the environment of ``ours``, prints last as JSON."""
-    command = [interpreter("ours"), str(HERE / script), "--child", *map(str, arguments)]
+def child(script: str, *arguments: object, of: str = "ours") -> Any:
+    """What a benchmark's own child, in a contender's environment, prints last as JSON."""
+    command = [interpreter(of), str(HERE / script), "--child", *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

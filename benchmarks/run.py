@@ -23,7 +23,7 @@ OWN = (
     ("concurrency.py", ("6", "1000"), ("1", "100")),
     ("startup.py", ("15",), ("3",)),
     ("memory.py", ("60000", "500"), ("13000", "50")),
-    ("profiled.py", (), ()),
+    ("profiled.py", ("200",), ("10",)),
 )
 # The same for scripts that print one JSON object, kept here as they print it.
 PRINTED = (

@@ -18,6 +18,7 @@ def readme(monkeypatch: pytest.MonkeyPatch) -> Any:
     spec = importlib.util.spec_from_file_location("benchmarks_readme", BENCHMARKS / "readme.py")
     assert spec is not None
     assert spec.loader is not None
+    monkeypatch.syspath_prepend(BENCHMARKS)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)

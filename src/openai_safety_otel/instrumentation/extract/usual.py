@@ -105,8 +105,11 @@ def _chat(found: _Facts, own: _Members) -> None:
 
 
 def _responses(found: _Facts, own: _Members) -> None:
-    if own["status"] != "completed" or any(own.get(member) is not None for member in _MORE):
+    if own["status"] != "completed":
         raise _UnusualError
+    for member in _MORE:
+        if own.get(member) is not None:
+            raise _UnusualError
     for item in own["output"]:
         said = item.__dict__
         if said["type"] not in _OUTPUT:
