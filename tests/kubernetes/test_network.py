@@ -128,7 +128,7 @@ def test_a_port_is_let_out_once() -> None:
     assert numbers["webhooks"] == [443, 4318, 6379]
 
 
-def test_the_scrape_finds_one_service_and_its_ports(networked: Rendered) -> None:
+def test_the_scrape_finds_one_service_and_its_ports() -> None:
     """Or every sample would be there twice, or not at all."""
     rendered = template(merged(EVERYTHING, dotted(serviceMonitor__labels={"release": "prometheus"})))
     (monitor,) = rendered.of("ServiceMonitor")
