@@ -195,6 +195,19 @@ def test_a_malformed_file_keeps_the_last_good_one(
     )
 
 
+def test_an_older_list_in_its_place_is_told(
+    tmp_path: Path, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file rules, but that people are free again because a backup was put back is said and counted."""
+    path = tmp_path / "list.json"
+    write(path, {"a": ENTRY.fields(), "b": ENTRY.fields()}, version=7)
+    follower, drops = follow(path)
+    write(path, {"a": ENTRY.fields()}, version=6)
+    until(lambda: drops)
+    assert (follower.rows, drops) == ({"a": ENTRY.row()}, [("suspensions", "older")])
+    assert "an older one was put in its place" in caplog.text
+
+
 def test_entries_that_make_no_sense_are_passed_over(tmp_path: Path, follow: Follow) -> None:
     """A bad entry is counted and does not cost the others; a writer leaves it where it is."""
     path = tmp_path / "list.json"

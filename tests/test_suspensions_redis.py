@@ -118,6 +118,24 @@ def test_lost_data_lift_nothing(redis_url: str, follow: Follow) -> None:
     )
 
 
+def test_older_data_lift_nothing(redis_url: str, follow: Follow) -> None:
+    """A backup put back, or a replica that was behind: who was suspended since stays so, and it is told."""
+    source = new_list(redis_url, {"a": ENTRY})
+    with redis.Redis.from_url(redis_url) as client:
+        backup = {key: client.dump(key) for key in client.keys("*suspensions*")}
+        source.write({"b": ENTRY})
+        source.write({"a": None})
+        follower, drops = follow(redis_url)
+        before = dict(follower.rows)
+        pipe = client.pipeline()
+        for key, dumped in backup.items():
+            pipe.restore(key, 0, dumped, replace=True)
+        pipe.execute()
+    until(lambda: drops)
+    both = {"a": ENTRY.row(), "b": ENTRY.row()}
+    assert (before, follower.rows, drops) == ({"b": ENTRY.row()}, both, [("suspensions", "lost")])
+
+
 def test_a_server_that_is_gone_is_counted_and_found_again(
     proxy: Proxy, redis_url: str, follow: Follow, caplog: pytest.LogCaptureFixture
 ) -> None:

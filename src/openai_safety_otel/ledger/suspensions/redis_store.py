@@ -51,7 +51,8 @@ class RedisStore:
     """The list on the server at ``url``; every exchange is bounded by `TIMEOUT_SECONDS`.
 
     A server that lost its data (restarted without persistence, failed over to an empty replica) has no list
-    until one is created: the entries in memory stay in force, and what the new list holds is added to them.
+    until one is created: the entries in memory stay in force, and what the new list holds is added to them. So it
+    is with one that came back with older data (a backup, a replica that was behind).
     """
 
     def __init__(self, url: str) -> None:
@@ -82,7 +83,7 @@ class RedisStore:
                 return None
             if held is None:
                 update = self._whole(version)
-            elif lost := epoch != self._epoch and held > 0:
+            elif lost := held > 0 and (epoch != self._epoch or version < held):
                 update = dataclasses.replace(self._since(0, version), lost=lost)
             else:
                 update = self._since(held, version)

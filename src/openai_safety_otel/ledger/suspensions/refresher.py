@@ -166,8 +166,17 @@ class Refresher:
             self.rows.update(update.rows)
             for identifier in update.removed:
                 self.rows.pop(identifier, None)
+        older = (
+            0 < update.version < self.version and not update.lost
+        )  # one written by hand may have no version
         self.version = update.version
         self._beat_at = 0.0
+        if older:
+            self._dropped("suspensions", "older")
+            _log.warning(
+                "suspension list: an older one was put in its place; what was decided since is not in force: "
+                "see the decisions, and decide again"
+            )
         if update.lost:
             self._dropped("suspensions", "lost")
             _log.warning("suspension list: the store lost its data; entries in memory stay in force")
