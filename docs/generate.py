@@ -54,7 +54,7 @@ def _default(item: Field[Any]) -> str:
 def names_page() -> str:
     """Every name of the contract."""
     parts = [
-        f"{NOTE}# Names\n\nThe contract: `contract/conventions.py`, `vocabulary.py` and `instruments.py`.\n\n## Attributes\n"
+        f"{NOTE}# Names\n\nThe contract: `conventions.py`, `vocabulary.py`, `instruments.py`.\n\n## Attributes\n"
     ]
     parts += ["| name | type | meaning | values |", "|---|---|---|---|"]
     parts += [

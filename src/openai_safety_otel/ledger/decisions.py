@@ -7,12 +7,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, cast, get_args
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.moments import DAY, HOUR
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.vocabulary import DecisionAction
 from openai_safety_otel.ledger.journal import Decision, Journal, JournalError, open_journal
@@ -41,7 +43,7 @@ _log = logging.getLogger(__name__)
 HELD_SECONDS: Final = 4.0  # how long to wait for running processes to hold the new list
 
 
-class DecisionError(ValueError):
+class DecisionError(OneLineError, ValueError):
     """The decision cannot be made; one line says why."""
 
 
@@ -227,11 +229,8 @@ class Recorder:
         if not self._waiting:
             return
         try:
-            journal = open_journal(self._place)
-            try:
+            with closing(open_journal(self._place)) as journal:
                 self._record_all(journal)
-            finally:
-                journal.close()
         except JournalError as error:
             if not self._failing:
                 _log.warning("automatic decisions are in force, and will be on record later: %s", error)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any, Final
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.extract.endpoints import find
@@ -28,7 +29,7 @@ _OK: Final = range(200, 300)
 _APIS: Final = {"response": "responses", "chat.completion": "chat", "text_completion": "completions"}
 
 
-class BatchError(ValueError):
+class BatchError(OneLineError, ValueError):
     """The file cannot be used; one line says which line and why."""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.who.identifier import MIN_KEY_BYTES, Hasher
 
 _log = logging.getLogger(__name__)
 
 
-class KeyProblemError(ValueError):
+class KeyProblemError(OneLineError, ValueError):
     """The key cannot be used; the message says why and never shows it."""
 
 

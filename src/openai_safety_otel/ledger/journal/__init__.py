@@ -7,6 +7,8 @@ several processes, and raise :class:`JournalError` with one line of text when th
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Protocol
 
 from openai_safety_otel.contract.addresses import is_redis
@@ -29,6 +31,7 @@ __all__ = [
     "Link",
     "Notice",
     "from_mapping",
+    "is_written",
     "notice_key",
     "open_journal",
     "read_chain",
@@ -124,15 +127,17 @@ def open_journal(place: str) -> Journal:
     return SqliteJournal(place)
 
 
+def is_written(place: str) -> bool:
+    """Whether there is such a store: reading a file that nobody has written yet would create it."""
+    return is_redis(place) or Path(place).exists()
+
+
 def read_chain(place: str) -> tuple[list[Link], str | None]:
     """The hash chain of a store, and the first entry that is not as it was written, in one line.
 
     Raises:
         JournalError: the store cannot be read.
     """
-    journal = open_journal(place)
-    try:
+    with closing(open_journal(place)) as journal:
         links, notices = journal.links(), journal.notices()
-    finally:
-        journal.close()
     return links, first_broken(links, notices)

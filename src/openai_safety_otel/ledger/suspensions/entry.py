@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard, get_args
 
@@ -55,6 +56,12 @@ def parse_row(value: Any) -> Row | None:
     if not (until is None or _is_time(until)) or not _is_time(at):
         return None
     return (action, until, str(value.get("by") or ""), str(value.get("why") or ""), at)
+
+
+def active(rows: Mapping[str, Row | None]) -> dict[str, ListEntry]:
+    """The entries that have not ended, by identifier."""
+    found = {name: strongest([row]) for name, row in rows.items() if row is not None}
+    return {name: entry for name, entry in found.items() if entry is not None}
 
 
 def strongest(rows: list[Row], now: float | None = None) -> ListEntry | None:

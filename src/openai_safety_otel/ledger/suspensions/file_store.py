@@ -12,7 +12,7 @@ from pathlib import Path
 
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.suspensions import document
-from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, strongest
+from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, active
 from openai_safety_otel.ledger.suspensions.lock import BusyError, file_lock
 from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
@@ -107,15 +107,12 @@ class FileStore:
         """The entries of these identifiers, from the file as it is now."""
         with _readable(self._path):
             rows = self._document().rows()
-        active = {name: strongest([rows[name]]) for name in identifiers if name in rows}
-        return {name: entry for name, entry in active.items() if entry is not None}
+        return active({name: rows.get(name) for name in identifiers})
 
     def entries(self) -> dict[str, ListEntry]:
         """Every active entry."""
         with _readable(self._path):
-            rows = self._document().rows()
-        active = {name: strongest([row]) for name, row in rows.items()}
-        return {name: entry for name, entry in active.items() if entry is not None}
+            return active(self._document().rows())
 
     def _document(self) -> document.Document:
         try:

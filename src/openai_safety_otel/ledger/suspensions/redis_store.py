@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, parse_row, strongest
+from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, active, parse_row
 from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
 try:
@@ -234,9 +234,7 @@ def _row(text: str | None) -> Row | None:
 
 
 def _active(pairs: Iterable[tuple[str, str | None]]) -> dict[str, ListEntry]:
-    rows = {name: _row(text) for name, text in pairs}
-    active = {name: strongest([row]) for name, row in rows.items() if row is not None}
-    return {name: entry for name, entry in active.items() if entry is not None}
+    return active({name: _row(text) for name, text in pairs})
 
 
 @contextmanager

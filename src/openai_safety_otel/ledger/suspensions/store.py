@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row
 
 INIT: Final = "openai-safety suspensions init"  # the only command that creates a list
 
 
-class Unreadable(Exception):
+class Unreadable(OneLineError):
     """The list cannot be read or written. ``reason`` is a short word for a metric; the text is one line."""
 
     def __init__(self, reason: str, text: str) -> None:

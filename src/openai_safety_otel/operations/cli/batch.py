@@ -20,7 +20,7 @@ from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import call_event
 from openai_safety_otel.instrumentation.signals.standalone import EventOutput, event_output
-from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions.entry import strongest
 from openai_safety_otel.operations.batch import (
@@ -105,7 +105,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
                 if as_json:
                     say(json.dumps(_plain(line)))
         journal.set_fact(name, f"{moments.minute(time.time())} UTC")
-    except (BatchError, JournalError, OSError) as error:
+    except OSError as error:
         raise click.ClickException(str(error)) from None
     if not as_json:
         for outcome, count in counts.outcomes.most_common():

@@ -11,8 +11,7 @@ import click
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.cli.sources import progress_bar
-from openai_safety_otel.operations.store.columns import StoreError
-from openai_safety_otel.operations.store.files import NoEventFilesError, compact_files, find_stores
+from openai_safety_otel.operations.store.files import compact_files, find_stores
 from openai_safety_otel.operations.store.schema import RETENTION_DAYS
 from openai_safety_otel.operations.store.shared import share
 
@@ -56,12 +55,9 @@ def compact(files: tuple[Path, ...], keep: tuple[str, ...], to: str | None, host
     folders = files or ((Path(file_dir),) if file_dir else ())
     if not folders:
         raise click.UsageError("say where the event files are: --files DIR, or OPENAI_SAFETY_FILE_DIR")
-    try:
-        with progress_bar("reading events") as advance:
-            compact_files(folders, progress=advance)
-        _tidy(folders, days, to, host)
-    except (NoEventFilesError, StoreError) as error:
-        raise click.ClickException(str(error)) from None
+    with progress_bar("reading events") as advance:
+        compact_files(folders, progress=advance)
+    _tidy(folders, days, to, host)
 
 
 def _tidy(folders: tuple[Path, ...], days: dict[str, float], to: str | None, host: str) -> None:

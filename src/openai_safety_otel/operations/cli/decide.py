@@ -11,6 +11,7 @@ import click
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import DecisionAction
 from openai_safety_otel.instrumentation.signals.standalone import event_output
@@ -87,17 +88,9 @@ def _signed(command: _F) -> _F:
 @click.argument("identifier")
 @click.option("--action", type=click.Choice(ACTIONS), required=True, help="What to do.")
 @_signed
-def decide(
-    identifier: str,
-    action: DecisionAction,
-    by: str,
-    why: str,
-    until: str | None,
-    as_json: bool,
-    force: bool,
-) -> None:
+def decide(identifier: str, action: DecisionAction, **signed: Any) -> None:
     """Check, record, list and tell one decision."""
-    _decide(identifier, action, by=by, why=why, until=until, as_json=as_json, force=force)
+    _decide(identifier, action, **signed)
 
 
 @click.command(
@@ -105,9 +98,9 @@ def decide(
 )
 @click.argument("identifier")
 @_signed
-def suspend(identifier: str, by: str, why: str, until: str | None, as_json: bool, force: bool) -> None:
+def suspend(identifier: str, **signed: Any) -> None:
     """Refuse an end user's calls for 72 hours, or until --until: short for decide --action suspend."""
-    _decide(identifier, "suspend", by=by, why=why, until=until, as_json=as_json, force=force)
+    _decide(identifier, "suspend", **signed)
 
 
 def _decide(
@@ -177,7 +170,7 @@ def _seen_blocked(identifier: str, settings: Settings) -> bool:
         place = EventSource("files" if settings.file_dir else "loki", (), None, compact=True)
         with open_place(place, settings) as events:
             return bool(events.rows(_BLOCKED, who=identifier))
-    except (ModuleNotFoundError, click.ClickException) as error:
+    except (ModuleNotFoundError, OneLineError, click.ClickException) as error:
         say(f"note: events could not be read: {error}", err=True)
         return False
 
@@ -242,19 +235,16 @@ def decisions(
     names the first entry that was changed, removed or put in, or the first event that the journal contradicts.
     """
     settings = Settings.resolve()
-    try:
-        if verified:
-            _verify(settings, source)
-            return
-        identifier = meant(identifier, settings) if identifier else None
-        found = open_journal(settings.store).decisions(identifier)
-        listing = open_suspensions(settings.suspensions) if settings.suspensions else None
-        found += _automatic(listing, found, identifier)
-        counting = _counting(found)
-        if restore:
-            _restore(counting, listing)
-    except (DecisionError, JournalError, Unreadable) as error:
-        raise click.ClickException(str(error)) from None
+    if verified:
+        _verify(settings, source)
+        return
+    identifier = meant(identifier, settings) if identifier else None
+    found = open_journal(settings.store).decisions(identifier)
+    listing = open_suspensions(settings.suspensions) if settings.suspensions else None
+    found += _automatic(listing, found, identifier)
+    counting = _counting(found)
+    if restore:
+        _restore(counting, listing)
     chosen = list(counting.values()) if in_force else found
     _print_all(chosen, as_json=as_json)
 

@@ -9,11 +9,9 @@ from dataclasses import asdict
 import click
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal.failure import JournalError
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.doctor import examine
 from openai_safety_otel.operations.doctor.kept import accept_key as accept
-from openai_safety_otel.who.keys import KeyProblemError
 
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 
@@ -36,10 +34,7 @@ def doctor(as_json: bool, accept_key: bool) -> None:
     """
     settings = Settings.resolve()
     if accept_key:
-        try:
-            accept(settings)
-        except (JournalError, KeyProblemError) as error:
-            raise click.ClickException(str(error)) from None
+        accept(settings)
     findings = examine(settings)
     if as_json:
         say(json.dumps([asdict(finding) for finding in findings], indent=1))

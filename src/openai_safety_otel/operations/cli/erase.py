@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.journal import is_written, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
-from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown, usable_hasher
+from openai_safety_otel.operations.investigation.audit import audit, check, shown, usable_hasher
 from openai_safety_otel.operations.investigation.erase_cases import erase_case_files
 from openai_safety_otel.operations.investigation.erase_events import Erased, erase_files
 from openai_safety_otel.operations.investigation.erase_loki import delete_from_loki, why_not
@@ -97,27 +96,24 @@ def erase(
     """
     settings = Settings.resolve()
     paths = files or tuple(Path(place) for place in (settings.file_dir,) if place)
-    try:
-        check(by, why)
-        loki = loki_url or tuple(filter(None, (settings.loki_url,)))
-        forms = _forms(identifier, user, settings, paths, loki, force=force)
-        own, shared = _sessions(forms, paths, loki)
-        forms += own
-        result = Result(forms, dry_run, bool(paths), bool(loki))
-        result.unreached += [f"session {one}: others used it too" for one in shared]
-        if not dry_run and not yes:
-            _confirm(forms)
-        _look(result, paths, loki, cases, settings)
-        if not _anything(result):
-            _say_nothing_found(result, as_json=as_json)
-        if not dry_run:
-            _erase_files(result, paths, dry=False)
-            erase_case_files(cases or ("*.zip",), forms)
-            _erase_loki(result, loki)
-            _erase_lists(result, settings)
-            audit(settings, forms[0], "erase", by=by, why=why)
-    except (AuditError, NoEventFilesError, JournalError) as error:
-        raise click.ClickException(str(error)) from None
+    check(by, why)
+    loki = loki_url or tuple(filter(None, (settings.loki_url,)))
+    forms = _forms(identifier, user, settings, paths, loki, force=force)
+    own, shared = _sessions(forms, paths, loki)
+    forms += own
+    result = Result(forms, dry_run, bool(paths), bool(loki))
+    result.unreached += [f"session {one}: others used it too" for one in shared]
+    if not dry_run and not yes:
+        _confirm(forms)
+    _look(result, paths, loki, cases, settings)
+    if not _anything(result):
+        _say_nothing_found(result, as_json=as_json)
+    if not dry_run:
+        _erase_files(result, paths, dry=False)
+        erase_case_files(cases or ("*.zip",), forms)
+        _erase_loki(result, loki)
+        _erase_lists(result, settings)
+        audit(settings, forms[0], "erase", by=by, why=why)
     _print(result, as_json=as_json)
     if result.unreached and not dry_run:
         sys.exit(2)
@@ -131,16 +127,13 @@ def _look(
     _erase_files(result, paths, dry=True)
     result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=True)]
     result.loki = any(_in_loki(url, form) for url in urls for form in forms)
-    if is_redis(settings.store) or Path(settings.store).exists():
-        journal = open_journal(settings.store)
-        try:
+    if is_written(settings.store):
+        with closing(open_journal(settings.store)) as journal:
             names = [one.identifier for one in journal.notices()]
             names += [one.identifier for one in journal.decisions()]
-            result.journal = sum(name in forms for name in names)
-        finally:
-            journal.close()
+        result.journal = sum(name in forms for name in names)
     if settings.suspensions:
-        with contextlib.suppress(Unreadable):  # said when it is to be changed
+        with suppress(Unreadable):  # said when it is to be changed
             result.listed = len(open_suspensions(settings.suspensions).look_up(forms))
 
 
@@ -236,11 +229,8 @@ def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
 
 
 def _erase_lists(result: Result, settings: Settings) -> None:
-    journal = open_journal(settings.store)
-    try:
+    with closing(open_journal(settings.store)) as journal:
         result.journal = sum(journal.erase(form) for form in result.identifiers)
-    finally:
-        journal.close()
     if not settings.suspensions:
         return
     try:

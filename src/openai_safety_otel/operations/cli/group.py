@@ -8,6 +8,7 @@ from typing import Any, cast
 import click
 
 from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.cli import VERBS
 from openai_safety_otel.operations.cli.output import clean
 
@@ -48,9 +49,11 @@ class Verbs(click.Group):
             raise click.ClickException(needed) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; an error names no password of an address, and moves no cursor."""
+        """Run the verb; an error is one line that names no password of an address, and moves no cursor."""
         try:
             return super().invoke(ctx)
+        except OneLineError as error:
+            raise click.ClickException(clean(without_password(str(error)))) from None
         except click.ClickException as error:
             error.__dict__["message"] = clean(without_password(error.message))
             raise

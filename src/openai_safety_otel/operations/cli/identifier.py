@@ -9,7 +9,7 @@ import click
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.who.keys import KeyProblemError, require_hasher
+from openai_safety_otel.who.keys import require_hasher
 
 
 @click.command(
@@ -26,10 +26,7 @@ def identifier(user: str, session: bool, as_json: bool) -> None:
 
     Store it beside the user when the account is made: then nobody ever needs `whois`.
     """
-    try:
-        hasher = require_hasher(Settings.resolve())
-    except KeyProblemError as error:
-        raise click.ClickException(str(error)) from None
+    hasher = require_hasher(Settings.resolve())
     make = hasher.session if session else hasher.end_user
     for value in (line.rstrip("\r\n") for line in sys.stdin) if user == "-" else (user,):
         if not value:

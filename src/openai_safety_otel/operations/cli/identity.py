@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
-from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
     FindIdentifiers,
-    NobodyMeantError,
     among,
     in_events,
     in_loki,
@@ -49,10 +46,7 @@ def meant(
     Raises:
         click.ClickException: nobody or several are called so.
     """
-    try:
-        name = who_is_meant(typed, _places(settings, events, paths, loki_url), force=force)
-    except NobodyMeantError as error:
-        raise click.ClickException(str(error)) from None
+    name = who_is_meant(typed, _places(settings, events, paths, loki_url), force=force)
     if name != typed:
         warn(f"meant: {name}")
     return name
@@ -74,15 +68,12 @@ def _places(
 
 
 def _in_journal(settings: Settings) -> set[str]:
-    if not is_redis(settings.store) and not Path(settings.store).exists():
+    if not is_written(settings.store):
         return set()
     try:
-        journal = open_journal(settings.store)
-        try:
+        with closing(open_journal(settings.store)) as journal:
             names = {one.identifier for one in journal.notices()}
             names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
-        finally:
-            journal.close()
     except JournalError as error:
         warn(f"note: the journal cannot be read: {error}")
         return set()

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import JournalError
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.cli.sources import (
@@ -29,10 +28,9 @@ from openai_safety_otel.operations.cli.sources import (
 )
 from openai_safety_otel.operations.investigation import applogs, evidence, stored
 from openai_safety_otel.operations.investigation.appeal import appeal
-from openai_safety_otel.operations.investigation.audit import AuditError, audit, shown, usable_hasher
-from openai_safety_otel.operations.investigation.case import Case, UnknownIdentifierError, open_case
+from openai_safety_otel.operations.investigation.audit import audit, shown, usable_hasher
+from openai_safety_otel.operations.investigation.case import Case, open_case
 from openai_safety_otel.operations.investigation.casefile import (
-    CaseFileError,
     document_parts,
     timeline_line,
     write_case,
@@ -43,8 +41,7 @@ from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.table import printable
 from openai_safety_otel.operations.store.case_questions import KINDS
 from openai_safety_otel.operations.store.events import Events
-from openai_safety_otel.operations.store.files import NoEventFilesError
-from openai_safety_otel.operations.store.loki import Loki, LokiError, about, apis_in_loki, linked_in_loki
+from openai_safety_otel.operations.store.loki import Loki, about, apis_in_loki, linked_in_loki
 
 _TONES = {
     "blocked": "bold red",
@@ -68,15 +65,6 @@ _COLUMNS = (
     ("ids", "request, response, trace"),
 )
 _MOST_SUMS = 40
-_PROBLEMS = (
-    AuditError,
-    CaseFileError,
-    JournalError,
-    LokiError,
-    NoEventFilesError,
-    UnknownIdentifierError,
-    stored.StoredError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +128,7 @@ def investigate(
     out: Path | None,
     last: int,
     as_json: bool,
-    files: tuple[Path, ...],
-    source: str | None,
-    loki_url: str | None,
-    compact: bool,
+    place: EventSource,
 ) -> None:
     """Show what happened to IDENTIFIER, its standing, the APIs it still can reach, and its request context.
 
@@ -157,23 +142,20 @@ def investigate(
     asked = WantedContext(read_evidence, evidence_from, fetch_stored, logs)
     now = time.time()
     window = Window(parse_past(since, now), now, "all")
-    place = EventSource(source, files, loki_url, compact).chosen(settings)
-    try:
-        name = shown(identifier, usable_hasher(settings))
-        if asked.content and out is None and not as_json:
-            raise click.UsageError("content goes into a case file: add --out FILE.zip")
-        with _open(name, place, settings) as (name, events, apis, loki):
-            if asked.content:
-                what = {"evidence": asked.evidence, "stored": asked.stored is not None}
-                audit(settings, name, "read", by=by, why=why, details=what)
-            case = open_case(events, name, window, known_besides(settings), only=only, apis=apis)
-            case.sources = _context(case, asked, place, settings)
-            if out or as_json:
-                seen = coverage_in_loki(loki, window) if loki else coverage_in_files(events, window)
-                case.appeal = appeal(case, settings, redress, seen)
-            _give(case, out, last, as_json=as_json)
-    except _PROBLEMS as error:
-        raise click.ClickException(str(error)) from None
+    place = place.chosen(settings)
+    name = shown(identifier, usable_hasher(settings))
+    if asked.content and out is None and not as_json:
+        raise click.UsageError("content goes into a case file: add --out FILE.zip")
+    with _open(name, place, settings) as (name, events, apis, loki):
+        if asked.content:
+            what = {"evidence": asked.evidence, "stored": asked.stored is not None}
+            audit(settings, name, "read", by=by, why=why, details=what)
+        case = open_case(events, name, window, known_besides(settings), only=only, apis=apis)
+        case.sources = _context(case, asked, place, settings)
+        if out or as_json:
+            seen = coverage_in_loki(loki, window) if loki else coverage_in_files(events, window)
+            case.appeal = appeal(case, settings, redress, seen)
+        _give(case, out, last, as_json=as_json)
     if out:
         warn(f"wrote {out}: it is about one person; delete it when the ticket is closed")
 

@@ -18,14 +18,22 @@ from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.journal import (
     Decision,
     Journal,
-    JournalError,
     Notice,
     notice_key,
     open_journal,
 )
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.moments import Moment, Until
-from openai_safety_otel.operations.cli.notice_end import KINDS, NOWHERE, about, close, open_one, plain, reopen
+from openai_safety_otel.operations.cli.notice_end import (
+    KINDS,
+    NOWHERE,
+    about,
+    close,
+    open_one,
+    plain,
+    reopen,
+    tell,
+)
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.webhooks.events import notice_event
@@ -83,12 +91,9 @@ def open_(
     entry = dataclasses.replace(entry, traffic="drill" if drill else "production")
     named = {"identifier": entry.identifier, "subject": entry.subject} if identifier else {}
     stated = named | ({"deadline_at": entry.deadline_at} if deadline is not None else {})
-    try:
-        journal = open_journal(settings.store)
-        found, new, arrives = _add(journal, settings, entry, stated)
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
+    journal = open_journal(settings.store)
+    found, new, arrives = _add(journal, settings, entry, stated)
+    journal.close()
     if found.status == "closed":
         raise click.ClickException(
             f"{found.id} was closed by {found.closed_by}, and stays closed; if it is not dealt with: "
@@ -174,12 +179,9 @@ def _add(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_(every: bool, store: str | None, as_json: bool) -> None:
     """List the open notices, oldest first, with what stands in the way of their details."""
-    try:
-        journal = open_journal(Settings.resolve(store=store).store)
-        found = journal.notices(open_only=not every)
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
+    journal = open_journal(Settings.resolve(store=store).store)
+    found = journal.notices(open_only=not every)
+    journal.close()
     if as_json:
         for one in found:
             say(json.dumps(plain(one)))
@@ -234,28 +236,21 @@ def subject(
     """Say whose a notice is, where its case cannot be read: an end user's, or the organisation's."""
     settings = Settings.resolve(store=store)
     identifier = None if whose.strip().lower() in _ORGANIZATION else meant(whose, settings, force=force)
-    try:
-        journal = open_journal(settings.store)
-        wanted = open_one(journal, notice_id, kind)
-        decision = Decision(
-            identifier=identifier or "",
-            action="subject",
-            by=by.strip() or _this_user(),
-            why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
-            details={"notice": wanted.key},
-        )
-        chain = journal.append_decision(decision)
-        changes = _whose(wanted, identifier, decision.by)
-        found = journal.update_notice(wanted.key, **changes) or wanted
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
-    with event_output(settings) as told:
-        told.sink.emit(about(decision, chain, found))
-        told.sink.emit(notice_event(found))
+    journal = open_journal(settings.store)
+    wanted = open_one(journal, notice_id, kind)
+    decision = Decision(
+        identifier=identifier or "",
+        action="subject",
+        by=by.strip() or _this_user(),
+        why=why.strip() or f"{wanted.id} is {'the organisation' if identifier is None else 'theirs'}",
+        details={"notice": wanted.key},
+    )
+    chain = journal.append_decision(decision)
+    changes = _whose(wanted, identifier, decision.by)
+    found = journal.update_notice(wanted.key, **changes) or wanted
+    journal.close()
+    tell(settings, [about(decision, chain, found), notice_event(found)])
     say(json.dumps(plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")
-    if not told.arrives:
-        say(f"note: {NOWHERE}", err=True)
 
 
 def _this_user() -> str:

@@ -20,7 +20,6 @@ from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import (
     Decision,
     Journal,
-    JournalError,
     Notice,
     from_mapping,
     open_journal,
@@ -57,18 +56,15 @@ def close(
     A notice that is closed already is told as closed once more: its alerts go on where the first event was lost.
     """
     journal, settings = _opened(by, why, store)
-    try:
-        wanted = _one(_named(journal, notice_id, kind), notice_id, "open", "closed")
-        ended = journal.close_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
-        found = ended or journal.notice(wanted.key) or wanted
-        decision, chain = _closing(journal, found, anew=ended is not None)
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
+    wanted = _one(_named(journal, notice_id, kind), notice_id, "open", "closed")
+    ended = journal.close_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
+    found = ended or journal.notice(wanted.key) or wanted
+    decision, chain = _closing(journal, found, anew=ended is not None)
+    journal.close()
     by_whom = f"closed by {found.closed_by}"
     if ended is None:
         by_whom += f" on {moments.minute(found.closed_at or 0)} UTC, which is told once more"
-    _tell(settings, [about(decision, chain, found)])
+    tell(settings, [about(decision, chain, found)])
     say(json.dumps(plain(found)) if as_json else f"{found.id}: {found.type}, {by_whom}")
 
 
@@ -92,17 +88,14 @@ def reopen(
 ) -> None:
     """Open a notice again that was closed by mistake: its deadline counts as before, and so do its alerts."""
     journal, settings = _opened(by, why, store)
-    try:
-        wanted = _one(_named(journal, notice_id, kind), notice_id, "closed")
-        found = journal.reopen_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
-        if found is None:
-            raise click.ClickException(f"{notice_id} is open already")
-        decision = _about_notice("reopen", found, by.strip(), why.strip())
-        chain = journal.append_decision(decision)
-        journal.close()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
-    _tell(settings, [about(decision, chain, found), notice_event(found)])
+    wanted = _one(_named(journal, notice_id, kind), notice_id, "closed")
+    found = journal.reopen_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
+    if found is None:
+        raise click.ClickException(f"{notice_id} is open already")
+    decision = _about_notice("reopen", found, by.strip(), why.strip())
+    chain = journal.append_decision(decision)
+    journal.close()
+    tell(settings, [about(decision, chain, found), notice_event(found)])
     say(json.dumps(plain(found)) if as_json else f"{found.id}: {found.type}, open again")
 
 
@@ -110,13 +103,11 @@ def _opened(by: str, why: str, store: str | None) -> tuple[Journal, Settings]:
     if not by.strip() or not why.strip():
         raise click.UsageError("this needs --by WHO and --why TEXT")
     settings = Settings.resolve(store=store)
-    try:
-        return open_journal(settings.store), settings
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
+    return open_journal(settings.store), settings
 
 
-def _tell(settings: Settings, events: list[SafetyEvent]) -> None:
+def tell(settings: Settings, events: list[SafetyEvent]) -> None:
+    """Emit events; a note where they go nowhere."""
     with event_output(settings) as told:
         for event in events:
             told.sink.emit(event)

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -14,7 +13,7 @@ import click
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
-from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
+from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
 from openai_safety_otel.operations.cli.output import say, show, warn
 from openai_safety_otel.operations.cli.sources import EventSource, open_place, parse_past, source_options
 from openai_safety_otel.operations.report.activity import short
@@ -31,10 +30,7 @@ from openai_safety_otel.operations.store.loki import NOTABLE
 def queue(
     since: str,
     as_json: bool,
-    files: tuple[Path, ...],
-    source: str | None,
-    loki_url: str | None,
-    compact: bool,
+    place: EventSource,
 ) -> None:
     """List identifiers with flags or blocks about which nobody has decided yet, the worst first.
 
@@ -44,12 +40,8 @@ def queue(
     whose decision has run out, comes back when anything newer happens.
     """
     settings, begin = Settings.resolve(), parse_past(since, time.time())
-    place = EventSource(source, files, loki_url, compact)
-    try:
-        journal = open_journal(settings.store)
-        notices, decisions = journal.notices(), journal.decisions()
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
+    journal = open_journal(settings.store)
+    notices, decisions = journal.notices(), journal.decisions()
     with open_place(place, settings, since=begin, query=NOTABLE) as events:
         found = events.rows(questions.WAITING, since=int(begin * 1e9))
     waiting = undecided(with_notices(found, notices, begin), decisions)

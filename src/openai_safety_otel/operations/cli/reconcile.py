@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from openai_safety_otel.contract.moments import HOUR, MINUTE, minute, span
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
 from openai_safety_otel.instrumentation.signals.standalone import event_output, measuring
 from openai_safety_otel.operations.cli.output import put, say, show, warn
@@ -23,16 +24,15 @@ from openai_safety_otel.operations.cli.sources import (
     progress_bar,
     source_options,
 )
-from openai_safety_otel.operations.investigation.audit import AuditError, audit, usable_hasher
+from openai_safety_otel.operations.investigation.audit import audit, usable_hasher
 from openai_safety_otel.operations.reconcile.compare import TOLERANCE, Comparison, Source, compare
-from openai_safety_otel.operations.reconcile.keys import KeysFileError, held_forms, read_keys
+from openai_safety_otel.operations.reconcile.keys import held_forms, read_keys
 from openai_safety_otel.operations.reconcile.ours import BATCH_RUNS, BATCHES_MADE, batched, recorded
 from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
 from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
 from openai_safety_otel.who.keys import loose_permissions
 
 SETTLED_SECONDS: Final = 15 * MINUTE  # the provider's books are late; so old a request is in them
-_PROBLEMS: Final = (AdministrationError, AuditError, KeysFileError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,7 @@ def reconcile(
     why: str | None,
     top: int,
     as_json: bool,
-    files: tuple[Path, ...],
-    source: str | None,
-    loki_url: str | None,
-    compact: bool,
+    place: EventSource,
 ) -> None:
     """Compare our record with the provider's own count of requests: what is dark, the most first.
 
@@ -96,27 +93,24 @@ def reconcile(
     settings = Settings.resolve()
     if every and until:
         raise click.UsageError("--every compares up to now: leave out --until")
-    try:
-        place = EventSource(source, files, loki_url, compact).chosen(settings)
-        asked = Compared(since, until, place, read_keys(keys_file) if keys_file else {})
-        books = Administration(_admin_key(admin_key_file))
-        pause = _span(every)
-        for file in filter(None, (keys_file, admin_key_file)):
-            if loose_permissions(str(file)):
-                warn(f"{file}: others may read it (chmod 600)")
-        audit(settings, "", "reconcile", by=by, why=why)
-        signal.signal(signal.SIGTERM, _leave)
-        with event_output(settings) as told, measuring(instance="reconcile") as meters:
-            gauges = Gauges(meters)
-            for now in _rounds(pause):
-                if found := _compared(asked, settings, books, now, patient=bool(pause)):
-                    gauges.found = found
-                    for event in comparison_events(found, now):
-                        told.sink.emit(event)
-                    told.flush()
-                    _print(found, top, as_json=as_json, lines=bool(pause))
-    except _PROBLEMS as error:
-        raise click.ClickException(str(error)) from None
+    place = place.chosen(settings)
+    asked = Compared(since, until, place, read_keys(keys_file) if keys_file else {})
+    books = Administration(_admin_key(admin_key_file))
+    pause = _span(every)
+    for file in filter(None, (keys_file, admin_key_file)):
+        if loose_permissions(str(file)):
+            warn(f"{file}: others may read it (chmod 600)")
+    audit(settings, "", "reconcile", by=by, why=why)
+    signal.signal(signal.SIGTERM, _leave)
+    with event_output(settings) as told, measuring(instance="reconcile") as meters:
+        gauges = Gauges(meters)
+        for now in _rounds(pause):
+            if found := _compared(asked, settings, books, now, patient=bool(pause)):
+                gauges.found = found
+                for event in comparison_events(found, now):
+                    told.sink.emit(event)
+                told.flush()
+                _print(found, top, as_json=as_json, lines=bool(pause))
 
 
 def _admin_key(file: Path | None) -> str:
@@ -169,7 +163,7 @@ def _compared(
     """One comparison; on a schedule, one that fails is said and left out."""
     try:
         return _compare(asked, settings, books, *window(asked.since, asked.until, now))
-    except (AdministrationError, click.ClickException) as error:
+    except (OneLineError, click.ClickException) as error:
         if not patient:
             raise
         warn(error.message if isinstance(error, click.ClickException) else str(error))

@@ -62,10 +62,7 @@ def report(
     traffic: str,
     top: int,
     out: Path | None,
-    files: tuple[Path, ...],
-    source: str | None,
-    loki_url: str | None,
-    compact: bool,
+    place: EventSource,
 ) -> None:
     """Report activity, scores, blocks and ladders, the riskiest first.
 
@@ -81,7 +78,7 @@ def report(
     if chosen == "parquet" and out is None:
         raise click.UsageError("parquet needs --out FILE")
     settings = Settings.resolve()
-    with open_place(EventSource(source, files, loki_url, compact), settings) as events:
+    with open_place(place, settings) as events:
         found = build_report(events, window, known_besides(settings), by=by)
         _print(found, chosen, out, top)
 

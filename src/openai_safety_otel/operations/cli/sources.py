@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, is_written, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import put, warn
 from openai_safety_otel.operations.report.build import Known, from_journal
-from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.events import Events
-from openai_safety_otel.operations.store.files import NoEventFilesError, open_files
-from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, LokiError
-
-_F = TypeVar("_F", bound=Callable[..., Any])
+from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +56,15 @@ class EventSource:
         return EventSource(source, files, url, self.compact)
 
 
-def source_options(command: _F) -> _F:
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say where events are; the command takes them as ``place``."""
+
+    @wraps(command)
+    def placed(
+        *, files: tuple[Path, ...], source: str | None, loki_url: str | None, compact: bool, **rest: Any
+    ) -> Any:
+        return command(place=EventSource(source, files, loki_url, compact), **rest)
+
     for option in reversed(
         (
             click.option(
@@ -82,8 +86,8 @@ def source_options(command: _F) -> _F:
             ),
         )
     ):
-        command = option(command)
-    return command
+        placed = option(placed)
+    return placed
 
 
 @contextmanager
@@ -95,10 +99,7 @@ def open_place(
     ``since`` (Unix seconds) and ``query`` (LogQL) bound what Loki is asked; files are always read whole.
     """
     with progress_bar("reading events") as advance:
-        try:
-            events = _open(place.chosen(settings), since, query, advance)
-        except (NoEventFilesError, StoreError, LokiError) as error:
-            raise click.ClickException(str(error)) from None
+        events = _open(place.chosen(settings), since, query, advance)
     with events:
         if events.skipped.problems:
             warn(f"{skipped_text(events)}; the rest was read")
@@ -126,15 +127,12 @@ def skipped_text(events: Events) -> str:
 
 def known_besides(settings: Settings) -> Known:
     """The journal's notices and decisions and the suspension list, where they exist."""
-    notices: list[Any] = []
-    decisions: list[Any] = []
-    if is_redis(settings.store) or Path(settings.store).exists():
+    notices: list[Notice] = []
+    decisions: list[Decision] = []
+    if is_written(settings.store):
         try:
-            journal = open_journal(settings.store)
-            try:
+            with closing(open_journal(settings.store)) as journal:
                 notices, decisions = journal.notices(), journal.decisions()
-            finally:
-                journal.close()
         except JournalError as error:
             warn(f"notices and decisions come from events alone: {error}")
     known = from_journal(notices, decisions)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
 
 import click
 
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import in_force, listed
-from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
 from openai_safety_otel.ledger.suspensions import ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.output import say
 
@@ -50,13 +50,10 @@ def init(from_decisions: bool) -> None:
 
 def _in_force(settings: Settings, *, needed: bool) -> dict[str, ListEntry]:
     """What the decisions on record say now; nothing where there is no record and none is ``needed``."""
-    if "://" not in settings.store and not Path(settings.store).exists():
+    if not is_written(settings.store):
         if needed:
             raise JournalError(f"there are no decisions at {settings.store}: set OPENAI_SAFETY_STORE")
         return {}
-    journal = open_journal(settings.store)
-    try:
+    with closing(open_journal(settings.store)) as journal:
         entries = {name: listed(one) for name, one in in_force(journal.decisions()).items()}
-    finally:
-        journal.close()
     return {name: entry for name, entry in entries.items() if entry is not None}

@@ -13,7 +13,7 @@ import click
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import NoticeType
-from openai_safety_otel.ledger.journal import Journal, JournalError, open_journal
+from openai_safety_otel.ledger.journal import Journal, open_journal
 from openai_safety_otel.operations.cli.output import say
 
 _EPILOG = """\b
@@ -61,7 +61,7 @@ def webhooks(
             _drill(settings, drill, url, as_json=as_json)
         else:
             _serve(settings, host, port, suspend_on)
-    except (ValueError, JournalError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -138,12 +138,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _drill(settings: Settings, kind: NoticeType, url: str, *, as_json: bool) -> None:
     from openai_safety_otel.operations.webhooks.app import webhook_secrets  # noqa: PLC0415 - only for a drill
-    from openai_safety_otel.operations.webhooks.drill import DrillError, send_drill  # noqa: PLC0415
+    from openai_safety_otel.operations.webhooks.drill import send_drill  # noqa: PLC0415
 
-    try:
-        answer = send_drill(url, webhook_secrets(settings)[0], kind)
-    except DrillError as error:
-        raise click.ClickException(str(error)) from None
+    answer = send_drill(url, webhook_secrets(settings)[0], kind)
     notice = str(answer["notice"])
     emitted = _emitted(settings, notice)
     if as_json:

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import click
 
+from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import put, say, warn
 from openai_safety_otel.operations.cli.sources import progress_bar
-from openai_safety_otel.operations.investigation.audit import AuditError, audit, check, shown
+from openai_safety_otel.operations.investigation.audit import audit, check, shown
 from openai_safety_otel.operations.investigation.candidates import (
     Blocks,
-    CandidatesError,
     from_sql,
     from_stream,
     open_candidates,
 )
-from openai_safety_otel.operations.investigation.whois import DOMAINS, Match, load_scheme, recipe_for
+from openai_safety_otel.operations.investigation.whois import DOMAINS, Match, recipe_for
 from openai_safety_otel.operations.investigation.whois import whois as search
 from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
@@ -77,9 +77,9 @@ def whois(
     """
     settings = Settings.resolve()
     hasher = _hasher(settings, scheme)
+    if scheme:
+        _try_scheme(scheme)
     try:
-        if scheme:
-            load_scheme(scheme)
         total, source = _source(candidates, csv_column, sql, query)
         check(by, why)
         name = shown(identifier, hasher)
@@ -93,7 +93,7 @@ def whois(
             tried, match = search(
                 blocks, recipe, workers=workers, progress=lambda done: advance(done, total or 0)
             )
-    except (AuditError, CandidatesError, ValueError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from None
     _print(identifier, tried, match, time.perf_counter() - began, as_json=as_json)
 
@@ -105,6 +105,13 @@ def _hasher(settings: Settings, scheme: str | None) -> Hasher | None:
         if scheme:
             return None
         raise click.ClickException(str(error)) from None
+
+
+def _try_scheme(scheme: str) -> None:
+    try:
+        function_at(scheme)
+    except ValueError as error:
+        raise click.ClickException(f"--scheme {error}") from None
 
 
 def _source(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract.addresses import is_redis
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import Decision, Notice, read_chain
+from openai_safety_otel.ledger.journal import Decision, Notice, is_written, read_chain
 from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
@@ -52,7 +50,7 @@ def appeal(case: Case, settings: Settings, redress: str | None, coverage: dict[s
 
 
 def _chain(settings: Settings) -> dict[str, Any]:
-    if not is_redis(settings.store) and not Path(settings.store).exists():
+    if not is_written(settings.store):
         return {"state": "no journal", "entries": 0, "head": None, "problem": None}
     links, problem = read_chain(settings.store)
     state = "broken" if problem else "whole"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.standalone import event_output
 from openai_safety_otel.ledger.decisions import decision_event
@@ -13,7 +15,7 @@ from openai_safety_otel.who.identifier import Hasher, shown_identity
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
 
-class AuditError(RuntimeError):
+class AuditError(OneLineError, RuntimeError):
     """It could not be written down, so it must not be done; the message is one line."""
 
 
@@ -42,11 +44,8 @@ def audit(
     who, reason = check(by, why)
     entry = Decision(identifier=identifier, action=action, by=who, why=reason, details=details or {})
     try:
-        journal = open_journal(settings.store)
-        try:
+        with closing(open_journal(settings.store)) as journal:
             chain = journal.append_decision(entry)
-        finally:
-            journal.close()
     except JournalError as error:
         raise AuditError(f"the audit trail cannot be written, so nothing was done: {error}") from None
     with event_output(settings) as told:

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 from urllib.parse import quote, unquote
 
+from openai_safety_otel.contract.one_line import OneLineError
+
 BLOCK_BYTES = 1 << 20
 Blocks = Generator[bytes, None, None]  # to be closed: it holds a file or a connection
 _HEAD: Final = 4  # bytes that tell gzip and byte-order marks
 _GZIP: Final = b"\x1f\x8b"
 
 
-class CandidatesError(ValueError):
+class CandidatesError(OneLineError, ValueError):
     """The candidates cannot be read; the message is one line without credentials."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.investigation.context import ContextSource
 from openai_safety_otel.operations.report.activity import Activity, ApiState
@@ -29,7 +30,7 @@ HAPPENED: Final = ("blocked", "flagged", "notice", "decision", "report")
 _SLICE: Final = 20_000
 
 
-class UnknownIdentifierError(LookupError):
+class UnknownIdentifierError(OneLineError, LookupError):
     """No event has this identifier; the message is one line."""
 
 

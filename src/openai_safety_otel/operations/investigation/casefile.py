@@ -14,6 +14,7 @@ from typing import Any, Final
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.page import assets
@@ -32,7 +33,7 @@ _README: Final = (
 )
 
 
-class CaseFileError(OSError):
+class CaseFileError(OneLineError, OSError):
     """The case file cannot be written; the message is one line."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
 from openai_safety_otel.operations.store.schema import column_name
 
@@ -26,7 +27,7 @@ _RANGE_DAYS: Final = 29  # below Loki's default limit of 30 days in one query
 FindIdentifiers = Callable[[str], Iterable[str]]
 
 
-class NobodyMeantError(LookupError):
+class NobodyMeantError(OneLineError, LookupError):
     """Nobody is called so, or several are; the message is one line."""
 
 

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.investigation.context import STORED_DAYS, ContextSource, gone_or_never
 
 _TIMEOUT_SECONDS: Final = 30.0
@@ -15,7 +16,7 @@ NOT_ASKED: Final = ContextSource(
 )
 
 
-class StoredError(RuntimeError):
+class StoredError(OneLineError, RuntimeError):
     """The provider cannot be asked at all; the message is one line."""
 
 

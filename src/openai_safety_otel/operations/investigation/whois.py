@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.who.identifier import Hasher
 
 DOMAINS: Final = ("user", "session")
@@ -54,22 +54,6 @@ def recipe_for(
     return Recipe(target, messages, hasher.keyed)
 
 
-def load_scheme(name: str) -> Scheme:
-    """The function a ``module:function`` names.
-
-    Raises:
-        ValueError: it names none.
-    """
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"--scheme {name}: {error}") from None
-    if not callable(found):
-        raise ValueError(f"--scheme {name}: not a function")  # noqa: TRY004 - one kind of error for a wrong name
-    return cast("Scheme", found)
-
-
 def search(block: bytes, recipe: Recipe) -> tuple[int, Match | None]:
     """How many candidates a block of lines has, and the one that matches."""
     values = block.replace(b"\r\n", b"\n").removesuffix(b"\r").split(b"\n")
@@ -77,7 +61,7 @@ def search(block: bytes, recipe: Recipe) -> tuple[int, Match | None]:
     if raw in values:  # the product sends the user id itself
         return len(values), Match(recipe.target, "raw", None)
     if recipe.scheme:
-        return len(values), _by_scheme(values, load_scheme(recipe.scheme), recipe.target)
+        return len(values), _by_scheme(values, function_at(recipe.scheme), recipe.target)
     try:
         digest = bytes.fromhex(recipe.target)
     except ValueError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.reconcile.compare import Names
 from openai_safety_otel.who.identifier import Hasher, unkeyed_short
 
 
-class KeysFileError(ValueError):
+class KeysFileError(OneLineError, ValueError):
     """The file of keys cannot be used; the message names a line or a name, never a key."""
 
 

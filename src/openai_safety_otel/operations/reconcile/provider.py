@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, get_args
 
 from openai_safety_otel.contract.moments import HOUR, MINUTE
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.vocabulary import UsageLedger
 from openai_safety_otel.operations.reconcile.compare import APART, Counted, Names
 
@@ -21,7 +22,7 @@ _NOT_FOUND: Final = 404
 _REFUSED: Final = (401, 403)
 
 
-class AdministrationError(RuntimeError):
+class AdministrationError(OneLineError, RuntimeError):
     """The provider's count cannot be read; the message is one line and holds nothing of the key."""
 
 

@@ -22,6 +22,7 @@ from typing import Final
 import duckdb
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.events import connect, fresh_table, stored_table
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
@@ -45,7 +46,7 @@ _FORMAT: Final = (
 )
 
 
-class StoreError(RuntimeError):
+class StoreError(OneLineError, RuntimeError):
     """What was written is not what was to be written; the message is one line."""
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events, connect, open_events
 from openai_safety_otel.operations.store.lines import Lines, Progress, lines_left, read_lines
@@ -23,7 +24,7 @@ _EVENT_FILE = re.compile(r"\.(json|jsonl|ndjson)(\.\d+)?(\.gz)?$")
 _HEAD_BYTES = 4096
 
 
-class NoEventFilesError(LookupError):
+class NoEventFilesError(OneLineError, LookupError):
     """A path given by the user does not exist."""
 
 

@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx2
 
+from openai_safety_otel.contract.one_line import OneLineError
+
 TIMEOUT_SECONDS: Final = 120.0
 # The tenants of the shipped configuration; a Loki without tenants passes the header over.
 TENANT: Final = "safety"
@@ -16,7 +18,7 @@ EVIDENCE_TENANT: Final = "safety-evidence"
 _TRIES: Final = 3
 
 
-class LokiError(ConnectionError):
+class LokiError(OneLineError, ConnectionError):
     """Loki cannot be reached, or answered with an error; the message is one line without credentials."""
 
     def __init__(self, text: str, status: int | None = None) -> None:

@@ -14,13 +14,14 @@ from http.client import HTTPException
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.operations.webhooks.notice import TYPES
 
 DRILL_TYPES: dict[NoticeType, str] = {name: event_type for event_type, name in TYPES.items()}
 
 
-class DrillError(Exception):
+class DrillError(OneLineError):
     """The drill did not reach its end; the message is one line."""
 
 
