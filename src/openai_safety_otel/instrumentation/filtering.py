@@ -9,8 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final
 
 from openai_safety_otel.contract.callables import function_at
@@ -69,12 +68,8 @@ class Filter:
         future = self._begin(client, texts)
         if future is None:
             return self._open
-        try:
-            return future.result(SECONDS)
-        except FutureTimeout:
-            return self._failed("timeout")
-        except Exception as error:  # noqa: BLE001 - a filter may raise anything
-            return self._failed("failed", error)
+        wait((future,), SECONDS)
+        return self._judged(future)
 
     async def passes_async(self, client: Any, texts: tuple[str, ...]) -> bool:
         """The same for an async client; the event loop goes on meanwhile, whichever library runs it."""

@@ -103,18 +103,20 @@ def listed(found: object) -> list[Any]:
     """The first items of a list; empty where it is none."""
     if not is_list(found):
         return []
-    try:
-        return list(found[:MAX_ITEMS])
-    except Exception:  # noqa: BLE001 - a subclass of list may raise anything
-        return []
+    # By the built-in's own method: a subclass may raise anything.
+    kind: Any = list if issubclass(type(found), list) else tuple
+    return list(kind.__getitem__(found, slice(MAX_ITEMS)))
 
 
 def pairs(thing: object) -> list[tuple[str, Any]]:
     """The first names and values of a mapping, or of a model's undeclared members."""
+    found = thing if is_mapping(thing) else get(thing, "__pydantic_extra__")
+    if not is_mapping(found):
+        return []
     try:
-        found: Any = thing if is_mapping(thing) else getattr(thing, "__pydantic_extra__", None)
-        return [(name, value) for name, value in islice(found.items(), MAX_ITEMS) if is_text(name)]
-    except Exception:  # noqa: BLE001 - None, or a mapping that raises
+        # By the built-in's own method: a subclass may raise anything.
+        return [(name, value) for name, value in islice(dict.items(found), MAX_ITEMS) if is_text(name)]
+    except RuntimeError:  # the app changes it meanwhile
         return []
 
 
