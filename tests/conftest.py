@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from support.telemetry import KEY, Instrument, Telemetry
+from support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -85,13 +85,9 @@ def redis_url(redis_server: str) -> str:
 
 
 def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(500):
-        if server.poll() is not None:
-            pytest.fail(f"redis-server ended with {server.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return
-    pytest.fail("redis-server does not answer")
+    def listens() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    assert until(lambda: server.poll() is not None or listens()), "redis-server does not answer"
+    assert server.poll() is None, f"redis-server ended with {server.returncode}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from openai_safety_otel.ledger.journal import Decision, Journal, open_journal
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.who.identifier import Hasher
 from support.event_files import records
+from support.waiting import until
 
 KEY = "k" * 32
 DAY = 86_400
@@ -40,10 +40,7 @@ def run(store: str, *arguments: str, **environ: str) -> Result:
 
 def events(folder: Path) -> list[dict[str, Any]]:
     """Severity and attributes of the events in the OTLP files of a folder, once the first is written."""
-    end = time.monotonic() + 10
-    while not (found := records(folder)) and time.monotonic() < end:
-        time.sleep(0.01)
-    return found
+    return until(lambda: records(folder), 10)
 
 
 def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path: Path) -> None:

@@ -11,8 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from openai_safety_otel.demo.check import compare
 from openai_safety_otel.instrumentation.signals.files import EventFile
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.testing.ledger import LedgerEntry
+from support.waiting import until
 
 ENTRY = LedgerEntry(
     number=1,
@@ -131,13 +130,6 @@ def processes(tmp_path: Path) -> list[str]:
     return found
 
 
-def eventually(holds: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 60
-    while not (held := holds()) and time.monotonic() < until:
-        time.sleep(0.05)
-    return held
-
-
 def serving(tmp_path: Path) -> bool:
     log = tmp_path / "demo-out" / "app.log"
     return log.exists() and "running on" in log.read_text()
@@ -147,7 +139,7 @@ def serving(tmp_path: Path) -> bool:
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM in the middle ends every process, and removes the key and the folder."""
     demo = start(tmp_path)
-    assert eventually(lambda: serving(tmp_path))
+    assert until(lambda: serving(tmp_path), 60)
     demo.send_signal(number)
     said, _ = demo.communicate(timeout=60)
     assert (demo.returncode, said.splitlines()[-1]) == (130, "interrupted; nothing is left behind")
@@ -159,11 +151,11 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path, number: signa
 def test_a_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     """Even kill -9 of the demo ends the app that it started."""
     demo = start(tmp_path)
-    assert eventually(lambda: serving(tmp_path))
+    assert until(lambda: serving(tmp_path), 60)
     assert len(processes(tmp_path)) == 2
     demo.kill()
     demo.communicate(timeout=60)
-    assert eventually(lambda: processes(tmp_path) == [])
+    assert until(lambda: processes(tmp_path) == [], 60)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

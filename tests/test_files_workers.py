@@ -5,31 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.product import program
 from openai_safety_otel.testing.provider import Provider
+from support.waiting import uvicorn_port
 
 CALLS = 60
-
-
-def await_workers(log: Path, many: int) -> int:
-    """Wait until all workers serve; the port they share."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        said = log.read_text()
-        port = re.search(r"running on http://127\.0\.0\.1:(\d+)", said)
-        if port and said.count("Application startup complete") == many:
-            return int(port[1])
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
 
 
 def ask(port: int, user: str) -> int:
@@ -63,7 +50,7 @@ def test_four_uvicorn_workers_write_a_file_each(tmp_path: Path) -> None:
         with log.open("wb") as output:
             server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            port = await_workers(log, 4)
+            port = uvicorn_port(log, "Application startup complete", 4)
             statuses = Counter(ask(port, f"user-{number}") for number in range(CALLS))
         finally:
             os.kill(server.pid, signal.SIGTERM)

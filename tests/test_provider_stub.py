@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +17,7 @@ from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.routes import ENDPOINTS
 from openai_safety_otel.testing.scenarios import SCENARIOS
 from openai_safety_otel.testing.state import Fault
+from support.waiting import until
 
 MODERATION = {"model": "omni-moderation-latest"}
 
@@ -315,8 +315,7 @@ def test_a_hanging_answer_does_not_hold_up_the_end() -> None:
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         assert arrived.wait(10)
-        while not len(provider.ledger):
-            time.sleep(0.01)
+        assert until(lambda: len(provider.ledger))
     assert ended.wait(30)
 
 

@@ -14,9 +14,9 @@ from dashboards.week import Week
 from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.instrumentation.signals.event import call_event
 from stack.programs import binary, prepare, running
-from support.fed import eventually
 from support.fleet import Process
 from support.stores import Store, loki, prometheus
+from support.waiting import until
 
 SERVICES = ("chat", "search", "safety-webhooks")
 
@@ -79,6 +79,6 @@ def lived(folder: Path) -> Iterator[Stores]:
         stores = Stores(loki(logs.url), prometheus(metrics.url), week.now)
         sent = _send(week, agent.url)
         stored = 'sum(count_over_time({openai_safety_stream=~".+"} [9d]))'
-        assert eventually(lambda: stores.loki.number(stored, time.time()) >= sent)
+        assert until(lambda: stores.loki.number(stored, time.time()) >= sent)
         agent.stop()
         yield stores

@@ -24,6 +24,7 @@ from openai_safety_otel.demo.product import program
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from support.collector import Collector
+from support.waiting import until
 
 pytestmark = pytest.mark.faults
 KEY = "k" * 40
@@ -122,14 +123,13 @@ def ask(port: int, path: str, user: str) -> int:
 
 
 def await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and server.poll() is None:
+    def listens() -> bool:
         with socket.socket() as probe:
             probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    assert until(lambda: server.poll() is not None or listens(), 60), log.read_text()
+    assert server.poll() is None, log.read_text()
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

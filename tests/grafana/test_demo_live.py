@@ -16,8 +16,9 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import SERVICE, Product
 from openai_safety_otel.testing.provider import Provider
-from support.fed import VARIABLES, Fed, eventually
+from support.fed import VARIABLES, Fed
 from support.panels import queries, run
+from support.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -70,7 +71,7 @@ def demo(fed: Fed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
             list(crowd.map(lambda person: _act(product, person), people()))
         calls = len(provider.ledger.calls())
         stored = f"sum(count_over_time({CALLS} [30m]))"
-        assert eventually(lambda: fed.loki.number(stored, time.time()) >= calls)
+        assert until(lambda: fed.loki.number(stored, time.time()) >= calls)
         yield Demo(provider, time.time())
 
 
@@ -115,4 +116,4 @@ def test_blocked_identifiers_of_the_demo_alert(fed: Fed, demo: Demo) -> None:
         }
 
     assert blocked
-    assert eventually(lambda: alerted() == blocked)
+    assert until(lambda: alerted() == blocked)

@@ -13,11 +13,12 @@ from grafana.names import COLLECTOR_METRICS, ENQUEUE_FAILED, SEND_FAILED
 from grafana.scope import DASHBOARD, equal
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import vocabulary
-from support.fed import VARIABLES, Fed, eventually
+from support.fed import VARIABLES, Fed
 from support.interpolate import interpolate, windows
 from support.panels import BOARDS, Query, panels, queries, run
 from support.scenario import hashed
 from support.stores import RefusedError, get
+from support.waiting import until
 
 pytestmark = pytest.mark.stack
 
@@ -117,7 +118,7 @@ def test_every_rule_is_accepted(fed: Fed) -> None:
     for alert in LOG_ALERTS:
         fed.loki.instant(alert.expr, fed.at)
     for record in RECORDS:
-        assert eventually(lambda name=record.name: fed.prometheus.instant(name, fed.at + 60) is not None)  # type: ignore[misc]
+        assert until(lambda name=record.name: fed.prometheus.instant(name, fed.at + 60) is not None)  # type: ignore[misc]
 
 
 def test_collector_metrics_carry_the_names_we_use(fed: Fed) -> None:
@@ -130,7 +131,7 @@ def test_collector_metrics_carry_the_names_we_use(fed: Fed) -> None:
 def test_log_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
     """Loki's own ruler loads the shipped rules; each alert reaches the Alertmanager, for nobody else."""
     expected = {alert.name for alert in LOG_ALERTS}
-    assert eventually(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
+    assert until(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
     about = {
         "IdentifierBlockedEvent": ("user_hash", {hashed("gone")}),
         "SafetyNoticeEvent": ("openai_safety_notice_id", {"case_1", "evt_2"}),
@@ -165,6 +166,6 @@ def test_metric_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
         "WebhookSignatureFailures",
         "SafetyDrillReceived",
     }
-    assert eventually(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
+    assert until(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
     testers = [hashed(f"tester-{n}") for n in range(3)]
     assert [one for one in fed.alerts if any(tester in str(one) for tester in testers)] == []

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import re
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +21,7 @@ from openai_safety_otel.testing.provider import Provider
 from support.event_files import records
 from support.http import http_library
 from support.telemetry import Instrument, Telemetry
+from support.waiting import uvicorn_port
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 OPEN = 6
@@ -180,7 +179,7 @@ def test_streams_open_when_uvicorn_is_told_to_end(workers: int, tmp_path: Path, 
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment(tmp_path, provider), stdout=output, stderr=output)
     try:
-        port = served_port(log, workers)
+        port = uvicorn_port(log, "Started server process", workers)
         for _ in range(OPEN):
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             connection.request("GET", "/", headers={"connection": "close"})
@@ -190,14 +189,3 @@ def test_streams_open_when_uvicorn_is_told_to_end(workers: int, tmp_path: Path, 
         server.send_signal(signal.SIGTERM)
         server.wait(30)
     assert Counter({"abandoned": OPEN}) == told(tmp_path), log.read_text()
-
-
-def served_port(log: Path, workers: int) -> int:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        said = log.read_text()
-        port = re.search(r"running on http://127\.0\.0\.1:(\d+)", said)
-        if port and said.count("Started server process") == workers:
-            return int(port[1])
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())

@@ -17,6 +17,7 @@ from openai_safety_otel.operations.store.loki import Loki, LokiError
 from stack.programs import Running
 from support.events import ANN, BOB, EVE, blocked, call, decision, event, flagged, notice, write
 from support.stores import send
+from support.waiting import until
 
 NOW = float(int(time.time())) - 600
 
@@ -124,7 +125,4 @@ def test_erase_deletes_from_loki_with_evidence(
     # Loki's queriers look at new requests every five minutes, and when they start.
     loki.stop()
     loki.start()
-    deadline = time.monotonic() + 90
-    while (left := [whose(tenant) for tenant in tenants]) != [{stays, shared}, {stays}]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.5)
+    assert until(lambda: [whose(tenant) for tenant in tenants] == [{stays, shared}, {stays}], 90)

@@ -11,9 +11,10 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments
 from stack import query
 from stack_up.conftest import Up
-from support.fed import VARIABLES, eventually
+from support.fed import VARIABLES
 from support.panels import BOARDS, Query, panels, run
 from support.stores import loki, prometheus
+from support.waiting import until
 
 PANELS = [(name, panel) for name, board in BOARDS.items() for panel in panels(board) if panel.get("targets")]
 # Nobody's streams are held back, this product has no sockets, and nobody has compared it with the provider's count.
@@ -49,7 +50,7 @@ def test_no_panel_is_empty_but_by_nature(up: Up, person: str) -> None:
             f"{board}: {panel['title']}" for board, panel in PANELS if not _shows(up, board, panel, person)
         }
 
-    assert eventually(lambda: empty() <= EMPTY_BY_NATURE, seconds=120), empty()
+    assert until(lambda: empty() <= EMPTY_BY_NATURE, seconds=120), empty()
     reasons = {f"{board}: {panel['title']}": panel["fieldConfig"]["defaults"] for board, panel in PANELS}
     assert [name for name in EMPTY_BY_NATURE if not reasons[name].get("noValue")] == []
 
@@ -73,7 +74,7 @@ TOLD = {
 @pytest.mark.parametrize("what", HAPPENED)
 def test_it_is_counted(up: Up, what: str) -> None:
     """Each of these is in Prometheus without anything that the user does."""
-    assert eventually(lambda: bool(query.promql(up.prometheus, HAPPENED[what])), seconds=60)
+    assert until(lambda: bool(query.promql(up.prometheus, HAPPENED[what])), seconds=60)
 
 
 @pytest.mark.parametrize("what", TOLD)
@@ -81,4 +82,4 @@ def test_it_is_told(up: Up, what: str) -> None:
     """Each of these is in Loki without anything that the user does."""
     tenant, event = TOLD[what]
     selector = f'{{service_name=~".+"}} | event_name="{event}"'
-    assert eventually(lambda: bool(query.lines(up.loki, selector, tenant=tenant)), seconds=60)
+    assert until(lambda: bool(query.lines(up.loki, selector, tenant=tenant)), seconds=60)

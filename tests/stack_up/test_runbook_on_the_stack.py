@@ -10,8 +10,8 @@ import pytest
 
 from stack import query
 from stack_up.conftest import Up
-from support.fed import eventually
 from support.runbook import commands
+from support.waiting import until
 
 # What each command says, by its first words; `{who}` is the identifier, `{user}` whose it is.
 SAYS = {
@@ -62,10 +62,10 @@ def test_every_line_does_what_it_says(up: Up, filled: dict[str, str]) -> None:
         assert SAYS[name].format(**meant) in said, (command, said)
     assert (up.folder / "case.zip").stat().st_size > 1000
     refused = f'{{openai_safety_stream="notable"}} | openai_safety_block_class="local" | user_hash="{filled["IDENT"]}"'
-    assert eventually(lambda: bool(query.lines(up.loki, refused)), seconds=200)
+    assert until(lambda: bool(query.lines(up.loki, refused)), seconds=200)
 
     def open_cases() -> set[str]:
         told = query.get(up.alertmanager, "/api/v2/alerts")
         return {one["labels"].get("openai_safety_notice_id", "") for one in told} - {""}
 
-    assert eventually(lambda: "C-17" not in open_cases() and "C-16" in open_cases(), seconds=60), open_cases()
+    assert until(lambda: "C-17" not in open_cases() and "C-16" in open_cases(), seconds=60), open_cases()

@@ -10,13 +10,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.request import urlopen
 
 from websockets.sync.client import ClientConnection, connect
+
+from support.waiting import until
 
 FLAGS = (
     "--headless",
@@ -115,10 +116,9 @@ class Browser:
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.size(width, height)
         self.ask("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
-        deadline = time.monotonic() + 60
-        while not self.run(f"document.readyState === 'complete' && {ready}"):
-            assert time.monotonic() < deadline, "the page was not ready in time"
-            time.sleep(0.05)
+        assert until(lambda: self.run(f"document.readyState === 'complete' && {ready}"), 60), (
+            "not ready in time"
+        )
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""

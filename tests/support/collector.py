@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from support.waiting import until
 
 
 class Collector:
@@ -92,10 +93,8 @@ class Collector:
 
     def wait(self, many: int, seconds: float = 60) -> None:
         """Until that many events are here."""
-        until = time.monotonic() + seconds
-        while len(self.events) < many:
-            assert time.monotonic() < until, f"{len(self.events)} of {many} events after {seconds} s"
-            time.sleep(0.02)
+        enough = until(lambda: len(self.events) >= many, seconds)
+        assert enough, f"{len(self.events)} of {many} events after {seconds} s"
 
     def __enter__(self) -> Collector:
         self._thread.start()

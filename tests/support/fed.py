@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from stack.programs import Running, prepare, running
 from support.panels import ROOT
 from support.scenario import Ledger, Scenario, hashed
 from support.stores import Store, get, loki, prometheus
+from support.waiting import until
 
 ALERTS = ROOT / "grafana" / "alerts"
 VARIABLES = {
@@ -123,27 +124,17 @@ def feed(folder: Path) -> Iterator[Fed]:
         watch = Watch(alerts.url)
         watch.start()
         stores = Fed(loki(logs.url), prometheus(metrics.url), agent.url, scenario.ledger, 0, watch)
-        scenario.play(between=lambda: eventually(lambda: _scrapes(stores) >= 2))
+        scenario.play(between=lambda: until(lambda: _scrapes(stores) >= 2))
         scenario.close()
         ledger = scenario.ledger
         everything = (
             'sum(count_over_time({openai_safety_stream=~".+"} | openai_safety_traffic="production" [2h]))'
         )
         events = ledger.totals["calls"] + ledger.totals["other events"]
-        assert eventually(lambda: stores.loki.number(everything, time.time()) >= events)
+        assert until(lambda: stores.loki.number(everything, time.time()) >= events)
         before = _scrapes(stores)
-        assert eventually(lambda: _scrapes(stores) >= before + SETTLED)
+        assert until(lambda: _scrapes(stores) >= before + SETTLED)
         try:
             yield replace(stores, at=time.time())
         finally:
             watch.end()
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether something becomes true within a bounded time."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.25)
-    return True

@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import openai
-import pytest
 import uvicorn
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -30,6 +28,7 @@ from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.receiver import Receiver
 from openai_safety_otel.operations.webhooks.verify import Verifier
 from openai_safety_otel.who.identifier import Hasher
+from support import waiting
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the endpoint, for tests").decode()
 HASHER = Hasher(b"k" * 32)
@@ -227,8 +226,4 @@ class Bench:
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something to become true; fail if it never does."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail("it never became true")
-        time.sleep(0.005)
+    assert waiting.until(true, seconds), "it never became true"

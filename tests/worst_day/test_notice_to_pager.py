@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.operations.webhooks.drill import signed_headers
-from support.fed import eventually
 from support.hastened import MINUTE, Stack
 from support.served import Served
+from support.waiting import until
 from webhooks.bench import CASE, IDENTIFIER, SECRET, CaseApi, warning
 from worst_day.conftest import environ, run
 
@@ -123,14 +123,14 @@ def _listed(environment: dict[str, str]) -> list[dict[str, Any]]:
 def test_from_the_notice_to_the_pager_and_to_silence(desk: Desk, tmp_path: Path, happen: Any) -> None:
     """One notification at the right route names case, person and deadline; closing the notice ends every alert."""
     stack, pager = desk.stack, desk.stack.pager
-    assert eventually(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
+    assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
     pager.sent.clear()
     told = happen(desk, tmp_path)
 
     def named() -> list[dict[str, Any]]:
         return [one for one in pager.told(told.route) if told.case in json.dumps(one["alerts"])]
 
-    assert eventually(lambda: bool(named()), 5 * MINUTE + 30), (pager.sent, stack.alerts)
+    assert until(lambda: bool(named()), 5 * MINUTE + 30), (pager.sent, stack.alerts)
     time.sleep(6 * MINUTE)  # whatever else would be sent
     assert [route for route, _ in pager.calls()] == [told.route], pager.calls()
     (alert,) = pager.told(told.route)[0]["alerts"]
@@ -147,6 +147,6 @@ def test_from_the_notice_to_the_pager_and_to_silence(desk: Desk, tmp_path: Path,
         )
 
     run(told.environ or desk.environ, "notice", "close", told.case, "--by", "ann", "--why", "answered")
-    assert eventually(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
-    assert eventually(lambda: bool(pager.told(told.route, "resolved")), 6 * MINUTE + 30), pager.sent
+    assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
+    assert until(lambda: bool(pager.told(told.route, "resolved")), 6 * MINUTE + 30), pager.sent
     assert [route for route, _ in pager.calls()] == [told.route], pager.calls()

@@ -13,9 +13,9 @@ from openai_safety_otel.demo.product import SERVICE, Product
 from openai_safety_otel.testing.provider import Provider
 from stack import query
 from stack.programs import free_ports
-from support.fed import eventually
 from support.hastened import EXPORTERS, MINUTE, Stack, stack
 from support.served import Served
+from support.waiting import until
 from worst_day.conftest import environ
 
 CALLS = f'openai_safety_calls_total{{service_name="{SERVICE}"}}'
@@ -49,8 +49,8 @@ def product(whole: Stack, provider: Provider, tmp_path: Path) -> Iterator[Produc
     log, collector = tmp_path / "app.log", whole.collectors[0].url
     with Product(provider.url, tmp_path, log, settings, collector) as app:
         app.ask("anna", "/chat", "How do I bake bread?")
-        assert eventually(lambda: bool(query.promql(whole.prometheus.url, CALLS)), 3 * MINUTE + 30)
-        assert eventually(lambda: bool(query.lines(whole.loki.url, LINES)), 3 * MINUTE + 30)
+        assert until(lambda: bool(query.promql(whole.prometheus.url, CALLS)), 3 * MINUTE + 30)
+        assert until(lambda: bool(query.lines(whole.loki.url, LINES)), 3 * MINUTE + 30)
         yield app
 
 
@@ -65,7 +65,7 @@ def receivers(whole: Stack, tmp_path: Path) -> Iterator[list[Served]]:
             started.append(Served(settings, "--port", str(port)))
             ending.callback(started[-1].end)
         seen = "group by (instance) (openai_safety_webhooks_total)"
-        assert eventually(lambda: len(query.promql(whole.prometheus.url, seen)) == 2, 3 * MINUTE + 30)
+        assert until(lambda: len(query.promql(whole.prometheus.url, seen)) == 2, 3 * MINUTE + 30)
         time.sleep(6 * MINUTE)  # how many there usually are is looked at every five
         yield started
 
@@ -75,7 +75,7 @@ def _quiet_for(minutes: float) -> None:
 
 
 def _told(whole: Stack) -> list[tuple[str, tuple[str, ...]]]:
-    assert eventually(lambda: bool(whole.pager.sent), 15 * MINUTE + 30), whole.alerts
+    assert until(lambda: bool(whole.pager.sent), 15 * MINUTE + 30), whole.alerts
     return whole.pager.calls()
 
 
