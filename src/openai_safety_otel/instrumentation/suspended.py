@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 import openai
 
-LocalBlock = Literal["suspended_locally", "filtered_locally"]
 Code = Literal["end_user_suspended", "end_user_filtered", "suspensions_unavailable"]
 
 MESSAGES: Final[dict[Code, str]] = {
