@@ -19,11 +19,12 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord, Identity, Leg, Moderation, Outcome
+from openai_safety_otel.contract.vocabulary import CATEGORIES
 from openai_safety_otel.instrumentation.signals import Signals, prepared
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink, SharedLogs
 
-LEGS = {one: Leg(True, ("hate",), dict.fromkeys(c.CATEGORIES, 0.5)) for one in c.DIRECTIONS}
+LEGS = {one: Leg(True, ("hate",), dict.fromkeys(CATEGORIES, 0.5)) for one in c.DIRECTIONS}
 PLAIN = CallRecord(
     api="chat",
     endpoint="chat.completions.create",
