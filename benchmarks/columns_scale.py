@@ -25,13 +25,14 @@ import duckdb
 from report_speed import make as make_json
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.columns import _FORMAT, MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import compact_files, open_files
-from openai_safety_otel.operations.store.schema import COLUMNS, column_name
+from openai_safety_otel.operations.store.schema import COLUMNS, SUFFIX, column_name
 
 USERS = 200_000
 DAYS = 365
@@ -89,7 +90,7 @@ def make(folder: Path, events: int) -> None:
             selected = ", ".join(
                 f"({values.get(column.name, 'NULL')})::{column.sql} AS {column.name}" for column in COLUMNS
             )
-            target = folder / STORE / f"stream={stream}" / f"day={name}" / "made.parquet"
+            target = folder / STORE / f"stream={stream}" / f"day={name}" / f"made{SUFFIX}"
             target.parent.mkdir(parents=True)
             database.execute(
                 "CREATE OR REPLACE TEMP TABLE narrow AS SELECT (random() ** 2 * $users)::BIGINT % $users AS u, "
@@ -152,7 +153,11 @@ def ask_once(folder: Path) -> dict[str, Any]:
     ]
     week = Window(end - 7 * DAY, end)
     result["report"] = _timed(lambda: build_report(events, week))
-    result["queue"] = _timed(lambda: events.rows(questions.WAITING, since=(end - 7 * DAY) * 10**9))
+    result["queue"] = _timed(
+        lambda: events.rows(
+            questions.WAITING, since=(end - 7 * DAY) * 10**9, since_day=moments.day(end - 7 * DAY)
+        )
+    )
     who = events.rows("SELECT user_hash AS who FROM events WHERE stream = 'notable' LIMIT 1")[0]["who"]
     result["case"] = _timed(lambda: open_case(events, who, Window(end - 400 * DAY, end)).happened(50))
     result["slowest"] = sorted(TOOK, reverse=True)[:8]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.files import compact_files, open_files
 from openai_safety_otel.operations.store.locks import locked
@@ -207,22 +209,40 @@ def test_a_killed_compaction_loses_nothing_and_counts_nothing_twice(tmp_path: Pa
     assert killed_at == 9  # two Parquet files of three steps each, the manifest of two, and tidying
 
 
-def test_a_file_of_another_version_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["old.000000000000.parquet", "old.parquet"])
+def test_a_file_of_another_version_is_read(tmp_path: Path, name: str) -> None:
     """Yesterday's columns answer: one that is new is empty there, one that is gone is passed over."""
     write(tmp_path, FEW)
     compact_files([tmp_path])
-    for path in (tmp_path / STORE).rglob("*.parquet"):
+    root, files = tmp_path / STORE, {}
+    for path in list(root.rglob("*.parquet")):
+        old = path.with_name(name)
         with duckdb.connect() as database:
-            old = f"SELECT * EXCLUDE (openai_safety_retries), 7 AS gone FROM read_parquet('{path}')"
-            database.execute(f"COPY ({old}) TO '{path}.old' (FORMAT parquet)")
-        Path(f"{path}.old").replace(path)
-    assert read(tmp_path) == from_json(tmp_path / "again", FEW)
+            rows = f"SELECT * EXCLUDE (openai_safety_retries), 7 AS gone FROM read_parquet('{path}')"
+            database.execute(f"COPY ({rows}) TO '{old}' (FORMAT parquet)")
+        path.unlink()
+        files[str(old.relative_to(root))] = 1
+    manifest = json.loads((root / MANIFEST).read_text())
+    (root / MANIFEST).write_text(json.dumps({**manifest, "files": files}))
+    assert read(tmp_path) == from_json(tmp_path.parent / f"{tmp_path.name}-again", FEW)
     write(tmp_path, [call(EVE, NOON + 1, RETRIES=2)], "today.jsonl")
     compact_files([tmp_path])
     with open_files([tmp_path], compact=False) as events:
         assert events.rows(
             "SELECT openai_safety_retries AS n FROM events WHERE user_hash = $eve", eve=EVE
         ) == [{"n": 2}]
+        assert len(events.rows(ROWS)) == 5
+
+
+def test_a_day_that_nobody_asks_for_is_not_opened(tmp_path: Path) -> None:
+    """A question about some days reads only their files: another day's may even be no Parquet."""
+    write(tmp_path, [*FEW, call(ANN, NOON + 10 * DAY)])
+    compact_files([tmp_path])
+    for path in (tmp_path / STORE).glob("stream=*/day=2026-10-09/*.parquet"):
+        path.write_bytes(b"unreadable")
+    with open_files([tmp_path], compact=False) as events:
+        assert build_report(events, Window(NOON - 3600, NOON + 3600)).totals.calls == 2
+        assert events.rows("SELECT count(*) AS n FROM events WHERE day = '2026-09-29'") == [{"n": 3}]
 
 
 def test_each_stream_is_kept_as_long_as_the_collector_says(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def queue(
     journal = open_journal(settings.store)
     notices, decisions = journal.notices(), journal.decisions()
     with open_place(place, settings, since=begin, query=NOTABLE) as events:
-        found = events.rows(questions.WAITING, since=int(begin * 1e9))
+        found = events.rows(questions.WAITING, since=int(begin * 1e9), since_day=moments.day(begin))
     waiting = undecided(with_notices(found, notices, begin), decisions)
     _print(waiting, as_json=as_json)
 

@@ -128,7 +128,7 @@ def open_case(
     events.bound_memory(MEGABYTES)
     linked = sorted(linked_forms(events, [identifier]) - {identifier})
     bound = {**window.bound, "forms": [identifier, *linked]}
-    events.database.execute(case_questions.mine(bound["forms"], bound["since_ns"], bound["until_ns"]))
+    events.database.execute(case_questions.mine(bound["forms"], bound))
     report = build_report(events, window, known, only=identifier)
     activity = next((one for one in report.activities if one.identifier == identifier), Activity(identifier))
     decisions = all_decisions(events.rows(questions.DECISIONS, **bound), known.decisions)

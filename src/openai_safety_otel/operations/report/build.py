@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.contract import vocabulary
+from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
 from openai_safety_otel.ledger.journal import Decision, Notice, notice_key
 from openai_safety_otel.operations.report import ladders, ranking
@@ -44,10 +44,11 @@ class Window:
     @property
     def bound(self) -> dict[str, Any]:
         """The values of the queries' ``$names``."""
+        recent = self.until - ladders.WINDOW_DAYS * ladders.DAY
+        times = {"since": self.since, "until": self.until, "recent": recent}
         return {
-            "since_ns": int(self.since * NS),
-            "until_ns": int(self.until * NS),
-            "recent_ns": int((self.until - ladders.WINDOW_DAYS * ladders.DAY) * NS),
+            **{f"{name}_ns": int(at * NS) for name, at in times.items()},
+            **{f"{name}_day": moments.day(at) for name, at in times.items()},
             "traffic": self.traffic,
             "looks": LOOKS,
             "hold_streams": ladders.HOLD_STREAMS,

@@ -1,9 +1,9 @@
-"""The questions about one identifier, in SQL: those that find them, and those on their events, the view ``mine``."""
+"""The questions about one identifier, in SQL: those that find them, and those on their events, the table ``mine``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.store.blocked import BLOCKED
@@ -28,13 +28,24 @@ SIGNAL: Final = (
 )
 
 
-def mine(identifiers: Iterable[str], since_ns: int, until_ns: int) -> str:
-    """The events of these identifiers in a time, as the view that the questions below read."""
+def mine(identifiers: Iterable[str], window: Mapping[str, Any]) -> str:
+    """The events of these identifiers in a time, as the table that the questions below read.
+
+    Args:
+        identifiers: whose they are, or whom a report is about.
+        window: ``since_ns``, ``until_ns`` and their days.
+    """
     forms = ", ".join(map(quoted, identifiers))
     columns = ", ".join(column.name for column in COLUMNS)
+    rows = (
+        f"SELECT {columns}, flagged, day FROM events WHERE day >= '{window['since_day']}' "  # noqa: S608 - quoted
+        f"AND day <= '{window['until_day']}' AND time_ns >= {window['since_ns']} AND time_ns < {window['until_ns']}"
+    )
+    # Two parts, each by one column, whose statistics and filters say where not to look.
+    reports = f"event = '{c.USER_REPORT_EVENT}' AND {_REPORTED} IN ({forms})"
     return (
-        f"CREATE OR REPLACE TEMP VIEW mine AS SELECT {columns}, flagged, day FROM events "  # noqa: S608 - quoted
-        f"WHERE time_ns >= {since_ns} AND time_ns < {until_ns} AND (user_hash IN ({forms}) OR {_REPORTED} IN ({forms}))"
+        f"CREATE OR REPLACE TEMP TABLE mine AS {rows} AND user_hash IN ({forms}) "
+        f"UNION ALL {rows} AND stream = 'notable' AND {reports} AND coalesce(user_hash NOT IN ({forms}), true)"
     )
 
 

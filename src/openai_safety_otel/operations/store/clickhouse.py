@@ -26,6 +26,7 @@ _TYPES: Final = {
 }
 _CERTAIN: Final = {"time_ns": "Int64", "event": "LowCardinality(String)"}  # no row is without these
 _VALUE: Final = re.compile(r"\$(\w+)")
+_TABLE: Final = re.compile(r"TEMP TABLE (\w+) AS")
 # Names of functions; the rest of the text is the same.
 _FUNCTIONS: Final = (
     ("unnest(", "arrayJoin("),
@@ -75,6 +76,7 @@ def dialect(sql: str, values: Mapping[str, Any] | None = None) -> str:
     """A question as ClickHouse takes it, with its values written out."""
     for ours, theirs in _FUNCTIONS:
         sql = sql.replace(ours, theirs)
+    sql = _TABLE.sub(r"TABLE \1 ENGINE = Memory AS", sql)
     return _VALUE.sub(lambda found: literal((values or {})[found[1]]), sql)
 
 

@@ -27,7 +27,7 @@ from openai_safety_otel.operations.store.events import connect, fresh_table, sto
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
 from openai_safety_otel.operations.store.oddities import Skipped
-from openai_safety_otel.operations.store.schema import COLUMNS, SAME, SCHEMA, quoted
+from openai_safety_otel.operations.store.schema import COLUMNS, SAME, SCHEMA, SUFFIX, quoted
 
 STORE: Final = "openai-safety-columns"
 MANIFEST: Final = "manifest.json"
@@ -188,7 +188,7 @@ class ColumnStore:
 
     def _write(self, database: duckdb.DuckDBPyConnection, rows: str, place: str, count: int) -> str:
         """Write a Parquet file aside, read it back, and give it its name; returns that."""
-        name = f"{place.rpartition('/')[0]}/{secrets.token_hex(8)}.parquet"
+        name = f"{place.rpartition('/')[0]}/{secrets.token_hex(8)}{SUFFIX}"
         target = self.root / name
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = target.with_suffix(".new")

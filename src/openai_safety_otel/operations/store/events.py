@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,7 +13,15 @@ from typing import Any
 import duckdb
 
 from openai_safety_otel.operations.store.oddities import Skipped
-from openai_safety_otel.operations.store.schema import CATEGORIES, COLUMNS, FLAGGED, SAME, empty_table, quoted
+from openai_safety_otel.operations.store.schema import (
+    CATEGORIES,
+    COLUMNS,
+    FLAGGED,
+    SAME,
+    empty_table,
+    quoted,
+    version_of,
+)
 
 _ROWS = 2048  # of a stream, in memory
 
@@ -100,10 +109,21 @@ def open_events(
 
 
 def stored_table(files: Iterable[Path | str]) -> str:
-    """SQL for the rows of a column store's files; a column that a file of another version lacks is NULL."""
-    return _table(
-        files, "union_by_name = true, hive_partitioning = true, hive_types = {stream: VARCHAR, day: VARCHAR}"
-    )
+    """SQL for the rows of a column store's files; a column that a file of another version lacks is NULL.
+
+    Files of one version, which their names say, have the same columns: none is opened that no question asks for.
+    """
+    versions = defaultdict[str, list[Path | str]](list)
+    for file in files:
+        versions[version_of(str(file))].append(file)
+    tables = [
+        _table(
+            group,
+            f"union_by_name = {not version}, hive_partitioning = true, hive_types = {{stream: VARCHAR, day: VARCHAR}}",
+        )
+        for version, group in versions.items()
+    ]
+    return " UNION ALL ".join(tables) or empty_table()
 
 
 def fresh_table(files: Iterable[Path]) -> str:

@@ -34,15 +34,26 @@ FROM events WHERE event = '{c.CALL_EVENT}'
 
 
 def calls_views(only: str | None) -> tuple[str, ...]:
-    """The views of everybody's calls and of those asked for: one identifier's, or everybody's again."""
-    condition = "" if only is None else f" WHERE user_hash = {quoted(only)}"
-    return _ALL_CALLS, f"CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls{condition}"  # noqa: S608
+    """The views of everybody's calls and of those asked for: one identifier's, looked up once, or everybody's again."""
+    if only is None:
+        return _ALL_CALLS, "CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls"
+    found = f"SELECT * FROM all_calls WHERE user_hash = {quoted(only)}"  # noqa: S608
+    return (
+        _ALL_CALLS,
+        f"CREATE OR REPLACE TEMP TABLE ones_calls AS {found}",
+        "CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM ones_calls",
+    )
 
 
+# A day is the name of a folder: those outside are not opened.
 _IN_WINDOW = (
+    "day >= $since_day AND day <= $until_day AND "
     "time_ns >= $since_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
 )
-_RECENT = "time_ns >= $recent_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+_RECENT = (
+    "day >= $recent_day AND day <= $until_day AND "
+    "time_ns >= $recent_ns AND time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
+)
 _EVER = "time_ns < $until_ns AND ($traffic = 'all' OR kind_of_traffic = $traffic)"
 
 PER_IDENTIFIER: Final = f"""
@@ -81,7 +92,8 @@ RECENT: Final = f"""
 SELECT identifier, count(*) FILTER (WHERE flagged) AS flagged,
   count(DISTINCT day) FILTER (WHERE enforced) AS days, count(*) FILTER (WHERE enforced) AS blocks,
   max(time_ns) FILTER (WHERE flagged OR enforced) AS signal_ns
-FROM every_call WHERE {_RECENT} AND identifier <> '' AND (flagged OR enforced) GROUP BY identifier
+FROM every_call WHERE {_RECENT} AND stream <> 'completed' AND identifier <> '' AND (flagged OR enforced)
+GROUP BY identifier
 """  # noqa: S608
 
 # Blocks of an identifier are for good and by API: read from everything that is stored.
@@ -175,7 +187,7 @@ SELECT coalesce(openai_safety_notice_id, '') AS id, coalesce(openai_safety_notic
   openai_safety_notice_category AS category, openai_safety_notice_status AS status,
   openai_safety_notice_deadline_at AS deadline_at, openai_safety_provider_request_id AS request_id,
   openai_safety_notice_subject AS subject, openai_safety_notice_received_at AS received_at, event
-FROM events WHERE time_ns < $until_ns AND (event = 'openai_safety.notice'
+FROM events WHERE stream <> 'completed' AND time_ns < $until_ns AND (event = 'openai_safety.notice'
     OR (event = 'openai_safety.decision' AND openai_safety_notice_status = 'closed'))
   AND ($traffic = 'all' OR coalesce(openai_safety_traffic, 'production') = $traffic)
 ORDER BY time_ns
@@ -185,7 +197,8 @@ DECISIONS: Final = """
 SELECT user_hash AS identifier, openai_safety_decision_action AS action, openai_safety_decision_by AS by,
   openai_safety_decision_why AS why, openai_safety_decision_until AS until,
   coalesce(openai_safety_decision_automatic, false) AS automatic, time_ns
-FROM events WHERE event = 'openai_safety.decision' AND user_hash IS NOT NULL AND time_ns < $until_ns
+FROM events WHERE stream = 'decision' AND event = 'openai_safety.decision'
+  AND user_hash IS NOT NULL AND time_ns < $until_ns
   AND openai_safety_decision_action IN ('watch', 'filter', 'suspend', 'revoke', 'clear')
 ORDER BY time_ns
 """
@@ -196,9 +209,9 @@ _COUNTS: Final = """openai_safety_reconcile_provider AS provider, openai_safety_
 COMPARISONS: Final = f"""
 SELECT time_ns, openai_safety_reconcile_since AS since, openai_safety_reconcile_until AS until, {_COUNTS},
   openai_safety_reconcile_share AS share
-FROM events WHERE event = '{c.RECONCILIATION_EVENT}' AND time_ns IN (
-  SELECT max(time_ns) FROM events
-  WHERE event = '{c.RECONCILIATION_EVENT}' AND time_ns >= $since_ns AND time_ns < $until_ns GROUP BY day)
+FROM events WHERE stream = 'notable' AND event = '{c.RECONCILIATION_EVENT}' AND time_ns IN (
+  SELECT max(time_ns) FROM events WHERE stream = 'notable' AND event = '{c.RECONCILIATION_EVENT}'
+    AND day >= $since_day AND day <= $until_day AND time_ns >= $since_ns AND time_ns < $until_ns GROUP BY day)
 ORDER BY time_ns DESC
 """  # noqa: S608
 SOURCES: Final = f"""
@@ -269,7 +282,8 @@ SELECT user_hash AS identifier,
   max(time_ns) / 1000000000 AS last_seen,
   max(time_ns) FILTER (WHERE openai_safety_block_class = 'enforcement') / 1000000000 AS last_enforcement
 FROM events
-WHERE event = '{c.CALL_EVENT}' AND time_ns >= $since AND user_hash IS NOT NULL AND stream <> 'completed'
+WHERE event = '{c.CALL_EVENT}' AND stream <> 'completed' AND day >= $since_day AND time_ns >= $since
+  AND user_hash IS NOT NULL
   AND coalesce(openai_safety_traffic, 'production') = 'production'
   AND (openai_safety_block_class IN ('enforcement', 'filter') OR flagged)
 GROUP BY 1

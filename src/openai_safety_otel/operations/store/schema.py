@@ -65,8 +65,9 @@ SAME: Final = ", ".join((
         c.USER_HASH, c.RESPONSE_ID, c.PROVIDER_REQUEST_ID, c.NOTICE_ID, c.NOTICE_STATUS, c.DECISION_ACTION, c.ENDPOINT,
     )),
 ))  # fmt: skip
-# Written into each Parquet file. Files of another version are read by the names of their columns.
+# Written into each Parquet file and its name. Files of another version are read by the names of their columns.
 SCHEMA: Final = hashlib.sha256(repr(COLUMNS).encode()).hexdigest()[:12]
+SUFFIX: Final = f".{SCHEMA}.parquet"
 
 FLAGGED: Final = " OR ".join(f"coalesce({column_name(c.FLAGGED[d])}, false)" for d in c.DIRECTIONS)
 CATEGORIES: Final = "list_distinct(list_concat({}, {}))".format(
@@ -82,6 +83,12 @@ STREAM: Final = (
     "THEN 'completed' ELSE 'notable' END ELSE 'notable' END"
 )
 DAY: Final = "strftime(make_timestamp_ns(time_ns), '%Y-%m-%d')"
+
+
+def version_of(file: str) -> str:
+    """The version in the name of a Parquet file; empty where it has none."""
+    found = re.search(r"\.([0-9a-f]{12})\.parquet$", file)
+    return found[1] if found else ""
 
 
 def empty_table() -> str:

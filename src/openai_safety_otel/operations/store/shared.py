@@ -24,7 +24,7 @@ from openai_safety_otel.operations.store.columns import (
     workplace,
 )
 from openai_safety_otel.operations.store.events import stored_table
-from openai_safety_otel.operations.store.schema import quoted
+from openai_safety_otel.operations.store.schema import SUFFIX, quoted
 
 S3: Final = "s3://"
 _SHARED: Final = "shared.json"  # which files of the store are under which prefix
@@ -69,7 +69,7 @@ def share(store: ColumnStore, prefix: str, host: str) -> int:
         prefix: a folder, or ``s3://BUCKET/PREFIX``.
         host: who writes; every host has a name of its own.
     """
-    writer = f"@{quote(host, safe='')}-{hashlib.sha256(str(store.folder.resolve()).encode()).hexdigest()[:8]}.parquet"
+    writer = f"@{quote(host, safe='')}-{hashlib.sha256(str(store.folder.resolve()).encode()).hexdigest()[:8]}"
     noted, files = store.root / _SHARED, storage(prefix)
     known = json.loads(noted.read_text()) if noted.exists() else {}
     with store.reading() as manifest, workplace() as (database, _):
@@ -102,7 +102,7 @@ def _replace(
     files.makedirs(place, exist_ok=True)
     written = []
     for (service,) in services:
-        final = f"{place}/{quote(service, safe='')}{writer}"
+        final = f"{place}/{quote(service, safe='')}{writer}{SUFFIX}"
         its = f"SELECT * FROM ({rows}) WHERE coalesce(service, '') = {quoted(service)}"  # noqa: S608
         # An object appears whole; a file in a folder does when it is renamed.
         aside = final if is_remote(final) else f"{final}.new"
@@ -110,7 +110,7 @@ def _replace(
         if aside != final:
             Path(aside).replace(final)
         written.append(final.rpartition("/")[2])
-    for old in files.glob(f"{place}/*{writer}"):
+    for old in files.glob(f"{place}/*{writer}*.parquet"):
         if old.rpartition("/")[2] not in written:
             files.rm(old)
     return len(written)
