@@ -41,6 +41,11 @@ ONLY_IN = {
     "os.register_at_fork": ("contract.process",),
     "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),
     "print(": ("operations.cli.", "testing.provider", "demo."),
+    "FROM events": (
+        "operations.store.",
+        "demo.",
+    ),  # every question stands where all of them are asked of each engine
+    "FROM mine": ("operations.store.",),
     "sys.exit": ("operations.cli.", "demo."),
 }
 ONLY_IMPORTED_BY = {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.operations.investigation.case import open_case
+from openai_safety_otel.operations.reconcile.ours import batched, recorded
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store import case_questions, clickhouse, questions
 from openai_safety_otel.operations.store.events import Events
@@ -29,7 +30,7 @@ EVENTS = [
     call(EVE, NOON - 10, IDENTIFIER_LINKED=BOB),
     call(None, NOON - 11, IDENTIFIER_DELIVERY="withheld"),
     notice("warning", NOON - DAY),
-    decision(ANN, "watch", NOON - 5, NOON + DAY),
+    decision(ANN, "watch", NOON - 5, NOON + DAY, DECISION_CHAIN="0" * 64),
 ]
 
 
@@ -141,6 +142,19 @@ def test_every_question_of_the_queue_and_of_a_case_has_one_answer(engines: Both)
         )
         case.signals(5)
         case.near(2, ["responses"], 9)
+        engines.rows(case_questions.RULES, after=0, before=int(NOON * 1e9))
+        engines.rows(case_questions.SEEN_BLOCKED, who=identifier)
+    assert [] == engines.different
+
+
+def test_the_questions_about_the_journal_coverage_and_the_providers_count_have_one_answer(
+    engines: Both,
+) -> None:
+    """So it does for what `verify` asks of the decision events, and an appeal and `reconcile` of all calls."""
+    assert len(engines.rows(questions.CHAIN_HEADS)) == 1
+    assert len(engines.rows(case_questions.DELIVERED, **WEEK.bound)) > 1
+    assert sum(one.possible for one in recorded(engines, NOON - 7 * DAY, NOON, ["api.openai.com"])) > 30
+    assert batched(engines, NOON - 7 * DAY, NOON) == set()
     assert [] == engines.different
 
 

@@ -76,9 +76,12 @@ def notice(kind: str, at: float, notice_id: str = "C-17", **changes: AttributeVa
     return event(c.NOTICE_EVENT, at, attributes)
 
 
-def decision(who: str, action: str, at: float, until: float | None = None) -> SafetyEvent:
-    """An operator's decision."""
+def decision(
+    who: str, action: str, at: float, until: float | None = None, **facts: AttributeValue
+) -> SafetyEvent:
+    """An operator's decision; ``facts`` are named as in the contract's constants."""
     attributes: dict[str, AttributeValue] = {
+        **{getattr(c, name): value for name, value in facts.items()},
         c.USER_HASH: who,
         c.DECISION_ACTION: action,
         c.DECISION_BY: "ann",

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
@@ -37,7 +36,7 @@ from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.cli.verify import verify
 from openai_safety_otel.operations.report.activity import short
-from openai_safety_otel.operations.store.schema import column_name as _column
+from openai_safety_otel.operations.store import case_questions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DONE = {
@@ -47,10 +46,6 @@ _DONE = {
     "revoke": "revoked: their calls are refused before they leave, without end",
     "clear": "cleared: our own decision is lifted",
 }
-_BLOCKED = (
-    f"SELECT 1 FROM events WHERE {_column(c.USER_HASH)} = $who "  # noqa: S608 - names of our own contract
-    f"AND {_column(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1"
-)
 _HELP = """Decide about an end user, by their IDENTIFIER: in full, or its first characters as tables show them.
 
 \b
@@ -169,7 +164,7 @@ def _seen_blocked(identifier: str, settings: Settings) -> bool:
 
         place = EventSource("files" if settings.file_dir else "loki", (), None, compact=True)
         with open_place(place, settings) as events:
-            return bool(events.rows(_BLOCKED, who=identifier))
+            return bool(events.rows(case_questions.SEEN_BLOCKED, who=identifier))
     except (ModuleNotFoundError, OneLineError, click.ClickException) as error:
         say(f"note: events could not be read: {error}", err=True)
         return False

@@ -11,16 +11,11 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Link, read_chain
 from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.operations.store.schema import column_name
+from openai_safety_otel.operations.store import questions
 
 if TYPE_CHECKING:
     from openai_safety_otel.operations.cli.sources import EventSource
 
-_HEADS: Final = (
-    f"SELECT time_ns, {column_name(c.DECISION_CHAIN)} AS head, {column_name(c.DECISION_ACTION)} AS action, "  # noqa: S608 - names of our own contract
-    f"{column_name(c.DECISION_BY)} AS by FROM events WHERE event = '{c.DECISION_EVENT}' "
-    f"AND {column_name(c.DECISION_CHAIN)} IS NOT NULL ORDER BY time_ns"
-)
 _QUERY: Final = f'{{service_name=~".+"}} | event_name="{c.DECISION_EVENT}"'
 
 
@@ -45,7 +40,7 @@ def _known_to_events(links: list[Link], settings: Settings, place: EventSource) 
 
     known = {link.digest for link in links}
     with open_place(place, settings, query=_QUERY) as events:
-        rows = events.rows(_HEADS)
+        rows = events.rows(questions.CHAIN_HEADS)
     for row in rows:
         if row["head"] not in known:
             said = f"{row['action']} by {row['by']} on {moments.second(row['time_ns'] / 1e9)} UTC"

@@ -5,28 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Decision, Notice, is_written, read_chain
 from openai_safety_otel.operations.investigation.case import Case
 from openai_safety_otel.operations.report.build import Window
 from openai_safety_otel.operations.report.formats import comparison_fields, iso
-from openai_safety_otel.operations.store import questions
-from openai_safety_otel.operations.store.case_questions import SIGNAL
-from openai_safety_otel.operations.store.schema import column_name
+from openai_safety_otel.operations.store import case_questions, questions
 
 UNSTATED: Final = "not stated; --redress TEXT says it"
-_FLAGGED: Final = ", ".join(f"coalesce({column_name(c.FLAGGED_CATEGORIES[d])}, [])" for d in c.DIRECTIONS)
-# Calls up to the decision and after the one before it, by what stopped them and how that is known.
-_RULES: Final = f"""
-SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
-  {column_name(c.BLOCK_CLASS)} AS class, {column_name(c.BLOCK_SOURCE)} AS source,
-  {column_name(c.BLOCK_CERTAINTY)} AS known_by, {column_name(c.BLOCK_CODE)} AS code,
-  list_sort(list_distinct(flatten(list(list_concat(coalesce({column_name(c.BLOCK_CATEGORIES)}, []), {_FLAGGED})))))
-    AS categories,
-  count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
-FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
-"""  # noqa: S608 - names of our own contract
 
 
 def appeal(case: Case, settings: Settings, redress: str | None, coverage: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +53,7 @@ def _statements(case: Case, redress: str) -> Iterator[dict[str, Any]]:
 
 
 def _statement(case: Case, made: Decision, before: float, redress: str) -> dict[str, Any]:
-    rules = case.events.rows(_RULES, after=int(before * 1e9), before=int(made.at * 1e9))
+    rules = case.events.rows(case_questions.RULES, after=int(before * 1e9), before=int(made.at * 1e9))
     notices = [one for one in case.notices if before < one.known_at <= made.at]
     begins = [row["first"] for row in rules if row["class"]] + [one.known_at for one in notices]
     return {

@@ -9,15 +9,12 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.operations.report.build import LOOKS, Window
 from openai_safety_otel.operations.report.formats import iso
+from openai_safety_otel.operations.store import case_questions
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.loki import EVERYTHING, Loki
-from openai_safety_otel.operations.store.schema import RETENTION_DAYS, column_name, quoted
+from openai_safety_otel.operations.store.schema import RETENTION_DAYS
 
-_BY: Final = tuple(map(column_name, (c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY, c.ENDPOINT)))
-_DELIVERED: Final = f"""
-SELECT {", ".join(f"coalesce({name}, '') AS {name}" for name in _BY)}, count(*) AS calls FROM events
-WHERE event = {quoted(c.CALL_EVENT)} AND time_ns >= $since_ns AND time_ns < $until_ns GROUP BY ALL
-"""  # noqa: S608 - names of our own contract
+_BY: Final = case_questions.DELIVERED_BY
 _CALLS: Final = f'{EVERYTHING} | event_name="{c.CALL_EVENT}"'
 _KEPT_SECONDS: Final = RETENTION_DAYS["completed"] * 86_400
 
@@ -27,7 +24,7 @@ Counts = Iterable[tuple[tuple[str, ...], int]]
 
 def coverage_in_files(events: Events, window: Window) -> dict[str, Any]:
     """Coverage in the events of everybody."""
-    rows = events.rows(_DELIVERED, **window.bound)
+    rows = events.rows(case_questions.DELIVERED, **window.bound)
     return _coverage(((tuple(row[name] for name in _BY), row["calls"]) for row in rows), window)
 
 

@@ -79,6 +79,17 @@ FROM events WHERE {_CALL} AND user_hash IN ({", ".join(map(quoted, identifiers))
 """  # noqa: S608
 
 
+# Whether an answer said so to this identifier, once.
+SEEN_BLOCKED: Final = f"""
+SELECT 1 AS seen FROM events
+WHERE {column_name(c.USER_HASH)} = $who AND {column_name(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1
+"""  # noqa: S608
+# Everybody's calls by how their identifier went.
+DELIVERED_BY: Final = tuple(map(column_name, (c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY, c.ENDPOINT)))
+DELIVERED: Final = f"""
+SELECT {", ".join(f"coalesce({name}, '') AS {name}" for name in DELIVERED_BY)}, count(*) AS calls FROM events
+WHERE {_CALL} AND day >= $since_day AND day <= $until_day AND time_ns >= $since_ns AND time_ns < $until_ns GROUP BY ALL
+"""  # noqa: S608
 SUMS: Final = f"""
 SELECT day, coalesce(openai_safety_api, '') AS api, coalesce(openai_safety_outcome, '') AS outcome,
   count(*) AS calls, count(*) FILTER (WHERE flagged) AS flagged
@@ -98,6 +109,17 @@ SELECT trace_id, gen_ai_response_id, openai_safety_provider_request_id FROM mine
 ORDER BY {SIGNAL} DESC, time_ns DESC LIMIT $most
 """  # noqa: S608
 SIGNALS: Final = f"SELECT * FROM mine WHERE {SIGNAL} ORDER BY time_ns DESC LIMIT $most"  # noqa: S608
+_FLAGGED_FOR: Final = ", ".join(f"coalesce({column_name(c.FLAGGED_CATEGORIES[d])}, [])" for d in c.DIRECTIONS)
+# Calls up to the decision and after the one before it, by what stopped them and how that is known.
+RULES: Final = f"""
+SELECT coalesce({column_name(c.BLOCK_TYPE)}, 'flagged by moderation') AS rule,
+  {column_name(c.BLOCK_CLASS)} AS class, {column_name(c.BLOCK_SOURCE)} AS source,
+  {column_name(c.BLOCK_CERTAINTY)} AS known_by, {column_name(c.BLOCK_CODE)} AS code,
+  list_sort(list_distinct(flatten(array_agg(
+    list_concat(coalesce({column_name(c.BLOCK_CATEGORIES)}, []), {_FLAGGED_FOR}))))) AS categories,
+  count(*) AS requests, min(time_ns) / 1e9 AS first, max(time_ns) / 1e9 AS last
+FROM mine WHERE {SIGNAL} AND time_ns > $after AND time_ns <= $before GROUP BY ALL ORDER BY first, rule
+"""  # noqa: S608 - names of our own contract
 
 
 def near(side: int) -> str:

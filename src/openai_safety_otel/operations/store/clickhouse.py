@@ -26,6 +26,7 @@ _TYPES: Final = {
 }
 _CERTAIN: Final = {"time_ns": "Int64", "event": "LowCardinality(String)"}  # no row is without these
 _VALUE: Final = re.compile(r"\$(\w+)")
+_EMPTY: Final = re.compile(r"coalesce\((\w+), \[\]\)")
 _TABLE: Final = re.compile(r"TEMP TABLE (\w+) AS")
 # Names of functions; the rest of the text is the same.
 _FUNCTIONS: Final = (
@@ -33,6 +34,9 @@ _FUNCTIONS: Final = (
     ("list_contains(", "has("),
     ("list_distinct(", "arrayDistinct("),
     ("list_concat(", "arrayConcat("),
+    ("list_sort(", "arraySort("),
+    ("flatten(", "arrayFlatten("),
+    ("array_agg(", "groupArray("),
     ("starts_with(", "startsWith("),
     ("bool_and(", "min("),
     ("bool_or(", "max("),
@@ -68,7 +72,7 @@ def view() -> str:
     columns = ", ".join(column.name for column in COLUMNS)
     return (
         f"CREATE VIEW events AS SELECT {columns}, stream, day, {FLAGGED} AS flagged, "  # noqa: S608 - our own names
-        f"{dialect(CATEGORIES.replace('coalesce', 'ifNull'))} AS categories FROM stored FINAL\n"
+        f"{dialect(CATEGORIES)} AS categories FROM stored FINAL\n"
     )
 
 
@@ -76,6 +80,7 @@ def dialect(sql: str, values: Mapping[str, Any] | None = None) -> str:
     """A question as ClickHouse takes it, with its values written out."""
     for ours, theirs in _FUNCTIONS:
         sql = sql.replace(ours, theirs)
+    sql = _EMPTY.sub(r"ifNull(\1, [])", sql)
     sql = _TABLE.sub(r"TABLE \1 ENGINE = Memory AS", sql)
     return _VALUE.sub(lambda found: literal((values or {})[found[1]]), sql)
 
