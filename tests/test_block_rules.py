@@ -311,6 +311,11 @@ TWINS = [
                 "No tool output found for function call identifier_blocked.",
                 {},
             ),
+            (
+                "The safety identifier sent with this request has been blocked.",
+                "Error retrieving tool list from MCP server. Http status code: 403. Identifier blocked.",
+                {"param": "tools"},
+            ),
             ("Your identifier was suspended.", "The event safety_identifier.blocked is deprecated", {}),
         ]
     ),

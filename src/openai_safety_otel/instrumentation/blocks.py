@@ -109,7 +109,14 @@ def _worded(pattern: str) -> _Test:
     return lambda error, record: said.search(error.message) is not None and _is_silent(error, record)
 
 
+# A message about another field (tools, an image's address) tells what a stranger's server said.
+_OF_ANYBODY: Final = frozenset({"", "user", "prompt", "input", "messages"})
+
+
 def _identifier_worded(error: ErrorFacts, record: CallRecord) -> bool:
+    param = folded(error.param)
+    if not (param in _OF_ANYBODY or param.endswith("safety_identifier")):
+        return False
     return tells_of_identifier(error.message) and _is_silent(error, record)
 
 
