@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from grafana import frame, names
+from grafana.log_queries import WHOSE, WHOSE_PAGE
 from grafana.names import field
 from grafana.tables import Column
 from grafana.targets import explore
@@ -32,7 +32,11 @@ NOTICE: Final = {
     "Time": TIME,
     field(c.NOTICE_TYPE): Column("Notice", width=140),
     field(c.NOTICE_ID): CASE,
-    field(c.USER_HASH): replace(WHO, missing="the organisation"),
+}
+NOTICE_AND_WHOSE: Final = {
+    **NOTICE,
+    WHOSE: Column("Whose", links=(frame.TO_WHOSE,), short=True),
+    WHOSE_PAGE: Column(frame.PAGE_FIELD, hidden=True),
 }
 DECISION: Final = {
     "Time": TIME,

@@ -76,6 +76,14 @@ def drill_down(uid: str, **variables: str) -> str:
 TO_IDENTIFIER: Final = ("Open this identifier", drill_down(IDENTIFIER, identifier="${__value.raw}"))
 
 
+# A notice is a person's, or everybody's: the row says which page shows more.
+PAGE_FIELD: Final = "Page"
+TO_WHOSE: Final = (
+    "Open their page",
+    drill_down(f"${{__data.fields.{PAGE_FIELD}}}", identifier="${__value.raw}"),
+)
+
+
 def runbook(alert: str) -> tuple[str, str]:
     """A link to an alert's section of the runbook.
 

@@ -19,6 +19,7 @@ BY_WORDING: Final[tuple[vocabulary.BlockCertainty, ...]] = ("param", "text")
 SURE: Final = tuple(one for one in get_args(vocabulary.BlockCertainty) if one not in BY_WORDING)
 
 _CASE = f"{{{{ $labels.{names.field(c.NOTICE_ID)} }}}}"
+_CLOSING = f"`openai-safety notice close {_CASE} --by YOU --why TEXT`"
 _KIND = f"{{{{ $labels.{names.field(c.NOTICE_TYPE)} }}}}"
 _ABOUT = f"{{{{ if $labels.{names.field(c.USER_HASH)} }}}} about identifier {WHO}{{{{ end }}}}"
 _DATED = (
@@ -55,8 +56,7 @@ NOTICES: Final = (
         q.open_notices(ALERT, *NOTICE_TYPES),
         "0s",
         "A safety notice from OpenAI is open.",
-        f"Notice {_CASE} ({_KIND}) reached {PLACE}{WHOSE}{_ABOUT}{_DATED}. It stays open until `openai-safety notice "
-        f"close {_CASE}`.",
+        f"Notice {_CASE} ({_KIND}) reached {PLACE}{WHOSE}{_ABOUT}{_DATED}. It stays open until {_CLOSING}.",
         "any notice of a block, warning or deactivation in 15 days that nobody has closed, by case",
         severity="warning",
         happening="notice",
@@ -67,7 +67,7 @@ NOTICES: Final = (
         q.open_notices(ALERT, *MISALIGNED),
         "0s",
         "OpenAI raised a misalignment alert (from the event).",
-        f"Alert {_CASE} reached {PLACE}{_ABOUT}. It stays open until `openai-safety notice close {_CASE}`.",
+        f"Alert {_CASE} reached {PLACE}{_ABOUT}. It stays open until {_CLOSING}.",
         "any notice of type `alert` or `org_alert` in 15 days that nobody has closed, by case",
         severity="warning",
         happening="misalignment",
@@ -79,7 +79,7 @@ NOTICES: Final = (
         "0s",
         "A drill notice came through (from the event).",
         f"The drill notice {_CASE} ({_KIND}) sent to {PLACE}{_ABOUT} reached the log rules{_DATED}. It ends with "
-        f"`openai-safety notice close {_CASE}`.",
+        f"{_CLOSING}.",
         "any notice event with traffic `drill` in 15 days that nobody has closed, by case",
         happening="drill",
     ),
@@ -94,7 +94,7 @@ DEADLINES: Final = (
         "A notice from OpenAI must be answered within 24 hours (from the event).",
         f"Notice {_CASE} ({_KIND}), received by {PLACE}{WHOSE}{_ABOUT}, "
         "{{ if gt $value 0.0 }}has {{ humanizeDuration $value }} left{{ else }}is overdue{{ end }}. It stays open "
-        f"until `openai-safety notice close {_CASE}`.",
+        f"until {_CLOSING}.",
         "an open notice's deadline is under 24 h away, or past, by case: also one entered from a mail",
         happening="notice",
     ),

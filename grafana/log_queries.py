@@ -75,6 +75,21 @@ def notices(at: Scope) -> str:
     return at.events(c.NOTICE_EVENT, streams=SAFETY)
 
 
+def notices_and_whose(at: Scope, person: str, everybody: str) -> str:
+    """Notices as lines, with whose each is, and the page that shows more: the person's, or everybody's."""
+    subject = f'eq .{names.field(c.NOTICE_SUBJECT)} "organization"'
+    whose = (
+        f"{{{{ if .{USER} }}}}{{{{ .{USER} }}}}{{{{ else if {subject} }}}}the organisation"
+        "{{ else }}possibly ours{{ end }}"
+    )
+    page = f"{{{{ if .{USER} }}}}{person}{{{{ else }}}}{everybody}{{{{ end }}}}"
+    return f"{notices(at)} | label_format {WHOSE}=`{whose}`, {WHOSE_PAGE}=`{page}`"
+
+
+WHOSE = "whose"
+WHOSE_PAGE = "whose_page"
+
+
 def notices_by_type(at: Scope) -> str:
     """Notices over time, by type."""
     return count(notices(at), AUTO, names.field(c.NOTICE_TYPE))

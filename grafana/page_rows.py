@@ -41,7 +41,8 @@ PAGES: Final = (
         "0s",
         "A notice from OpenAI is open.",
         f"{TIMES} notice(s) of type {_KIND}, received by {PLACE}{WHOSE}, are open{x.deadline_named()}. "
-        "`openai-safety notice list` names them; each stays open until `openai-safety notice close`.",
+        "`openai-safety notice list` names them; each stays open until "
+        "`openai-safety notice close CASE --by YOU --why TEXT`.",
         "the receiver's gauge of open notices is over 0; a dead receiver's last word counts for two weeks",
         severity="warning",
         happening="notice",
@@ -53,8 +54,10 @@ PAGES: Final = (
         "0s",
         "An open notice from OpenAI must be answered within 24 hours.",
         f"OpenAI's {_KIND} notice, received by {PLACE}{WHOSE}, "
-        f"{{{{ if gt $value 0.0 }}}}has {TIMES} hours left to its deadline{{{{ else }}}}is overdue{{{{ end }}}}. "
-        "It stays open until `openai-safety notice close`.",
+        "{{ if gt $value 0.0 }}has {{ if lt $value 1.0 }}under an hour{{ else }}"
+        f"{TIMES} hours{{{{ end }}}} "
+        "left to its deadline{{ else }}is overdue{{ end }}. "
+        "It stays open until `openai-safety notice close CASE --by YOU --why TEXT`.",
         "an open notice's deadline is under 24 h away, or past; a deactivation has none",
         happening="notice",
     ),

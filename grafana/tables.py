@@ -15,7 +15,7 @@ from grafana.targets import LOKI, Target
 
 VALUE: Final = "Value"
 # The form that people read and every command takes: the first 12 characters.
-SHORT: Final = ("^(.{12}).{4,}$", "$1…")
+SHORT: Final = (r"^(\S{12})\S{4,}$", "$1…")
 ID_WIDTH: Final = 136
 MIN_WIDTH: Final = 60  # of columns that share what is left
 
@@ -26,6 +26,7 @@ class Column:
 
     ``short`` shows the first 12 characters; the whole value is in links, in the cell's own view and when copied.
     ``words`` says values of ours in words, ``missing`` what a cell without a value says.
+    ``hidden`` is there for links only.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Column:
     words: bool = False
     decimals: int | None = None
     missing: str = "-"
+    hidden: bool = False
 
 
 def _named(columns: Mapping[str, Column], target: str) -> dict[str, Column]:
@@ -111,6 +113,8 @@ def _properties(column: Column) -> list[DynamicConfigValue]:
         "custom.inspect": column.short or None,
         "mappings": mappings or None,
         "noValue": column.missing,
+        "custom.hideFrom.viz": column.hidden or None,
+        "custom.hidden": column.hidden or None,  # its name before Grafana 12.1
         "links": [{"title": name, "url": url} for name, url in column.links] or None,
     }
     return [DynamicConfigValue(name, value) for name, value in found.items() if value is not None]

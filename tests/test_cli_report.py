@@ -97,7 +97,7 @@ def test_notices_of_the_journal_move_the_ladder(here: Path) -> None:
     )
     journal.close()
     found = run("--files", "events", "--json", OPENAI_SAFETY_STORE=str(here / "j.db"))
-    assert json.loads(found.stdout)["organisation"]["text"] == "day 2 of 7, until 2026-10-05"
+    assert json.loads(found.stdout)["organisation"]["text"] == "day 2 of 7, until 2026-10-05 11:00 UTC"
 
 
 def test_reading_makes_no_journal(here: Path) -> None:

@@ -21,7 +21,7 @@ Counted here: calls made through the OpenAI SDK in processes that carry the inst
 here**, and never shown as 0:
 
 * browsers and phones that talk to OpenAI with a Realtime client secret (compare issued with seen);
-* Batch jobs (`openai-safety batch results`), the Playground, ChatGPT workspaces;
+* Batch jobs (`openai-safety batch results FILE`), the Playground, ChatGPT workspaces;
 * services in other languages, or without this package; a leaked key.
 
 OpenAI's own Safety Usage dashboard shows blocked Responses requests by identifier: a block there with no line

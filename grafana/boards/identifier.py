@@ -25,12 +25,12 @@ _EVIDENCE = explore(
 _DO: Final = f"""\
 The first 12 characters of an identifier are enough for every command.
 
-1. **Map it:** `openai-safety whois IDENT`
+1. **Map it** to a user of ours.
 2. **Pull the context:** `openai-safety investigate IDENT`
-3. **Decide:** `openai-safety decide IDENT --action suspend`, or `watch`, `filter`, `revoke`, `clear`
+3. **Decide:** suspend, or watch, filter, revoke, clear.
 4. **Never rotate**: a new identifier for the same person is evasion.
 
-[The four steps]({RUNBOOK}#the-four-steps) with all options ·
+[The four steps, with their commands]({RUNBOOK}#the-four-steps) ·
 [Evidence]({_EVIDENCE}) (masked text, if switched on), for those who decide cases
 """
 _WIDTHS: Final = {"Enforcement": 4, "Calls": 2}
@@ -123,7 +123,7 @@ def _course() -> frame.Row:
                 "Notices",
                 "OpenAI's notices that name this identifier. The case leads to its whole line.",
                 events(one.notices_of(HERE), max_lines=50),
-                {key: value for key, value in columns.NOTICE.items() if value.title != columns.WHO.title},
+                columns.NOTICE,
                 no_value="no notice names it",
             ),
             width=8,

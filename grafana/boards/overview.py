@@ -33,11 +33,11 @@ _CLOCK: Final = "time:DD MMM HH:mm"
 _HOURS: Final = ((None, colours.NOW), (86_400, colours.TODAY), (259_200, colours.CALM))
 _DO: Final = f"""\
 1. **Who?** Click the identifier on the left.
-2. **Stop the harm:** `openai-safety queue`, worst first; then `decide IDENT --action suspend`.
-3. **Answer OpenAI** with the case, then `openai-safety notice close CASE`.
+2. **Stop the harm:** `openai-safety queue`, worst first; suspend or filter them.
+3. **Answer OpenAI** with the case, then close the notice.
 4. **Never rotate** keys, accounts or identifiers.
 
-[The four steps]({RUNBOOK}#the-four-steps) · [the warning]({RUNBOOK}#safetynoticeopen)
+[The four steps, with their commands]({RUNBOOK}#the-four-steps) · [the warning]({RUNBOOK}#safetynoticeopen)
 """
 _ALL: Final = ("now", "day ago", "week ago")
 
@@ -174,9 +174,10 @@ def _happened() -> frame.Row:
             10,
             tables.log_table(
                 "Notices",
-                "Of the last 15 days: what OpenAI sent, or somebody entered from a mail. The case leads to its line.",
-                events(q.notices(HERE), max_lines=50),
-                columns.NOTICE,
+                "Of the last 15 days: what OpenAI sent, or somebody entered from a mail. The case leads to its line. "
+                "One whose case is not read is possibly ours, the organisation's.",
+                events(q.notices_and_whose(HERE, frame.IDENTIFIER, frame.OVERVIEW), max_lines=50),
+                columns.NOTICE_AND_WHOSE,
                 no_value="no notice in 15 days",
             ).time_from("15d"),
             width=10,

@@ -114,6 +114,20 @@ def test_who_causes_it_is_short_and_leads_to_all_of_it(answered: Any, drawing: D
     assert [href for _, href in causes["links"] if f"var-identifier={worst}" in href] != []
 
 
+def test_a_notice_leads_to_whom_it_concerns(answered: Any, drawing: Drawing) -> None:
+    """A person's opens their page; the organisation's, known or possible, the overview: none an empty page."""
+    notices = _one(drawing.draw("overview", answered("overview")), "Notices")
+    worst = hashed(WORST)
+    leads = {text: href.partition("?") for text, href in notices["links"] if "/d/" in href}
+    assert {text: page for text, (page, _, _) in leads.items()} == {
+        f"{worst[:12]}…": "/d/openai-safety-identifier",
+        "the organisation": "/d/openai-safety-overview",
+        "possibly ours": "/d/openai-safety-overview",
+    }
+    assert f"var-identifier={worst}" in leads[f"{worst[:12]}…"][2]
+    assert {len(row) for row in notices["rows"]} == {4}
+
+
 def test_worse_than_yesterday_is_seen(stores: Stores, answered: Any, drawing: Drawing) -> None:
     """Each count stands beside what it was a day and a week before, exactly; the newest is always counted.
 

@@ -188,6 +188,8 @@ class Week:
         warned = {c.NOTICE_TYPE: "warning", c.NOTICE_SUBJECT: "organization", c.NOTICE_ID: "case_7Kq2"}
         due = {c.NOTICE_DEADLINE: int(self.deadline), c.NOTICE_REASON: "cyber_policy"}
         self._event(7 * DAY - LEFT, "safety-webhooks", c.NOTICE_EVENT, "warning", notice | warned | due)
+        unread = {c.NOTICE_TYPE: "alert", c.NOTICE_SUBJECT: "unknown", c.NOTICE_ID: "alert_2"}
+        self._event(3 * DAY, "safety-webhooks", c.NOTICE_EVENT, "alert", notice | unread)
         for ago, kind, case in ((2 * HOUR, "identifier_blocked", "evt_9Zx4"), (5 * HOUR, "alert", "alert_3")):
             about = {
                 c.NOTICE_TYPE: kind,

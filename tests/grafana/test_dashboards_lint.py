@@ -246,13 +246,25 @@ def test_overview_leads_to_the_identifier() -> None:
         "Because of whom?",
         "Most enforcement blocks",
         "Most flagged inputs",
-        "Notices",
         "Possible holds",
     }
     assert {
         title for title, urls in links.items() if any("/d/openai-safety-identifier?" in u for u in urls)
     } == lists
     assert all(any("var-identifier=${__value.raw}" in url for url in links[title]) for title in lists)
+
+
+def test_a_notice_leads_to_the_page_of_whom_it_concerns() -> None:
+    """The row says which: a person's notice opens theirs, any other the overview, never an empty page."""
+    links = _links("overview")["Notices"]
+    assert [url.partition("?")[0] for url in links if "/d/" in url] == ["/d/${__data.fields.Page}"]
+    (panel,) = (one for one in panels(BOARDS["overview"]) if one["title"] == "Notices")
+    hidden = [
+        override["matcher"]["options"]
+        for override in panel["fieldConfig"]["overrides"]
+        if {"id": "custom.hideFrom.viz", "value": True} in override["properties"]
+    ]
+    assert hidden == ["Page"]
 
 
 @each_panel
@@ -262,7 +274,7 @@ def test_identifiers_are_short_and_whole_in_links(name: str, panel: dict[str, An
         properties = {one["id"]: one["value"] for one in override["properties"]}
         if override["matcher"]["options"] in {"Identifier", "Session"} and "links" in properties:
             shown = [one["options"] for one in properties["mappings"]]
-            assert shown == [{"pattern": "^(.{12}).{4,}$", "result": {"text": "$1…"}}]
+            assert shown == [{"pattern": r"^(\S{12})\S{4,}$", "result": {"text": "$1…"}}]
             assert all("${__value.raw}" in link["url"] for link in properties["links"])
 
 

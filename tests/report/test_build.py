@@ -170,7 +170,7 @@ def test_order_totals_and_organisation(report: Report) -> None:
         delivery={"sent": 10, "withheld": 1, "none": 3},
         sources={"end_user": 11, "absent": 2, "system": 1},
     )
-    assert report.organisation.text == "day 2 of 7, until 2026-10-05"
+    assert report.organisation.text == "day 2 of 7, until 2026-10-05 00:00 UTC"
     assert [one.id for one in report.notices] == ["C-17"]
 
 

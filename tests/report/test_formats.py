@@ -34,7 +34,7 @@ def test_json_says_everything(tmp_path: Path) -> None:
     """The JSON document carries window, rule, ladders, counts and the lines in risk order."""
     found = json.loads(formats.to_json(report_of(tmp_path)))
     assert (found["since"], found["until"]) == ("2026-09-28T12:00:00.000Z", "2026-09-29T12:00:00.000Z")
-    assert found["organisation"]["text"] == "day 2 of 7, until 2026-10-05"
+    assert found["organisation"]["text"] == "day 2 of 7, until 2026-10-05 12:00 UTC"
     assert found["rule"].startswith("Sorted by risk")
     assert [row["identifier"] for row in found["rows"]] == [ANN, BOB]
     ann = found["rows"][0]

@@ -28,29 +28,37 @@ WARNING = noticed("C-17", "warning", NOON, subject="organization")
         (
             [WARNING],
             NOON + 60,
-            OrganisationLadder("warned", "warned, 7 days until 2026-10-06", 1, 7, NOON + 7 * DAY, ("C-17",)),
+            OrganisationLadder(
+                "warned", "warned, 7 days until 2026-10-06 12:00 UTC", 1, 7, NOON + 7 * DAY, ("C-17",)
+            ),
         ),
         (
             [WARNING],
             NOON + DAY,
-            OrganisationLadder("day", "day 2 of 7, until 2026-10-06", 2, 7, NOON + 7 * DAY, ("C-17",)),
+            OrganisationLadder(
+                "day", "day 2 of 7, until 2026-10-06 12:00 UTC", 2, 7, NOON + 7 * DAY, ("C-17",)
+            ),
         ),
         (
             [WARNING],
             NOON + 6.9 * DAY,
-            OrganisationLadder("day", "day 7 of 7, until 2026-10-06", 7, 7, NOON + 7 * DAY, ("C-17",)),
+            OrganisationLadder(
+                "day", "day 7 of 7, until 2026-10-06 12:00 UTC", 7, 7, NOON + 7 * DAY, ("C-17",)
+            ),
         ),
         (
             [WARNING],
             NOON + 7 * DAY,
             OrganisationLadder(
-                "overdue", "warned, deadline passed on 2026-10-06", 7, 7, NOON + 7 * DAY, ("C-17",)
+                "overdue", "warned, deadline passed on 2026-10-06 12:00 UTC", 7, 7, NOON + 7 * DAY, ("C-17",)
             ),
         ),
         (
             [replace(WARNING, id="C-2", deadline_at=int(NOON + 3 * DAY))],
             NOON + 1.5 * DAY,
-            OrganisationLadder("day", "day 2 of 3, until 2026-10-02", 2, 3, NOON + 3 * DAY, ("C-2",)),
+            OrganisationLadder(
+                "day", "day 2 of 3, until 2026-10-02 12:00 UTC", 2, 3, NOON + 3 * DAY, ("C-2",)
+            ),
         ),
         (
             [WARNING, replace(WARNING, type="deactivation", received_at=int(NOON + DAY))],
@@ -71,7 +79,7 @@ WARNING = noticed("C-17", "warning", NOON, subject="organization")
             NOON + 60,
             OrganisationLadder(
                 "warned",
-                "possibly warned, 7 days until 2026-10-06",
+                "possibly warned, 7 days until 2026-10-06 12:00 UTC",
                 1,
                 7,
                 NOON + 7 * DAY,
@@ -82,7 +90,9 @@ WARNING = noticed("C-17", "warning", NOON, subject="organization")
         (
             [WARNING, replace(WARNING, id="C-18", subject="unknown")],
             NOON + 60,
-            OrganisationLadder("warned", "warned, 7 days until 2026-10-06", 1, 7, NOON + 7 * DAY, ("C-17",)),
+            OrganisationLadder(
+                "warned", "warned, 7 days until 2026-10-06 12:00 UTC", 1, 7, NOON + 7 * DAY, ("C-17",)
+            ),
         ),
         (
             [WARNING, replace(WARNING, id="C-18", type="deactivation", subject="unknown")],
@@ -150,7 +160,7 @@ HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
         ),
         (
             person(notices=[noticed("C-1", "warning", NOON, NOON + 3 * DAY)]),
-            Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1, answer by 2026-10-02"),
+            Ladder(Rung.WARNED, "warned on 2026-09-29, by notice C-1, answer by 2026-10-02 12:00 UTC"),
         ),
         (
             person(

@@ -110,6 +110,7 @@ def test_vendored_files_are_what_their_packages_ship(name: str) -> None:
         (None, ["no: nothing open", "no deadline"]),
         (1, ["yes: WARNED", "6 days left"]),
         (6.5, ["yes: WARNED", "12 h left"]),
+        (7 - 1 / 96, ["yes: WARNED", "15 min left"]),
         (8, ["yes: OVERDUE", "overdue by 24 h"]),
     ],
 )

@@ -15,8 +15,8 @@ from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.instrumentation.signals import otlp_json
 from stack.programs import Running
-from stack.query import logql
-from support.events import RESOURCE, event, notice
+from stack.query import lines, logql
+from support.events import ANN, RESOURCE, event, notice
 from support.waiting import until
 
 NOW = float(int(time.time())) - 3600
@@ -109,3 +109,25 @@ def test_what_was_told_last_decides_whether_a_notice_is_open(told: Running, name
     )
     due = {one for one in expected if one.startswith("warning")}
     assert found(q.notices_due(ALERT, 86_400, "warning")) == due
+
+
+def test_the_list_of_notices_says_whose_each_is(loki: Running) -> None:
+    """A person's, the organisation's, or possibly ours: with the page that a click opens."""
+    for case, facts in (
+        ("B-1", {"NOTICE_SUBJECT": "identifier", "USER_HASH": ANN}),
+        ("B-2", {"NOTICE_SUBJECT": "organization"}),
+        ("B-3", {"NOTICE_SUBJECT": "unknown"}),
+    ):
+        _send(loki, notice("warning", NOW, case, TRAFFIC="production", **facts))
+    query = q.notices_and_whose(ALERT, "theirs", "overview")
+
+    def found() -> list[tuple[str, str, str]]:
+        rows = [one for one in lines(loki.url, query) if one["openai_safety_notice_id"].startswith("B-")]
+        return sorted((one["openai_safety_notice_id"], one["whose"], one["whose_page"]) for one in rows)
+
+    expected = [
+        ("B-1", ANN, "theirs"),
+        ("B-2", "the organisation", "overview"),
+        ("B-3", "possibly ours", "overview"),
+    ]
+    assert until(lambda: found() == expected), found()

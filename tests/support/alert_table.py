@@ -86,7 +86,7 @@ CASES: tuple[Case, ...] = (
         labels={**PLACE, **WARNED},
         says=f"2 notice(s) of type warning, received by {HERE}, to the organization, are open, to be answered by "
         "1970-01-12 13:46:40 +0000 UTC. `openai-safety notice list` names them; each stays open until "
-        "`openai-safety notice close`.",
+        "`openai-safety notice close CASE --by YOU --why TEXT`.",
     ),
     Case(
         "SafetyNoticeOpen",
@@ -121,7 +121,17 @@ CASES: tuple[Case, ...] = (
         hold=6,
         labels={**PLACE, **WARNED},
         says=f"OpenAI's warning notice, received by {HERE}, to the organization, has 24 hours left to its deadline. It stays open until "
-        "`openai-safety notice close`.",
+        "`openai-safety notice close CASE --by YOU --why TEXT`.",
+    ),
+    Case(
+        "SafetyNoticeDueSoon",
+        "fires",
+        "with minutes left it does not say 0 hours",
+        {dated: "1500x20", opened: "1x20"},
+        ("8m",),
+        labels={**PLACE, **WARNED},
+        says=f"OpenAI's warning notice, received by {HERE}, to the organization, has under an hour left to its "
+        "deadline. It stays open until `openai-safety notice close CASE --by YOU --why TEXT`.",
     ),
     Case(
         "SafetyNoticeDueSoon",

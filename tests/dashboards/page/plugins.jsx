@@ -36,7 +36,7 @@ const GRAPH = {
   axisSoftMin: undefined,
   axisSoftMax: undefined,
 };
-const TABLE = { align: 'auto', cellOptions: { type: 'auto' }, inspect: false, width: undefined, minWidth: undefined, hideFrom: { viz: false }, filterable: false };
+const TABLE = { align: 'auto', cellOptions: { type: 'auto' }, inspect: false, width: undefined, minWidth: undefined, 'hideFrom.viz': false, filterable: false };
 
 const withCustom = (plugin, custom, colour) =>
   plugin.useFieldConfig({

@@ -68,7 +68,9 @@ class Result:
     help="Event files or folders.  [default: OPENAI_SAFETY_FILE_DIR]",
 )
 @click.option(
-    "--loki-url", multiple=True, help="Loki (may be repeated, e.g. for evidence).  [default: LOKI_URL]"
+    "--loki-url",
+    multiple=True,
+    help="Loki (may be repeated, e.g. for evidence).  [default: OPENAI_SAFETY_LOKI_URL]",
 )
 @click.option("--cases", multiple=True, help="Folders or globs with case files.  [default: this folder]")
 @click.option("--force", is_flag=True, help="Take an identifier that nothing reached from here has.")

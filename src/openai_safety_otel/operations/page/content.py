@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
+from openai_safety_otel.contract.moments import HOUR, MINUTE
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
 from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
@@ -105,8 +106,10 @@ def _because(report: Report) -> str:
 
 
 def _span(seconds: float) -> str:
+    if seconds < HOUR:
+        return f"{math.ceil(seconds / MINUTE)} min"
     if seconds < 2 * DAY:
-        return f"{seconds / 3600:.0f} h"
+        return f"{seconds / HOUR:.0f} h"
     return f"{seconds / DAY:.0f} days"
 
 
@@ -150,7 +153,7 @@ _WHOSE: Final = {
 def _deadline(notice: Notice) -> str | None:
     if notice.type != "warning" or (notice.subject == "identifier" and notice.deadline_at is None):
         return None
-    return moments.day(deadline_of(notice))
+    return f"{moments.minute(deadline_of(notice))} UTC"
 
 
 def notice_lines(notices: list[Notice]) -> list[dict[str, Any]]:

@@ -86,17 +86,22 @@ def deadline_of(notice: Notice) -> float:
     return notice.deadline_at or notice.received_at + DEADLINE_DAYS * DAY
 
 
+def _by(deadline: float) -> str:
+    """To the minute: of a deadline at midnight the day alone would say a day too much."""
+    return f"{moments.minute(deadline)} UTC"
+
+
 def _warned(notice: Notice, ids: tuple[str, ...], now: float) -> OrganisationLadder:
     deadline = deadline_of(notice)
     days = max(1, math.ceil((deadline - notice.received_at) / DAY))
     day = min(days, int((now - notice.received_at) // DAY) + 1)
     if now >= deadline:
-        text = f"warned, deadline passed on {moments.day(deadline)}"
+        text = f"warned, deadline passed on {_by(deadline)}"
         return OrganisationLadder("overdue", text, days, days, deadline, ids)
     if day == 1:
-        text = f"warned, {days} days until {moments.day(deadline)}"
+        text = f"warned, {days} days until {_by(deadline)}"
         return OrganisationLadder("warned", text, day, days, deadline, ids)
-    text = f"day {day} of {days}, until {moments.day(deadline)}"
+    text = f"day {day} of {days}, until {_by(deadline)}"
     return OrganisationLadder("day", text, day, days, deadline, ids)
 
 
@@ -125,7 +130,7 @@ def _standing(activity: Activity) -> Iterator[Ladder]:
     if "identifier_blocked" in said:
         yield Ladder(Rung.BLOCKED, "blocked, by notice (API not stated)")
     if warned := said.get("warning"):
-        answer = f", answer by {moments.day(warned.deadline_at)}" if warned.deadline_at else ""
+        answer = f", answer by {_by(warned.deadline_at)}" if warned.deadline_at else ""
         yield Ladder(
             Rung.WARNED, f"warned on {moments.day(warned.received_at)}, by notice {warned.id}{answer}"
         )
