@@ -89,6 +89,11 @@ Thread time of single calls, alternating in one process or in turn with the bare
   median, 75 to 90. In a warm loop an event of 28 attributes costs 5 µs instead of 20, one of 54 (with scores) 5
   instead of 27, a span of 27 costs 16 instead of 29. There is no public way: `ReadWriteLogRecord` and
   `set_attributes` clean whatever they are given.
+- Series of measurements remembered (`signals/series.py`): the SDK copies, cleans, sorts and hashes the labels of each
+  measurement to find the series that it has kept for them, which is most of the 10 µs that one with six labels takes
+  warm. Measured on a loaded machine: chat 66 µs less, responses 86, moderated chat 42 (at the lowest tenth 83, 111
+  and 93). Where the SDK drops its series at each collection (delta), or is not as known, it is told as before. It
+  costs 12 Python calls of ours more and spares about 100 of OpenTelemetry's.
 - A log record that says how it is copied (`__copy__`), since the SDK's batches copy each: 1 µs warm.
 - Moderation results checked in one pass over the scores: 1.2 µs warm for two legs; single scores of the span looked
   for only where something was flagged: 1 µs.
@@ -105,10 +110,6 @@ Thread time of single calls, alternating in one process or in turn with the bare
 
 Looked at and left:
 
-- Measurements: the SDK cleans, copies, sorts and hashes the labels of each (10 µs warm for six labels, 7 for one;
-  four of them are 40 of the 49 µs that recording a chat call's metrics takes warm). It does so whatever it is
-  handed; to go round it would need private parts of four classes (consumer, storage, view, aggregation), which
-  differ by temporality.
 - Contexts: all measurements and the event are handed the one context that holds the span; what remains of
   `get_current_span` is the SDK's own look for exemplars.
 - Garbage collection: 5 to 8 µs a call, the official instrumentation 4 to 7; an event is what keeps more objects

@@ -15,6 +15,7 @@ from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
 from openai_safety_otel.instrumentation.signals.capped import Capped
+from openai_safety_otel.instrumentation.signals.series import series
 
 MAX_ZERO_SERIES = 60
 # Hosts and error codes come from others too. Together with the models they stay far below the 2,000 series an
@@ -57,10 +58,10 @@ class Metrics:
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
         self._clients: dict[tuple[object, ...], _ClientLabels] = {}
-        self._calls = self.counter(instruments.CALLS)
+        self._calls = series(self.counter(instruments.CALLS))
         self._blocks = self.counter(instruments.BLOCKS)
         self._access = self.counter(instruments.ACCESS_ERRORS)
-        self._checks = self.counter(instruments.CHECKS)
+        self._checks = series(self.counter(instruments.CHECKS))
         self._flags = self.counter(instruments.FLAGS)
         self._problems = self.counter(instruments.PROBLEMS)
         self._dropped = self.counter(instruments.DROPPED)
@@ -69,7 +70,8 @@ class Metrics:
         self._past = self.counter(instruments.UNSEEN)
         self._first_output = self.histogram(instruments.FIRST_OUTPUT)
         self._duration = self.histogram(instruments.OPERATION_DURATION)
-        self._tokens = self.histogram(instruments.TOKEN_USAGE)
+        self._took = series(self._duration)
+        self._tokens = series(self.histogram(instruments.TOKEN_USAGE))
         self._first_chunk = self.histogram(instruments.FIRST_CHUNK)
 
     def counter(self, metric: instruments.Metric) -> Counter:
@@ -105,7 +107,7 @@ class Metrics:
             self._zero(record.api)
         model = self._model(record.request_model) if record.request_model is not None else ""
         who = record.identity
-        self._calls.add(
+        self._calls(
             1,
             self._label(
                 instruments.CALLS,
@@ -174,7 +176,7 @@ class Metrics:
     def _moderation(self, record: CallRecord, context: Context | None) -> None:
         for direction, leg in record.moderation.legs.items():
             result = "error" if leg.flagged is None else "flagged" if leg.flagged else "passed"
-            self._checks.add(1, self._label(instruments.CHECKS, record.api, direction, result), context)
+            self._checks(1, self._label(instruments.CHECKS, record.api, direction, result), context)
             for category in leg.categories:
                 known = category if category in c.SCORES[direction] else vocabulary.OTHER_CATEGORY
                 self._flags.add(1, self._label(instruments.FLAGS, direction, known), context)
@@ -182,12 +184,15 @@ class Metrics:
     def _client(self, record: CallRecord, outcome: Outcome, model: str, context: Context | None) -> None:
         """The standard client metrics, recorded only where the span is ours."""
         labels, by_kind = self._client_labels(record, model)
-        ended = self._failed(labels, outcome.error_type) if outcome.error_type else labels
-        self._duration.record((record.ended_ns - record.started_ns) / 1e9, ended, context)
+        took = (record.ended_ns - record.started_ns) / 1e9
+        if outcome.error_type:
+            self._duration.record(took, self._failed(labels, outcome.error_type), context)
+        else:
+            self._took(took, labels, context)
         for kind, name in (("input", c.INPUT_TOKENS), ("output", c.OUTPUT_TOKENS)):
             count = record.standard.get(name)
             if isinstance(count, int):
-                self._tokens.record(count, by_kind[kind], context)
+                self._tokens(count, by_kind[kind], context)
         if record.time_to_first_chunk is not None:
             self._first_chunk.record(record.time_to_first_chunk, labels, context)
 
