@@ -49,7 +49,7 @@ test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frame
 	$(BIN)/python tests/frameworks/run.py
 
 test-columns: $(VENV)/.columns ## the questions on ClickHouse, and columns on S3-compatible storage
-	$(BIN)/python -m pytest -q tests/clickhouse tests/store tests/test_notebook.py
+	$(BIN)/python -m pytest -q -m "not stack" tests/clickhouse tests/store tests/test_notebook.py
 
 test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test runs a tenth of it)
 	LOAD_CALLS=10000 $(BIN)/python -m pytest -q tests/test_load.py

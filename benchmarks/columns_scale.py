@@ -4,6 +4,8 @@ Run: python benchmarks/columns_scale.py make FOLDER EVENTS     writes a year's s
      python benchmarks/columns_scale.py ask FOLDER             asks every question; prints one JSON object
      python benchmarks/columns_scale.py subset FOLDER DAYS     lets the first days count alone
      python benchmarks/columns_scale.py compact FOLDER EVENTS  makes JSON in slices and compacts it; prints one object
+     python benchmarks/columns_scale.py all FOLDER [EVENTS [JSON_EVENTS]]   all of it: 100 million, and 10 million of
+                                           JSON; says on standard error where it is, writes results/columns_scale.json
 
 Questions are asked in a process of their own with cold and warm files; 100 million events take 12 GB.
 """
@@ -39,6 +41,7 @@ DAYS = 365
 DAY = 86_400
 END = 1_790_640_000  # 2026-09-29 00:00 UTC
 NOTABLE = 0.04
+RESULTS = Path(__file__).parent / "results" / "columns_scale.json"
 _SLICE = 250_000  # events of JSON on the disk at one time
 
 
@@ -77,6 +80,8 @@ def make(folder: Path, events: int) -> None:
     )
     files = {}
     for day in range(DAYS):
+        if not day % 30:
+            _tell(f"day {day} of {DAYS}")
         start = END - (DAYS - day) * DAY
         name = time.strftime("%Y-%m-%d", time.gmtime(start))
         for stream, share in (("completed", 1 - NOTABLE), ("notable", NOTABLE)):
@@ -188,6 +193,7 @@ def compact(folder: Path, events: int) -> dict[str, Any]:
         begun = time.perf_counter()
         compact_files([folder])
         took += time.perf_counter() - begun
+        _tell(f"{number + _SLICE:,}: {(number + _SLICE) / took:,.0f} a second")
         for path in folder.glob("*.jsonl"):
             path.unlink()
     columns = sum(path.stat().st_size for path in (folder / STORE).rglob("*.parquet"))
@@ -198,6 +204,29 @@ def compact(folder: Path, events: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def everything(folder: Path, events: int, json_events: int) -> None:
+    """The curve from a hundredth of the events to all of them, and what compaction takes; all files go at the end."""
+    _tell(f"writing {events:,} events as Parquet")
+    make(folder, events)
+    curve = []
+    for days in sorted({max(DAYS * share // 100, 1) for share in (1, 10, 26, 50, 100)}):
+        subset(folder, days)
+        curve.append(ask(folder))
+        _tell(json.dumps(curve[-1]))
+    shutil.rmtree(folder / STORE)
+    _tell(f"compacting {json_events:,} events of JSON, in slices")
+    command = [sys.executable, __file__, "compact", str(folder), str(json_events)]
+    compacted = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    shutil.rmtree(folder / STORE)
+    found = {"curve": curve, "compaction": compacted}
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    _tell(f"written: {RESULTS}")
+
+
+def _tell(text: str) -> None:
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Do what the first argument says."""
     what, folder = sys.argv[1], Path(sys.argv[2])
@@ -205,6 +234,8 @@ def main() -> None:
     if what == "make":
         shutil.rmtree(folder / STORE, ignore_errors=True)
         make(folder, int(sys.argv[3]))
+    elif what == "all":
+        everything(folder, *map(int, (*sys.argv[3:5], *("100000000", "10000000")[len(sys.argv[3:5]) :])))
     else:
         ways = {"ask": ask, "ask-once": ask_once, "compact": lambda place: compact(place, int(sys.argv[3]))}
         ways["subset"] = lambda place: subset(place, int(sys.argv[3]))

@@ -311,6 +311,7 @@ def _others(found: dict[str, Any]) -> str:
         "suspensions",
         "collector_throughput",
         "loki_ranking",
+        "columns_scale",
     )
     blocks = [
         f"`{name}.py`:\n\n```json\n{json.dumps(found[name], indent=1)}\n```"

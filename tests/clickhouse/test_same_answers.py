@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from openai_safety_otel.operations.store import case_questions, clickhouse, ques
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.schema import COLUMNS, RETENTION_DAYS
+from support.clickhouse import ClickHouse
 from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, flagged, notice, write
 
-chdb = pytest.importorskip("chdb.session", reason="make test-columns installs it")
+pytest.importorskip("chdb.session", reason="make test-columns installs it")
 
 WEEK = Window(NOON - 7 * DAY, NOON)
 EVENTS = [
@@ -32,31 +32,6 @@ EVENTS = [
     notice("warning", NOON - DAY),
     decision(ANN, "watch", NOON - 5, NOON + DAY, DECISION_CHAIN="0" * 64),
 ]
-
-
-class ClickHouse:
-    """The real engine, embedded."""
-
-    def __init__(self, folder: Path) -> None:
-        self._session = chdb.Session(str(folder))
-        self._session.query("CREATE DATABASE safety ENGINE = Atomic")
-        self._session.query("USE safety")
-        for statement in (clickhouse.table(), clickhouse.view()):
-            self._session.query(statement)
-
-    def insert(self, file: Path) -> None:
-        names = ", ".join(column.name for column in COLUMNS)
-        self._session.query(f"INSERT INTO stored ({names}) SELECT {names} FROM file('{file}', Parquet)")
-
-    def execute(self, sql: str) -> None:
-        self._session.query(clickhouse.dialect(sql))
-
-    def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
-        asked = f"{clickhouse.dialect(sql, values)} SETTINGS {clickhouse.SETTINGS}"
-        return [json.loads(line) for line in str(self._session.query(asked, "JSONEachRow")).splitlines()]
-
-    def close(self) -> None:
-        self._session.close()
 
 
 class Both(Events):
