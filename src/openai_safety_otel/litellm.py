@@ -13,14 +13,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import litellm
 import openai
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.litellm_core_utils.realtime_streaming import DefaultLoggedRealTimeEventTypes
 
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation import gateway
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.observer import Observer
+from openai_safety_otel.instrumentation.sockets.session import Session
 from openai_safety_otel.who.current import current_end_user, set_end_user
 from openai_safety_otel.who.user import EndUser
 
@@ -38,6 +41,9 @@ _SDK_ROUTES = {
     "atranscription": "/audio/transcriptions",
 }
 _NOBODY = frozenset({"", "default_user_id"})  # LiteLLM's own name for whoever holds the master key
+_SOCKETS = frozenset({"_arealtime", "arealtime", "realtime"})
+_SOCKET_SCHEMES = frozenset({"ws", "wss"})
+_ERROR = "error"
 _HELD = "openai_safety_call"
 _HEADER = "llm_provider-"
 
@@ -55,16 +61,20 @@ class _Client:
 
 
 class _Held:
-    """A call that LiteLLM will tell the end of; where it lets go without a word, nobody reads on."""
+    """A call or session that LiteLLM will tell the end of; where it lets go without a word, nobody reads on."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call | None = None, session: Session | None = None) -> None:
         self.call = call
+        self.session = session
 
     def __deepcopy__(self, memo: Any) -> _Held:
         return self
 
     def __del__(self) -> None:
-        self.call.dropped()
+        if self.call is not None:
+            self.call.dropped()
+        if self.session is not None:
+            self.session.collected()
 
 
 class SafetyLogger(CustomLogger):  # type: ignore[misc]
@@ -84,8 +94,12 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
         with own_errors("litellm"):
             if current_end_user() is None and (person := person_of(user_api_key_dict, data)):
                 set_end_user(person)
-        if self.observer is not None:
-            gateway.refuse(self.observer, _Client("", None), _path_of(data), data)
+        if self.observer is not None and call_type in _SOCKETS:
+            gateway.refuse_socket(self.observer, _Client("", None), _path_of(data), data.get("model"))
+        elif self.observer is not None:
+            with gateway.opened(self.observer, _Client("", None), _path_of(data), data) as gate:
+                if gate is not None:
+                    gate.refuse()
 
     async def async_post_call_failure_hook(
         self,
@@ -118,10 +132,11 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
             return
         base = str(kwargs.get("api_base") or "").rstrip("/")
         client = _Client(base, kwargs.get("api_key"))
-        if kind in _OWN_ROUTES:
-            await gateway.admit(self.observer, client, base + path, kwargs)
-        else:
-            gateway.refuse(self.observer, client, base + path, kwargs)
+        with gateway.opened(self.observer, client, base + path, kwargs) as gate:
+            if gate is not None and kind in _OWN_ROUTES:
+                await gate.hold_async()
+            elif gate is not None:
+                gate.refuse()
 
     def log_pre_api_call(self, model: str, messages: Any, kwargs: dict[str, Any]) -> None:
         """Begin the call: LiteLLM shows the request, just before it sends it, only to its own client.
@@ -134,19 +149,42 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
             body = shown.get("complete_input_dict")
             if self.observer is None or not urlsplit(url).hostname:
                 return
-            call, sent = gateway.begin(self.observer, _Client(url, _key_of(headers)), url, headers, body)
+            if urlsplit(url).scheme in _SOCKET_SCHEMES:
+                self._connect(url, headers, model, kwargs)
+                return
+            # Of an image edit in a thread it shows the files of the form alone: the form is what can be added to.
+            asked: Any = {"model": model} if isinstance(body, list) else body
+            call, sent = gateway.begin(self.observer, _Client(url, _key_of(headers)), url, headers, asked)
             if call is None:
                 return
             if isinstance(body, dict):
                 body.update(sent.json_data)
+            elif isinstance(body, list):
+                body += [(name, (None, value)) for name, value in sent.json_data.items() if name not in asked]
             headers.update(sent.headers)
             kwargs[_HELD] = _Held(call)
+
+    def _connect(self, url: str, headers: Any, model: str, kwargs: dict[str, Any]) -> None:
+        """A Realtime session begins; LiteLLM shows its events when it has ended, but for errors: ask for those."""
+        shown = litellm.logged_real_time_event_types
+        if shown != "*" and _ERROR not in (shown or ()):
+            litellm.logged_real_time_event_types = [*(shown or DefaultLoggedRealTimeEventTypes), _ERROR]
+        assert self.observer is not None
+        session, sent = gateway.connect(
+            self.observer, _Client(url, _key_of(headers)), url, dict(headers), model
+        )
+        session.begin(free=True)  # who is suspended was refused before
+        headers.update(sent.headers)
+        kwargs[_HELD] = _Held(session=session)
 
     def log_success_event(
         self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
     ) -> None:
         """The answer of a call in a thread, or the end of its stream."""
         with own_errors("litellm"):
+            if (session := _ending_session(kwargs)) is not None:
+                gateway.said(session, getattr(response_obj, "results", response_obj) or ())
+                return
             call = _ending(kwargs, end_time)
             if call is not None:
                 hidden = getattr(response_obj, "_hidden_params", None) or {}
@@ -169,6 +207,9 @@ class SafetyLogger(CustomLogger):  # type: ignore[misc]
     ) -> None:
         """The error of a call in a thread."""
         with own_errors("litellm"):
+            if (session := _ending_session(kwargs)) is not None:
+                session.refused(kwargs["exception"])
+                return
             call = _ending(kwargs, end_time)
             if call is None:
                 return
@@ -222,11 +263,20 @@ def _key_of(headers: Any) -> str | None:
 def _ending(kwargs: Mapping[str, Any], ended: Any) -> Call | None:
     """The call that LiteLLM tells the end of, some time after it."""
     held = kwargs.get(_HELD)
-    if not isinstance(held, _Held):
+    if not isinstance(held, _Held) or held.call is None:
         return None
     if isinstance(ended, dt.datetime):
         held.call.late((dt.datetime.now(ended.tzinfo) - ended).total_seconds())
     return held.call
+
+
+def _ending_session(kwargs: Mapping[str, Any]) -> Session | None:
+    """The Realtime session that LiteLLM tells the end of, the first time it does."""
+    held = kwargs.get(_HELD)
+    if not isinstance(held, _Held):
+        return None
+    session, held.session = held.session, None
+    return session
 
 
 def _time_first(call: Call, kwargs: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ ROUTES: dict[str, Route] = {
     ),
     "image_generation": (litellm.image_generation, DRAW, "images", "sent"),
     "aimage_generation": (litellm.aimage_generation, DRAW, "images", "sent"),
-    "image_edit": (litellm.image_edit, DRAW, "images", "withheld"),
+    "image_edit": (litellm.image_edit, DRAW, "images", "sent"),
     "aimage_edit": (litellm.aimage_edit, DRAW, "images", "sent"),
     "embedding": (litellm.embedding, EMBED, "embeddings", "not_accepted"),
     "aembedding": (litellm.aembedding, EMBED, "embeddings", "not_accepted"),
@@ -218,7 +218,10 @@ def test_retries_and_fallbacks_are_calls_of_their_own(
     assert {ANN} == {entry.identifier for entry in provider.ledger}
 
 
-@pytest.mark.parametrize("route", ["completion", "acompletion", "responses", "aresponses", "aimage_edit"])
+REFUSED = [route for route in ROUTES if route != "image_edit"]
+
+
+@pytest.mark.parametrize("route", REFUSED)
 def test_whoever_is_suspended_is_refused(
     route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
 ) -> None:
@@ -241,6 +244,19 @@ def test_whoever_is_suspended_is_refused(
     with end_user("bob"):
         assert drained(function(**arguments, **more))
     assert "completed" == calls(telemetry, 2)[1][c.OUTCOME]
+
+
+def test_an_image_edit_in_a_thread_is_not_refused(
+    instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+) -> None:
+    """LiteLLM asks nobody who could refuse before it sends it: docs/litellm.md says so until this fails."""
+    place = str(tmp_path / "list.json")
+    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
+    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    with end_user("ann"):
+        assert litellm.image_edit(**DRAW, image=[io.BytesIO(b"\x89PNG")])
+    assert ["completed"] == [event[c.OUTCOME] for event in calls(telemetry, 1)]
+    assert [ANN] == [entry.identifier for entry in provider.ledger]
 
 
 @pytest.mark.parametrize("route", ["acompletion", "aresponses"])
@@ -386,6 +402,32 @@ def test_what_is_recorded_is_not_counted_as_unseen(
         drained(function(**arguments, **more))
         past = 0 if told or route == "completion" else 1
         assert past == sum(telemetry.points("openai_safety.unseen").values())
+
+
+# The rows of docs/litellm.md, and which of the routes above each is about; sockets are in check_litellm_proxy.py.
+ROWS = {
+    "completion, streamed or not, sync or async": ("completion", "acompletion"),
+    "responses and what becomes one, streamed or not, sync or async": tuple(
+        route for route in ROUTES if "esponses" in route
+    ),
+    "image generation, sync or async": ("image_generation", "aimage_generation"),
+    "image edit, async and in the proxy": ("aimage_edit",),
+    "image edit, sync": ("image_edit",),
+    "embeddings, text completion, speech": ("embedding", "aembedding", "text_completion", "speech"),
+}
+
+
+def test_the_page_says_of_each_route_what_was_measured() -> None:
+    """Every row's identifier and refusal are those of the tests above, and every route is in a row."""
+    page = (RECIPES.parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "|" in line]
+    said = {
+        row[0]: (row[1].startswith("sent"), row[3].startswith("refused")) for row in cells if len(row) == 4
+    }
+    for label, routes in ROWS.items():
+        measured = {(ROUTES[route][3] == "sent", route in REFUSED) for route in routes}
+        assert {said[label]} == measured, label
+    assert set(ROUTES) == {route for routes in ROWS.values() for route in routes}
 
 
 def test_the_version_under_test() -> None:

@@ -43,6 +43,7 @@ MODELS = {
     "broken": "openai/stub-500",
     "draw": "openai/gpt-image-1",
     "embed": "openai/text-embedding-3-small",
+    "talk": "openai/gpt-realtime",
 }
 
 
@@ -295,17 +296,81 @@ def test_what_a_guardrail_stops_is_a_local_block_with_its_name(route: str, proxy
     assert 0 == len(proxy.provider.ledger)
 
 
-@pytest.mark.parametrize("route", ["chat", "responses"])
-def test_an_answer_that_a_guardrail_stops_has_a_record_of_its_own(route: str, proxy: Proxy) -> None:
-    """The provider's call completed; beside it the guardrail's, which is no second call in the coverage."""
+STOPPED = ("blocked", "no-answers", "not_sent")
+
+
+@pytest.mark.parametrize(
+    ("route", "stream", "expected"),
+    [
+        ("chat", False, {("completed", None, "sent"), STOPPED}),
+        ("responses", False, {("completed", None, "sent"), STOPPED}),
+        # LiteLLM lets go of the provider's stream at the words that it stops.
+        ("chat", True, {("abandoned", None, "sent"), STOPPED}),
+        # LiteLLM's content filter reads the choices of a stream, and a streamed response has none: it passes.
+        ("responses", True, {("completed", None, "sent")}),
+    ],
+)
+def test_an_answer_that_a_guardrail_stops_has_a_record_of_its_own(
+    route: str, stream: bool, expected: set[tuple[str, str | None, str]], proxy: Proxy
+) -> None:
+    """Beside the provider's call the guardrail's, which is no second call in the coverage; of streams, too."""
     client = proxy.client("ann")
-    more: dict[str, Any] = {"extra_body": {"guardrails": ["no-answers"]}}
+    more: dict[str, Any] = {"extra_body": {"guardrails": ["no-answers"]}, "stream": stream}
     ask = {
         "chat": lambda: client.chat.completions.create(model="gpt-5", messages=HELLO, **more),
         "responses": lambda: client.responses.create(model="gpt-5", input="hello", **more),
     }
-    found = proxy.told(ask[route], 2)
-    assert {("completed", None, "sent"), ("blocked", "no-answers", "not_sent")} == {
-        (one[c.OUTCOME], one.get(c.BLOCK_CODE), one[c.IDENTIFIER_DELIVERY]) for one in found
-    }
+    found = proxy.told(ask[route], len(expected))
+    assert expected == {(one[c.OUTCOME], one.get(c.BLOCK_CODE), one[c.IDENTIFIER_DELIVERY]) for one in found}
     assert 1 == len(proxy.provider.ledger)
+
+
+def talk(client: openai.OpenAI, *said: str) -> None:
+    """A Realtime session with a response for each of these."""
+    with client.realtime.connect(model="talk") as socket:
+        for text in said:
+            socket.response.create(response={"instructions": text})
+            while socket.recv().type not in {"response.done", "error"}:
+                pass
+
+
+def test_each_response_of_a_realtime_session_is_recorded(proxy: Proxy) -> None:
+    """When the session has ended: who, whether the identifier was sent, how each ended, and under which id."""
+    found = proxy.told(lambda: talk(proxy.client("ann"), "hello", "[[cyber-failed]] hello"), 2)
+    entries = [entry for entry in proxy.provider.ledger if entry.endpoint == "realtime.response"]
+    assert [
+        ("realtime", ANN, "end_user", "sent", entry.outcome, entry.block_type, entry.response_id)
+        for entry in entries
+    ] == [
+        (
+            one[c.API],
+            one[c.USER_HASH],
+            one[c.IDENTIFIER_SOURCE],
+            one[c.IDENTIFIER_DELIVERY],
+            one[c.OUTCOME],
+            one.get(c.BLOCK_TYPE),
+            one[c.RESPONSE_ID],
+        )
+        for one in found
+    ]
+    assert [ANN, ANN] == [entry.identifier for entry in entries]
+
+
+def test_an_error_of_a_realtime_session_is_recorded(proxy: Proxy) -> None:
+    """A block that comes as an error event, without a response."""
+    (event,) = proxy.told(lambda: talk(proxy.client("ann"), "[[cyber]] hello"), 1)
+    assert ("blocked", "cyber_policy", ANN) == (event[c.OUTCOME], event[c.BLOCK_TYPE], event[c.USER_HASH])
+
+
+def test_whoever_is_suspended_gets_no_realtime_session(proxy: Proxy) -> None:
+    """Refused before the proxy connects to anybody."""
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # the socket closes under its reader
+            talk(proxy.client("eve"), "hello")
+
+    (event,) = proxy.told(ask, 1)
+    assert ("realtime", "blocked", "suspended_locally", "not_sent", EVE) == tuple(
+        event[name] for name in (c.API, c.OUTCOME, c.BLOCK_TYPE, c.IDENTIFIER_DELIVERY, c.USER_HASH)
+    )
+    assert 0 == len(proxy.provider.ledger)

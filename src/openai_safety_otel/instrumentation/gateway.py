@@ -5,7 +5,8 @@ They begin at the same door as the SDK's (`Observer.observe`), and their facts a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,13 @@ from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of, read_error
 from openai_safety_otel.instrumentation.extract.response import read_head
 from openai_safety_otel.instrumentation.extract.words import safe_code
+from openai_safety_otel.instrumentation.gate import Gate
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.passing import announce
+from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS
+from openai_safety_otel.instrumentation.sockets.frame import Frame
+from openai_safety_otel.instrumentation.sockets.opening import session_of
+from openai_safety_otel.instrumentation.sockets.session import Session
 
 _MAX_CHAIN = 8
 
@@ -32,38 +38,50 @@ def begin(observer: Observer, client: Any, url: str, headers: Any, body: Any) ->
     return observer.observe(client, options, streaming=streaming, peer_inside=True)
 
 
-async def admit(observer: Observer, client: Any, url: str, body: Any) -> None:
-    """Refuse a suspended end user, and ask the filter: what is not refused leaves no record here.
+def connect(observer: Observer, client: Any, url: str, headers: Any, model: Any) -> tuple[Session, Any]:
+    """A Realtime session that the gateway opens, and its handshake with what our settings add."""
+    return session_of(observer, SOCKET_APIS[0], client, Frame(url, headers=headers), model)
+
+
+def refuse_socket(observer: Observer, client: Any, url: str, model: Any) -> None:
+    """Refuse a suspended end user a Realtime session; what is not refused leaves no record here.
 
     Raises:
-        EndUserSuspended: the call must not leave the process.
+        EndUserSuspended: nothing must leave the process.
     """
     if observer.guard is None:
         return
-    call, _ = begin(observer, client, url, {}, body)
-    if call is None:
-        return
-    if call.gate is not None:
-        with call:
-            await call.gate.hold_async()
-    observer.forget(call)
-
-
-def refuse(observer: Observer, client: Any, url: str, body: Any) -> None:
-    """Refuse a suspended end user before the gateway has chosen where the call goes.
-
-    Raises:
-        EndUserSuspended: the call must not leave the process.
-    """
-    if observer.guard is None:
-        return
-    call, _ = begin(observer, client, url, {}, body)
-    if call is None:
-        return
+    session, _ = connect(observer, client, url, {}, model)
+    call = session.begin()
     if call.gate is not None:
         with call:
             call.gate.refuse()
     observer.forget(call)
+
+
+def said(session: Session, events: Iterable[Any]) -> None:
+    """What the provider said in a session that has ended: a record for each response, or one of the session."""
+    session.connected()
+    for event in events:
+        session.arrived("")
+        session.parsed(event)
+    session.closed()
+
+
+@contextmanager
+def opened(observer: Observer, client: Any, url: str, body: Any) -> Iterator[Gate | None]:
+    """What stands in the way of a call, before it leaves; None where it is free to go.
+
+    What is refused inside leaves its record; any other call leaves none here: whoever makes it tells of it.
+    """
+    call, _ = begin(observer, client, url, {}, body) if observer.guard is not None else (None, None)
+    if call is None or call.gate is None:
+        yield None
+    else:
+        with call:
+            yield call.gate
+    if call is not None:
+        observer.forget(call)
 
 
 def stopped(observer: Observer, client: Any, url: str, body: Any, *, by: str, answered: bool) -> None:

@@ -34,25 +34,31 @@ class Opening:
         client = resource._client  # noqa: SLF001 - the SDK's own name for it, in every version
         # An existing call was given its identifier when it was made.
         attached = isinstance(given.get("call_id"), str)
-        endpoint = api.at(None if attached else api.handshake)
-        record = CallRecord(api=api.api, endpoint=api.endpoint, operation=api.operation)
         frame = Frame(
             str(getattr(client, "websocket_base_url", None) or client.base_url),
             headers=given.get("extra_headers"),
             sends_defaults=_sends_defaults(api, type(resource).__name__),
         )
-        sent = observer.prepare(record, endpoint, client, frame, {})
-        model = given.get("model")
-        name_model(record, safe_model(model) if isinstance(model, str) else None)
-        if sent.json_data is not frame.json_data:
-            record.delivery = "not_accepted"  # this host takes it in a body, and a handshake has none
+        self.session, sent = session_of(observer, api, client, frame, given.get("model"), attached=attached)
         if sent.headers is not frame.headers:
             given["extra_headers"] = sent.headers
             repeat = given.get("on_reconnecting")
             if repeat is not None:
                 given["on_reconnecting"] = _repeating(repeat, sent.headers, frame.headers)
         self.args, self.kwargs = bound.args, bound.kwargs
-        self.session = Session(observer, api, client, endpoint, record, frame)
+
+
+def session_of(
+    observer: Observer, api: SocketApi, client: Any, frame: Frame, model: Any, *, attached: bool = False
+) -> tuple[Session, Any]:
+    """The session that a handshake opens, and the handshake with what our settings add."""
+    endpoint = api.at(None if attached else api.handshake)
+    record = CallRecord(api=api.api, endpoint=api.endpoint, operation=api.operation)
+    sent = observer.prepare(record, endpoint, client, frame, {})
+    name_model(record, safe_model(model) if isinstance(model, str) else None)
+    if sent.json_data is not frame.json_data:
+        record.delivery = "not_accepted"  # this host takes it in a body, and a handshake has none
+    return Session(observer, api, client, endpoint, record, frame), sent
 
 
 def _repeating(callback: Callable[..., Any], sent: Mapping[str, Any], given: Any) -> Callable[..., Any]:
