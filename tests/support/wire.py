@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import openai
 
-# httpx or httpx2: whichever the installed SDK is built on.
-httpx: Any = importlib.import_module(
-    next(base.__module__ for base in openai.DefaultHttpxClient.__mro__ if base.__module__.startswith("httpx"))
-)
+from support.http import http_library as httpx
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from openai_safety_otel.ledger.journal import Journal, open_journal
 from openai_safety_otel.operations.cli.group import app
 from support.lists import new_list
-from support.served import Served
+from support.serving import Served
 from webhooks.bench import CASE, SECRET, Bench, CaseApi, until, warning
 
 Start = Callable[..., Served]

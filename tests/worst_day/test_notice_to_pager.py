@@ -15,7 +15,7 @@ import pytest
 
 from openai_safety_otel.operations.webhooks.drill import signed_headers
 from support.hastened import MINUTE, Stack
-from support.served import Served
+from support.serving import Served
 from support.waiting import until
 from webhooks.bench import CASE, IDENTIFIER, SECRET, CaseApi, warning
 from worst_day.conftest import environ, run

@@ -14,7 +14,7 @@ from openai_safety_otel.testing.provider import Provider
 from stack import query
 from stack.programs import free_ports
 from support.hastened import EXPORTERS, MINUTE, Stack, stack
-from support.served import Served
+from support.serving import Served
 from support.waiting import until
 from worst_day.conftest import environ
 
