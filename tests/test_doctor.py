@@ -66,6 +66,7 @@ def test_a_healthy_set_up_passes_and_shows_the_identifier(key_file: Path) -> Non
     assert KEY.decode() not in printed
 
 
+# HERE is the folder of the test.
 CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "a rule that is none": ({"OPENAI_SAFETY_AUTO_SUSPEND": "lots"}, "auto_suspend", "suspends nobody"),
     "a rule without a list": ({"OPENAI_SAFETY_AUTO_SUSPEND": "provider"}, "suspensions", "does nothing"),
@@ -74,7 +75,7 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
         "suspensions",
         "does nothing",
     ),
-    "no key": ({"OPENAI_SAFETY_HMAC_KEY_FILE": "/nonexistent"}, "key", "No such file"),
+    "no key": ({"OPENAI_SAFETY_HMAC_KEY_FILE": "HERE/missing"}, "key", "No such file"),
     "nothing listens": (
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
         "exporters",
@@ -87,15 +88,16 @@ CASES: dict[str, tuple[dict[str, str], str, str]] = {
     "the SDK is off": ({"OTEL_SDK_DISABLED": "true"}, "exporters", "OTEL_SDK_DISABLED=true"),
     "a misspelt exporter": ({"OTEL_LOGS_EXPORTER": "otpl"}, "exporters", "no such exporter"),
     "not loaded": ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask,openai_safety"}, "hooks", "off"),
-    "no configuration": ({"OTEL_CONFIG_FILE": "/nonexistent.yaml"}, "exporters", "no declarative"),
+    "no configuration": ({"OTEL_CONFIG_FILE": "HERE/missing.yaml"}, "exporters", "no declarative"),
     "injection off": ({"OPENAI_SAFETY_INJECT": "off"}, "sample", "would carry no identifier"),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_would_silently_not_work_fails(case: str, key_file: Path) -> None:
+def test_what_would_silently_not_work_fails(case: str, key_file: Path, tmp_path: Path) -> None:
     """Each such cause is named in one line, with exit code 1."""
-    changes, topic, text = CASES[case]
+    named, topic, text = CASES[case]
+    changes = {name: value.replace("HERE", str(tmp_path)) for name, value in named.items()}
     with Provider() as provider:
         code, findings, _ = doctor({**healthy(key_file, provider), **changes})
     failed = [one for one in findings if one["state"] == "fail"]
@@ -249,17 +251,18 @@ def test_a_librarys_constant_that_was_already_blocked_stops(key_file: Path) -> N
     assert ([1, 0], True) == ([len(texts) for texts in found], "ask the provider first" in found[0][0])
 
 
-def test_misspelt_variables_and_lost_retired_keys_are_findings(key_file: Path) -> None:
+def test_misspelt_variables_and_lost_retired_keys_are_findings(key_file: Path, tmp_path: Path) -> None:
     """Neither stops the calls, and neither is silent."""
+    lost = str(tmp_path / "old.key")
     with Provider() as provider:
         environment = healthy(key_file, provider) | {
             "OPENAI_SAFETY_INJECT_HOST": "x",
-            "OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES": "/nonexistent/old.key",
+            "OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES": lost,
         }
         code, findings, _ = doctor(environment)
     warned = [one["text"] for one in findings if one["state"] == "warn"]
     assert (0, True, True) == (
         code,
         any("OPENAI_SAFETY_INJECT_HOSTS" in text for text in warned),
-        any("/nonexistent/old.key" in text for text in warned),
+        any(lost in text for text in warned),
     )
