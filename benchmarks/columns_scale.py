@@ -193,7 +193,8 @@ def compact(folder: Path, events: int) -> dict[str, Any]:
         begun = time.perf_counter()
         compact_files([folder])
         took += time.perf_counter() - begun
-        _tell(f"{number + _SLICE:,}: {(number + _SLICE) / took:,.0f} a second")
+        done = min(number + _SLICE, events)
+        _tell(f"{done:,}: {done / took:,.0f} a second")
         for path in folder.glob("*.jsonl"):
             path.unlink()
     columns = sum(path.stat().st_size for path in (folder / STORE).rglob("*.parquet"))
