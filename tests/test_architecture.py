@@ -127,6 +127,20 @@ def test_the_app_loads_nothing_of_what_people_run() -> None:
     assert [] == [name for name in done.stdout.split() if name.startswith(others)]
 
 
+def test_the_hook_loads_nothing_that_is_optional() -> None:
+    """In a fresh interpreter, with the hook on a client: no door, no gateway, no counting, no command."""
+    code = (
+        f"import sys\nfrom {PACKAGE} import SafetyInstrumentor\nSafetyInstrumentor().instrument(hmac_key='k' * 40)\n"
+        "import openai\nopenai.OpenAI(api_key='k')\nprint(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    optional = {f"{PACKAGE}.{name}" for name in (*OPTIONAL, "operations", "testing", "demo")}
+    optional |= {f"{PACKAGE}.instrumentation.{name}" for name in ("gateway", "unseen", "guard", "public")}
+    optional |= {"litellm", "requests", "duckdb", "click", "rich", "jinja2", "redis", "uvicorn"}
+    loaded = {part for name in done.stdout.split() for part in (name, name.rpartition(".")[0])}
+    assert set() == optional & loaded
+
+
 @pytest.mark.parametrize("room", OPTIONAL)
 def test_what_is_optional_is_never_imported(room: str) -> None:
     """Only the app itself, or the other package's configuration, loads it."""

@@ -29,7 +29,6 @@ from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, SocketApi, hooks_of
-from openai_safety_otel.instrumentation.unseen import CLIENTS, Unseen
 from openai_safety_otel.who.keys import load_hasher
 
 _log = logging.getLogger(__name__)
@@ -124,6 +123,8 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             yield api.module, functools.partial(self._open_door, api=api)
         yield "uvicorn.server", self._end_with_server
         if self.observer is not None and self.observer.settings.unseen:
+            from openai_safety_otel.instrumentation.unseen import CLIENTS  # noqa: PLC0415 - only where it is on
+
             for name in dict.fromkeys(name for name, _ in CLIENTS):
                 yield name, self._look_past
 
@@ -185,6 +186,8 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         """Count what other HTTP clients send to the provider."""
         observer = self.observer
         if observer is not None and observer.settings.unseen:
+            from openai_safety_otel.instrumentation.unseen import CLIENTS, Unseen  # noqa: PLC0415 - as above
+
             with own_errors("unseen"):
                 for name, cls in CLIENTS:
                     if name == module.__name__:
