@@ -20,6 +20,7 @@ SAYS = {
     "decide": "{who} suspended",
     "notice close": ", closed by ann",
     "notice open": "C-18: warning, open, answer by 20",
+    "notice reopen": "C-18: warning, open again",
     "notice subject": "C-18: warning about {who}",
     "notice list": "C-16",
     "decisions": "the journal is whole: ",
