@@ -113,9 +113,32 @@ def test_without_a_destination_it_says_so_and_leaves_the_event_to_a_receiver(
     result = run(store, "open", "C-17")
     assert result.exit_code == 0
     assert result.stdout.startswith("C-17: warning, open, answer by ")
-    assert result.stderr.startswith("note: the event goes nowhere")
+    assert result.stderr.startswith("note: events go nowhere")
     (stored,) = journal.notices()
     assert (stored.emitted, sorted(stored.pending)) == (False, ["count", "emit", "look_up"])
+
+
+AWAY = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",  # nothing listens there
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+}
+LOST = "note: 1 event did not arrive: see whether the collector answers, or the folder can be written"
+
+
+def test_an_event_that_no_collector_took_is_left_to_a_receiver(store: str, journal: Journal) -> None:
+    """The collector is away: said in one line, and the notice stays to be emitted."""
+    result = run(store, "open", "C-17", **AWAY)
+    assert (0, f"{LOST}; a receiver on this store will send it\n") == (result.exit_code, result.stderr)
+    (stored,) = journal.notices()
+    assert (stored.emitted, sorted(stored.pending)) == (False, ["count", "emit", "look_up"])
+
+
+def test_a_closing_that_no_collector_heard_says_so(store: str, journal: Journal) -> None:
+    """The collector is away: alerts would go on, so one line says that the closing did not arrive."""
+    run(store, "open", "C-17")
+    result = run(store, "close", "C-17", "--by", "ann", "--why", "answered", **AWAY)
+    assert (0, f"{LOST}\n") == (result.exit_code, result.stderr)
+    assert ["closed"] == [notice.status for notice in journal.notices()]
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,27 @@ EXIT_SECONDS = 5.0
 SERVICE = "openai-safety"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventOutput:
-    """A sink, and whether anything that is put into it arrives anywhere."""
+    """A sink, and what became of the events that were put into it.
+
+    ``leads_anywhere`` says whether it has a destination; ``lost`` counts the events that a file or a collector did
+    not take, all of which are known once the output is closed.
+    """
 
     sink: EventSink
-    arrives: bool
+    leads_anywhere: bool
+    lost: int = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Why not all events arrived, and what to do, in words for the operator; None where they did."""
+        if not self.leads_anywhere:
+            return "events go nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
+        if self.lost:
+            which = "1 event" if self.lost == 1 else f"{self.lost} events"
+            return f"{which} did not arrive: see whether the collector answers, or the folder can be written"
+        return None
 
     def flush(self) -> None:
         """Wait until what was emitted so far has left, `EXIT_SECONDS` at most for each destination.
@@ -52,8 +67,13 @@ def event_output(settings: Settings, service: str = SERVICE, instance: str = "")
         instance: which of several, over restarts.
     """
     running = hasattr(get_logger_provider(), "force_flush")
+
+    def lose(reason: str, count: int = 1) -> None:
+        told.lost += count
+
     sink = EventSink.from_settings(
         settings,
+        on_drop=lose,
         own_pipeline=not running and bool(endpoint_named("logs")),
         resource=resource_attributes(service, instance),
     )

@@ -112,7 +112,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
             say(f"{outcome}: {count}")
         for block, count in counts.blocks.most_common():
             say(f"  {block}: {count}")
-    _say(counts, arrives=told.arrives)
+    _say(counts, told.problem)
 
 
 def _stop_for(refused: list[str]) -> None:
@@ -137,15 +137,13 @@ def _emitted(lines: Iterator[Line], told: EventOutput) -> Iterator[Line]:
         yield line
 
 
-def _say(counts: Results, *, arrives: bool) -> None:
+def _say(counts: Results, problem: str | None) -> None:
     if counts.nobody:
         say(f"note: {counts.nobody} lines name no end user; --input or --users may tell", err=True)
     if counts.broken:
         say(f"note: {counts.broken} lines could not be read", err=True)
-    if not arrives:
-        say(
-            "note: the events go nowhere: set OPENAI_SAFETY_FILE_DIR or OTEL_EXPORTER_OTLP_ENDPOINT", err=True
-        )
+    if problem:
+        say(f"note: {problem}", err=True)
 
 
 def _plain(line: Line) -> dict[str, Any]:

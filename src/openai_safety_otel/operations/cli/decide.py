@@ -121,10 +121,8 @@ def _decide(
         raise click.ClickException(f"{error}; nothing was done") from None
     except Unreadable as error:
         raise click.ClickException(f"the suspension list could not be used: {error}") from None
-    if not told.arrives:
-        notes.append(
-            "the decision event goes nowhere: set OPENAI_SAFETY_FILE_DIR or OTEL_EXPORTER_OTLP_ENDPOINT"
-        )
+    if told.problem:
+        notes.append(told.problem)
     _print(applied, notes, as_json=as_json)
 
 

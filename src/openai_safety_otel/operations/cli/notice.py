@@ -26,7 +26,6 @@ from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.moments import Moment, Until
 from openai_safety_otel.operations.cli.notice_end import (
     KINDS,
-    NOWHERE,
     about,
     close,
     open_one,
@@ -92,7 +91,7 @@ def open_(
     named = {"identifier": entry.identifier, "subject": entry.subject} if identifier else {}
     stated = named | ({"deadline_at": entry.deadline_at} if deadline is not None else {})
     journal = open_journal(settings.store)
-    found, new, arrives = _add(journal, settings, entry, stated)
+    found, new, problem = _add(journal, settings, entry, stated)
     journal.close()
     if found.status == "closed":
         raise click.ClickException(
@@ -103,8 +102,8 @@ def open_(
         say(json.dumps({**plain(found), "new": new}))
     else:
         say(f"{found.id}: {found.type}, {found.status}{_until(found)}{'' if new else ', known already'}")
-    if new and not arrives:
-        say(f"note: {NOWHERE}; a receiver on this store will send it", err=True)
+    if problem:
+        say(f"note: {problem}; a receiver on this store will send it", err=True)
 
 
 def _entry(
@@ -149,23 +148,23 @@ def _shown(identifier: str | None, settings: Settings) -> str | None:
 
 def _add(
     journal: Journal, settings: Settings, entry: Notice, stated: dict[str, Any]
-) -> tuple[Notice, bool, bool]:
-    """The notice as stored, whether it is new, and whether its event went anywhere."""
+) -> tuple[Notice, bool, str | None]:
+    """The notice as stored, whether it is new, and why its event did not arrive."""
     notice = entered(entry, time.time(), outgoing=bool(settings.notify_url))
     if not journal.add_notice(notice):
         known = journal.notice(notice.key) or notice
         if stated and known.status == "open":
             known = journal.update_notice(notice.key, **stated) or known
-        return known, False, True
+        return known, False, None
     with event_output(settings) as told:
         told.sink.emit(notice_event(notice))
-    if told.arrives:
+    if not told.problem:
         now = journal.update_notice(notice.key, emitted=True) or notice
         if now.subject != notice.subject:  # a receiver has read its case meanwhile
             with event_output(settings) as again:
                 again.sink.emit(notice_event(now))
         notice = now
-    return notice, True, told.arrives
+    return notice, True, told.problem
 
 
 # --- listing ---

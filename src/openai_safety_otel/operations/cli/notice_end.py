@@ -29,7 +29,6 @@ from openai_safety_otel.operations.webhooks.events import notice_event
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 KINDS = click.Choice(get_args(NoticeType))
-NOWHERE = "the event goes nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
 
 
 def _signed(command: _F) -> _F:
@@ -107,12 +106,12 @@ def _opened(by: str, why: str, store: str | None) -> tuple[Journal, Settings]:
 
 
 def tell(settings: Settings, events: list[SafetyEvent]) -> None:
-    """Emit events; a note where they go nowhere."""
+    """Emit events; a note where they do not arrive."""
     with event_output(settings) as told:
         for event in events:
             told.sink.emit(event)
-    if not told.arrives:
-        say(f"note: {NOWHERE}", err=True)
+    if told.problem:
+        say(f"note: {told.problem}", err=True)
 
 
 # --- which notice is meant ---

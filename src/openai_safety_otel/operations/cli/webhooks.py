@@ -96,7 +96,7 @@ def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeTyp
         )
         listener = _listen(host, port)
         say(f"receiving on http://{host}:{listener.getsockname()[1]}/", err=True)
-        for note in _notes(journal, arrives=told.arrives):
+        for note in _notes(journal, told.problem):
             say(f"note: {note}", err=True)
         # The server passes the signal on when it has stopped: its default would lose what waits to be sent.
         signal.signal(signal.SIGTERM, _leave)
@@ -108,13 +108,11 @@ def _leave(*_: object) -> None:
     raise SystemExit(0)
 
 
-def _notes(journal: Journal, *, arrives: bool) -> list[str]:
+def _notes(journal: Journal, problem: str | None) -> list[str]:
     """What the operator should know before the first notice."""
     notes = []
-    if not arrives:
-        notes.append(
-            "events go nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR; notices are kept"
-        )
+    if problem:
+        notes.append(f"{problem}; notices are kept")
     if getattr(journal, "is_durable", lambda: None)() is False:
         notes.append("this Redis keeps no append-only file: a crash of it loses notices (appendonly yes)")
     return notes

@@ -65,7 +65,7 @@ def create_app(
     journal = journal or open_journal(settings.store)
     if sink is None:
         sink = EventSink.from_settings(settings)
-        flush = flush or EventOutput(sink, arrives=True).flush
+        flush = flush or EventOutput(sink, leads_anywhere=True).flush
     kinds = frozenset(suspend_on) if suspend_on is not None else _suspend_on(settings)
     if kinds and suspender is None:
         suspender = list_suspender(settings, journal, sink)
