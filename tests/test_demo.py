@@ -167,7 +167,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     said, _ = demo.communicate(timeout=60)
     place = mine.parent
     expected = f"{place} exists and was not made by the demo; give another folder with --out"
-    assert (demo.returncode, " ".join(said.split()), mine.read_text()) == (1, expected, "mine")
+    assert (demo.returncode, said.strip(), mine.read_text()) == (1, expected, "mine")
 
 
 def test_the_whole_demo(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from openai_safety_otel.ledger.journal import JournalError, Notice, open_journal
 from openai_safety_otel.operations.webhooks.drill import signed_headers
 from openai_safety_otel.operations.webhooks.receiver import MAX_BODY_BYTES
 from openai_safety_otel.operations.webhooks.verify import signing_secrets
-from webhooks.bench import CASE, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
+from webhooks.bench import CASE, FAST, HANG, HASHER, SECRET, Answered, Bench, CaseApi, until, warning, webhook
 
 Make = Callable[..., Bench]
 OF_ORGANISATION = {**CASE, "entity_identifier": None}
@@ -369,7 +369,8 @@ def test_several_receivers_take_a_notice_once(
 ) -> None:
     """Three receivers on one store, each given the same 20 webhooks at once: each notice is told once."""
     store = request.getfixturevalue("redis_url") if kind == "redis" else None
-    benches = [make(store) for _ in range(3)]
+    patient = replace(FAST, lease=60.0)  # however slow the machine, none is taken for dead
+    benches = [make(store, retries=patient) for _ in range(3)]
     for number in range(20):
         api.case((200, CASE), case=f"C-{number}")
     with ThreadPoolExecutor(6) as pool:

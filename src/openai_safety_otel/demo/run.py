@@ -130,7 +130,7 @@ def run(out: Path, console: Console | None = None) -> int:
             console.print("interrupted; nothing is left behind")
             return 130
         except ProductError as error:
-            console.print(str(error), style="red", highlight=False, markup=False)
+            console.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
             return 1
 
 
@@ -219,7 +219,7 @@ def _say_verdict(verdict: Differences, console: Console) -> None:
         return
     console.print(f"[red]✗[/] {len(verdict.differences)} differences in {verdict.calls} calls:")
     for difference in verdict.differences[:_SHOWN]:
-        console.print(f"  {difference}", highlight=False, markup=False)
+        console.print(f"  {difference}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_next(stage: Stage, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
 from openai_safety_otel.instrumentation.signals.capped import Capped
-from openai_safety_otel.instrumentation.signals.series import series
 
 MAX_ZERO_SERIES = 60
 # Hosts and error codes come from others too. Together with the models they stay far below the 2,000 series an
@@ -38,6 +38,15 @@ _ClientLabels = tuple[dict[str, Any], dict[str, dict[str, Any]]]
 _STANDARD_LABELS = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS)
 
 
+def _telling(instrument: Counter | Histogram) -> Any:
+    """How an instrument is told of measurements: with series remembered where an SDK is loaded already."""
+    if "opentelemetry.sdk.metrics" in sys.modules:
+        from openai_safety_otel.instrumentation.signals.series import series  # noqa: PLC0415 - only where it is used
+
+        return series(instrument)
+    return instrument.add if isinstance(instrument, Counter) else instrument.record
+
+
 class Metrics:
     """The instruments of the contract and the one place that records them.
 
@@ -58,10 +67,10 @@ class Metrics:
         self._zero_series = 0
         self._labels: dict[tuple[str, ...], dict[str, str]] = {}
         self._clients: dict[tuple[object, ...], _ClientLabels] = {}
-        self._calls = series(self.counter(instruments.CALLS))
+        self._calls = _telling(self.counter(instruments.CALLS))
         self._blocks = self.counter(instruments.BLOCKS)
         self._access = self.counter(instruments.ACCESS_ERRORS)
-        self._checks = series(self.counter(instruments.CHECKS))
+        self._checks = _telling(self.counter(instruments.CHECKS))
         self._flags = self.counter(instruments.FLAGS)
         self._problems = self.counter(instruments.PROBLEMS)
         self._dropped = self.counter(instruments.DROPPED)
@@ -70,8 +79,8 @@ class Metrics:
         self._past = self.counter(instruments.UNSEEN)
         self._first_output = self.histogram(instruments.FIRST_OUTPUT)
         self._duration = self.histogram(instruments.OPERATION_DURATION)
-        self._took = series(self._duration)
-        self._tokens = series(self.histogram(instruments.TOKEN_USAGE))
+        self._took = _telling(self._duration)
+        self._tokens = _telling(self.histogram(instruments.TOKEN_USAGE))
         self._first_chunk = self.histogram(instruments.FIRST_CHUNK)
 
     def counter(self, metric: instruments.Metric) -> Counter:

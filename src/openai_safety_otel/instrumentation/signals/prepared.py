@@ -8,6 +8,7 @@ case it is told by its public way.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,6 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import Span
 
 from openai_safety_otel.contract.record import AttributeValue
-
-try:
-    from opentelemetry.sdk._logs import Logger as SdkLogger
-    from opentelemetry.sdk._logs import ReadWriteLogRecord
-    from opentelemetry.sdk.trace import Span as SdkSpan
-except ImportError:  # no SDK, or one that keeps its log records elsewhere
-    SdkLogger = ReadWriteLogRecord = SdkSpan = None  # type: ignore[assignment, misc]
 
 Attributes = Mapping[str, AttributeValue]
 _CLEAN = frozenset({str, bool, int, float, tuple})  # tuples of ours hold strings
@@ -57,20 +51,36 @@ def _as_known() -> bool:
         return False
 
 
-def _logs_as_known() -> bool:
-    """Whether this SDK's loggers take a record that is whole, made of what they themselves make one of."""
-    made_of = getattr(ReadWriteLogRecord, "__dataclass_fields__", ())
-    return [*made_of] == _MADE_OF and all(hasattr(SdkLogger, one) for one in _MADE_OF[1:3])
-
-
-_MADE_OF = ["log_record", "resource", "instrumentation_scope", "limits"]
 _KNOWN = _as_known()
-_LOGS_KNOWN = _logs_as_known()
+_MADE_OF = ["log_record", "resource", "instrumentation_scope", "limits"]
+# What is known of each class of spans and loggers that was met: where one is the SDK's, the SDK is loaded.
+_SPANS: dict[type, bool] = {}
+_RECORDS: dict[type, Any] = {}
+
+
+def _is_the_sdks(kind: type[Span]) -> bool:
+    """Whether spans of this class take attributes as the SDK's do."""
+    if kind not in _SPANS:
+        sdk = sys.modules.get("opentelemetry.sdk.trace")
+        _SPANS[kind] = sdk is not None and kind.set_attributes is sdk.Span.set_attributes
+    return _SPANS[kind]
+
+
+def _whole_record(kind: type[Logger]) -> Any:
+    """What loggers of this class make of a record, where they take one that is made already; else None."""
+    if kind not in _RECORDS:
+        sdk = sys.modules.get("opentelemetry.sdk._logs")
+        made = getattr(sdk, "ReadWriteLogRecord", None)
+        fits = [*getattr(made, "__dataclass_fields__", ())] == _MADE_OF and kind is getattr(
+            sdk, "Logger", None
+        )
+        _RECORDS[kind] = made if fits and all(hasattr(kind, one) for one in _MADE_OF[1:3]) else None
+    return _RECORDS[kind]
 
 
 def set_attributes(span: Span, attributes: Attributes) -> None:
     """``span.set_attributes(attributes)``."""
-    own = _KNOWN and SdkSpan is not None and type(span).set_attributes is SdkSpan.set_attributes
+    own = _KNOWN and _is_the_sdks(type(span))
     if not (own and span.is_recording() and _fill(getattr(span, "_attributes", None), attributes)):
         span.set_attributes(attributes)
 
@@ -79,19 +89,14 @@ def emit(logger: Logger, record: LogRecord) -> None:
     """``logger.emit(record)``."""
     limits = getattr(logger, "_log_record_limits", None)
     attributes = record.attributes
-    if not (
-        _KNOWN
-        and _LOGS_KNOWN
-        and type(logger) is SdkLogger
-        and limits is not None
-        and type(attributes) is dict
-    ):
+    whole = _whole_record(type(logger)) if _KNOWN else None
+    if whole is None or limits is None or type(attributes) is not dict:
         logger.emit(record)
         return
     record.attributes = None
-    written = ReadWriteLogRecord(record, logger.resource, logger.instrumentation_scope, limits)
+    written = whole(record, logger.resource, logger.instrumentation_scope, limits)  # type: ignore[attr-defined]
     if _fill(record.attributes, attributes):
-        logger.emit(written)  # type: ignore[arg-type]
+        logger.emit(written)
     else:
         record.attributes = attributes
         logger.emit(record)

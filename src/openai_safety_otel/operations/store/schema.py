@@ -85,9 +85,12 @@ STREAM: Final = (
 DAY: Final = "strftime(make_timestamp_ns(time_ns), '%Y-%m-%d')"
 
 
+_VERSION: Final = re.compile(r"\.([0-9a-f]{12})\.parquet$")
+
+
 def version_of(file: str) -> str:
     """The version in the name of a Parquet file; empty where it has none."""
-    found = re.search(r"\.([0-9a-f]{12})\.parquet$", file)
+    found = _VERSION.search(file)
     return found[1] if found else ""
 
 
