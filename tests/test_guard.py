@@ -75,7 +75,7 @@ def test_no_list_no_guard() -> None:
 
 
 def test_every_form_of_a_person_is_found(place: str, start: Start) -> None:
-    """His identifier, his linked session's, and both under a retired key are the same person."""
+    """Their identifier, their linked session's, and both under a retired key are the same person."""
     old, new = Hasher(b"o" * 32), Hasher(b"n" * 32, (b"o" * 32,))
     forms = {
         "user": new.end_user("u1"),
@@ -372,7 +372,10 @@ if os.fork() == 0:
     while guard.check(Identity(value="a")) is None and time.monotonic() < end:
         time.sleep(0.01)
     entry = guard.check(Identity(value="a"))
-    os.write(writing, f"{entry.why if entry else None} {open_suspensions(place).holders(1).running}".encode())
+    # A process follows first, and tells afterwards that it does.
+    while (running := open_suspensions(place).holders(1).running) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    os.write(writing, f"{entry.why if entry else None} {running}".encode())
     os._exit(0)
 open_suspensions(place).write({"a": ListEntry("suspend", None, "ann", "after-the-fork")})
 print(os.read(reading, 100).decode())
