@@ -109,7 +109,7 @@ def test_a_broken_line_writes_nothing(tmp_path: Path, run: Run, broken: str) -> 
 def test_a_suspended_user_gets_no_line(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, key: bytes
 ) -> None:
-    """The command stops, or leaves his lines out when told to; under a retired key he is the same person."""
+    """The command stops, or leaves their lines out when told to; under a retired key they are the same person."""
     (tmp_path / "retired").write_bytes(b"a-retired-key-of-at-least-32-bytes!!!")
     monkeypatch.setenv("OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES", str(tmp_path / "retired"))
     open_suspensions(str(tmp_path / "list.json")).write({Hasher(key).end_user("u1"): ListEntry("suspend")})

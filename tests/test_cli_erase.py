@@ -163,7 +163,7 @@ def test_a_line_half_written_is_said(here: Path) -> None:
 
 
 def test_packed_files_and_columns_are_reached(here: Path) -> None:
-    """A gzip file is written anew, and the columns hold him no more; what stood only there counts as well."""
+    """A gzip file is written anew, and the columns hold them no more; what stood only there counts as well."""
     packed = here / "events" / "b.jsonl.gz"
     packed.write_bytes(gzip.compress(lines([call(ANN, NOW - 9), call(BOB, NOW - 8)])))
     gone = write(here / "events", [call(ANN, NOW - 7)], "a.jsonl")
@@ -207,12 +207,12 @@ def test_a_user_is_erased_under_every_key_with_his_own_sessions(
 
 
 def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The list keeps him out without the operator's words; the journal keeps the decision, not the reason."""
+    """The list keeps them out without the operator's words; the journal keeps the decision, not the reason."""
     monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
     source = new_list(str(here / "list.json"))
-    source.write({ANN: ListEntry("revoke", None, "ann", "he wrote to me", NOW - 50)})
+    source.write({ANN: ListEntry("revoke", None, "ann", "they wrote to me", NOW - 50)})
     journal = open_journal("openai-safety.db")
-    journal.append_decision(Decision(identifier=ANN, action="revoke", by="ann", why="he wrote to me"))
+    journal.append_decision(Decision(identifier=ANN, action="revoke", by="ann", why="they wrote to me"))
     journal.add_notice(
         Notice(key="k", id="C-1", type="warning", received_at=1, recorded_at=1, identifier=ANN)
     )
@@ -227,7 +227,7 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     ]
     assert [notice.identifier for notice in journal.notices()] == [None]
     journal.close()
-    assert b"he wrote" not in left(here)
+    assert b"they wrote" not in left(here)
 
 
 def test_case_files_about_him_go(here: Path) -> None:

@@ -155,7 +155,7 @@ def _call(place: Path) -> None:
 
 @pytest.mark.parametrize("known_by", [_notice, _automatic, _call], ids=["notice", "list", "event"])
 def test_clear_says_what_it_cannot_undo(place: Path, run: Run, known_by: Callable[[Path], None]) -> None:
-    """Where the provider blocked him (by notice, answer or event), clear says that this stays."""
+    """Where the provider blocked the end user (by notice, answer or event), clear says that this stays."""
     known_by(place)
     result = run("decide", *signed(WHO, "--action", "clear"))
     assert result.exit_code == 0

@@ -93,7 +93,7 @@ def provider_url() -> Any:
 
 
 def test_people_are_named_neutrally() -> None:
-    """Code, docs and the runbook call the end user "they": nobody knows who is behind an identifier."""
+    """Code, tests, docs and the runbook call the end user "they": nobody knows who is behind an identifier."""
     kept = [
         ROOT / "README.md",
         ROOT / "CHANGELOG.md",
@@ -101,6 +101,7 @@ def test_people_are_named_neutrally() -> None:
         *(ROOT / "grafana").rglob("*.md"),
     ]
     code = [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".j2", ".js", ".css"}]
+    code += [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
     shown = [*kept, *code, *(ROOT / "grafana").rglob("*.json"), *(ROOT / "grafana").rglob("*.yaml")]
     found = {
         str(path.relative_to(ROOT)): words

@@ -40,7 +40,7 @@ def record(**legs: Leg) -> CallRecord:
 
 
 def collected(evidence: Evidence, *, watched: bool = False) -> Collector | None:
-    found = evidence.collector({"input": "what he wrote"}, watched=watched)
+    found = evidence.collector({"input": "what they wrote"}, watched=watched)
     if found is not None:
         found.add("what it ")
         found.add("answered")
@@ -151,13 +151,13 @@ def test_what_is_cut_is_masked_first() -> None:
     [
         ("off", BLOCKED_INPUT, {}, None),
         ("blocked", COMPLETED, {"input": FLAGGED}, None),
-        ("blocked", BLOCKED_INPUT, {}, ("what he wrote", None)),
-        ("blocked", BLOCKED_OUTPUT, {}, ("what he wrote", "what it answered")),
+        ("blocked", BLOCKED_INPUT, {}, ("what they wrote", None)),
+        ("blocked", BLOCKED_OUTPUT, {}, ("what they wrote", "what it answered")),
         ("blocked", SUSPENDED, {}, None),
         ("flagged", COMPLETED, {"input": PASSED, "output": PASSED}, None),
-        ("flagged", COMPLETED, {"input": FLAGGED, "output": PASSED}, ("what he wrote", None)),
-        ("flagged", COMPLETED, {"input": PASSED, "output": FLAGGED}, ("what he wrote", "what it answered")),
-        ("flagged", BLOCKED_INPUT, {}, ("what he wrote", None)),
+        ("flagged", COMPLETED, {"input": FLAGGED, "output": PASSED}, ("what they wrote", None)),
+        ("flagged", COMPLETED, {"input": PASSED, "output": FLAGGED}, ("what they wrote", "what it answered")),
+        ("flagged", BLOCKED_INPUT, {}, ("what they wrote", None)),
         ("flagged", Outcome("refused"), {}, None),
         ("flagged", Outcome("failed", error_type="server_error"), {}, None),
     ],
@@ -199,7 +199,7 @@ def test_the_event_is_of_its_own_scope_and_joins_the_call() -> None:
         c.IDENTIFIER_SOURCE: "end_user",
         c.IDENTIFIER_DELIVERY: "none",
         c.TRAFFIC: "production",
-        c.EVIDENCE_INPUT: "what he wrote",
+        c.EVIDENCE_INPUT: "what they wrote",
     } == event.attributes
 
 
@@ -327,7 +327,7 @@ def test_a_watch_keeps_evidence_whatever_the_mode_up_to_a_cap() -> None:
         for _ in range(MAX_WATCHED_EVENTS + 5)
     ]
     made = [event.attributes[c.EVIDENCE_INPUT] for event in watched if event is not None]
-    assert (None, ["what he wrote"] * MAX_WATCHED_EVENTS) == (unwatched, made)
+    assert (None, ["what they wrote"] * MAX_WATCHED_EVENTS) == (unwatched, made)
 
 
 def test_output_is_collected_from_chunks_up_to_a_bound() -> None:

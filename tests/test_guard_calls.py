@@ -111,7 +111,7 @@ def test_a_user_suspended_while_his_stream_runs(
 def test_a_filtered_users_calls_must_pass(
     place: str, client: openai.OpenAI, provider: Provider, instrument: Instrument, telemetry: Telemetry
 ) -> None:
-    """His last turn is asked about first; what does not pass never leaves, and the question is no call of his."""
+    """Their last turn is asked about first; what does not pass never leaves, and the question is no call of theirs."""
     new_list(place, {WHO: ListEntry("filter")})
     instrument(suspensions=place)
     with end_user("u1"):

@@ -16,7 +16,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Ann is flagged more and more until she is blocked; Bob is fine."""
+    """Ann is flagged more and more until they are blocked; Bob is fine."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     mine = [flagged(ANN, NOON - n * DAY, "hate", 0.9 - n / 10, OUTCOME="refused") for n in range(1, 6)]

@@ -25,7 +25,7 @@ def ask(url: str) -> str:
 
 @pytest.mark.parametrize("evidence", ["off", "flagged"])
 def test_a_report_names_both_people(evidence: str, instrument: Instrument, telemetry: Telemetry) -> None:
-    """Bob reports Ann's answer: his identifier, hers, the reason; his words only with evidence on."""
+    """Bob reports Ann's answer: Bob's identifier, Ann's, the reason; Bob's words only with evidence on."""
     instrument(evidence=evidence)
     with Provider() as provider, end_user("ann"):
         answer = ask(provider.url)

@@ -136,7 +136,7 @@ async def test_the_last_event_async(
 def test_the_last_event_of_raw_bytes(
     telemetry: Telemetry, api: str, pieces: tuple[bytes, ...], expected: Told
 ) -> None:
-    """A caller who reads the bytes himself is told the same of."""
+    """A caller that reads the bytes itself is told the same of."""
     resource, ask = create(scripted(pieces, content_type=EVENTS, base_url=OPENAI), api)
     list(resource.with_raw_response.create(**ask, stream=True).http_response.iter_lines())
     assert expected == told(telemetry)
@@ -269,7 +269,7 @@ async def test_an_async_gateway_that_does_not_stream(telemetry: Telemetry) -> No
     assert ("blocked", "cyber_policy", None, "WARN") == told(telemetry)
 
 
-# --- what the caller reads himself --------------------------------------------------------------------
+# --- what the caller reads itself --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("in_memory", [False, True], ids=["pieces", "in memory"])

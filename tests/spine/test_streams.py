@@ -266,7 +266,7 @@ def test_process_exit_ends_open_calls(provider: Provider) -> None:
 def test_an_unread_response_is_abandoned(
     read: str, client: openai.OpenAI, telemetry: Telemetry, provider: Provider
 ) -> None:
-    """What the caller does not read is not read for him: abandoned, with identifier and request id."""
+    """What the caller does not read is not read for them: abandoned, with identifier and request id."""
     with end_user("u1"), client.responses.with_streaming_response.create(**ASK, stream=True) as response:
         if read == "a line":
             next(iter(response.iter_lines()))
