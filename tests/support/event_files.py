@@ -8,10 +8,14 @@ from typing import Any
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Each event below a folder as its attributes, with its ``severity``; headers hold none."""
+    """Each event below a folder as its attributes, with its ``severity``; headers hold none.
+
+    What has no end of line yet is still being written.
+    """
     found = []
     for path in sorted(folder.rglob("*.jsonl")):
-        for line in filter(bytes.strip, path.read_bytes().splitlines()):
+        whole = path.read_bytes().rpartition(b"\n")[0]
+        for line in filter(bytes.strip, whole.splitlines()):
             for resource in json.loads(line)["resourceLogs"]:
                 for scope in resource["scopeLogs"]:
                     for record in scope["logRecords"]:
