@@ -8,6 +8,7 @@ import gc
 import importlib.metadata
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import litellm
@@ -17,7 +18,7 @@ import pytest
 from openai_safety_otel import end_user
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
-from openai_safety_otel.ledger.suspensions import ListEntry
+from openai_safety_otel.ledger.suspensions import ListedAction, ListEntry
 from openai_safety_otel.litellm import callback
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
@@ -218,17 +219,22 @@ def test_retries_and_fallbacks_are_calls_of_their_own(
     assert {ANN} == {entry.identifier for entry in provider.ledger}
 
 
+def decided(action: ListedAction, instrument: Instrument, folder: Path) -> None:
+    """The hook, with a list on which somebody decided so about Ann."""
+    place = str(folder / "list.json")
+    new_list(place, {ANN: ListEntry(action, None, "operator", "test")})
+    instrument(suspensions=place, store=str(folder / "store.db"))
+
+
 REFUSED = [route for route in ROUTES if route != "image_edit"]
 
 
 @pytest.mark.parametrize("route", REFUSED)
 def test_whoever_is_suspended_is_refused(
-    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Path
 ) -> None:
     """No request leaves, and one record says why; another user's call passes."""
-    place = str(tmp_path / "list.json")
-    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
-    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    decided("suspend", instrument, tmp_path)
     function, arguments, _, _ = ROUTES[route]
     more = {"image": [io.BytesIO(b"\x89PNG")]} if route == "aimage_edit" else {}
     with end_user("ann"), pytest.raises(openai.APIError) as error:
@@ -247,12 +253,10 @@ def test_whoever_is_suspended_is_refused(
 
 
 def test_an_image_edit_in_a_thread_is_not_refused(
-    instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+    instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Path
 ) -> None:
     """LiteLLM asks nobody who could refuse before it sends it: docs/litellm.md says so until this fails."""
-    place = str(tmp_path / "list.json")
-    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
-    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    decided("suspend", instrument, tmp_path)
     with end_user("ann"):
         assert litellm.image_edit(**DRAW, image=[io.BytesIO(b"\x89PNG")])
     assert ["completed"] == [event[c.OUTCOME] for event in calls(telemetry, 1)]
@@ -261,12 +265,10 @@ def test_an_image_edit_in_a_thread_is_not_refused(
 
 @pytest.mark.parametrize("route", ["acompletion", "aresponses"])
 def test_in_code_each_deployment_that_is_tried_refuses(
-    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Path
 ) -> None:
     """A router falls back and is refused again; nothing leaves, and no deployment counts as broken."""
-    place = str(tmp_path / "list.json")
-    new_list(place, {ANN: ListEntry("suspend", None, "operator", "test")})
-    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    decided("suspend", instrument, tmp_path)
     router = two(provider, "allow")
     text: dict[str, Any] = {"messages": CHAT["messages"]} if route == "acompletion" else {"input": "hello"}
     with end_user("ann"), pytest.raises(openai.APIError, match="suspended"):
@@ -280,12 +282,10 @@ def test_in_code_each_deployment_that_is_tried_refuses(
 
 @pytest.mark.parametrize("route", ["responses", "aresponses"])
 def test_a_filter_is_asked_before_the_call(
-    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Any
+    route: str, instrument: Instrument, telemetry: Telemetry, provider: Provider, tmp_path: Path
 ) -> None:
     """Under a `filter` decision what the Moderation API flags stays here, and the rest leaves."""
-    place = str(tmp_path / "list.json")
-    new_list(place, {ANN: ListEntry("filter", None, "operator", "test")})
-    instrument(suspensions=place, store=str(tmp_path / "store.db"))
+    decided("filter", instrument, tmp_path)
     function, arguments, _, _ = ROUTES[route]
     with end_user("ann"):
         with pytest.raises(openai.APIError, match="filter"):
