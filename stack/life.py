@@ -47,7 +47,8 @@ FIRST = (
 # OpenAI's warnings: about a person it has blocked, about the organization, and one whose case cannot be read.
 NAMED, ORGANIZATION, UNREADABLE = "C-17", "C-16", "C-15"
 _RECEIVING = re.compile(r"receiving on (http://\S+)")
-_PAUSE = 2.0  # seconds between two people of the later rounds
+# Seconds in which everybody of the later rounds comes once, beside what the product takes to answer.
+ROUND_SECONDS = 60.0
 
 
 class Life:
@@ -126,14 +127,16 @@ class Life:
     # --- what happens ---
 
     def _go_on(self) -> None:
-        with contextlib.suppress(ProductError, OSError, subprocess.SubprocessError):  # as it ends
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # as it ends
             with ThreadPoolExecutor(6) as crowd:
                 for everybody in (FIRST, people()):
                     list(crowd.map(self._visit, everybody))
             if not self._ended.is_set():
                 self._warn()
-            for person in itertools.cycle((NOBODY, *people())):
-                self._visit(person, pause=_PAUSE)
+            everybody = (NOBODY, *people())
+            pause = ROUND_SECONDS / sum(len(person.turns) for person in everybody)
+            for person in itertools.cycle(everybody):
+                self._visit(person, pause)
                 if self._ended.is_set():
                     return
 
@@ -141,7 +144,8 @@ class Life:
         for route, text in person.turns:
             if self._ended.wait(pause):
                 return
-            self._product.ask(person.name, route, text)
+            with contextlib.suppress(ProductError):  # as it ends, or slow just now
+                self._product.ask(person.name, route, text)
 
     def _warn(self) -> None:
         """Somebody watches a person whom OpenAI has blocked; then it warns."""

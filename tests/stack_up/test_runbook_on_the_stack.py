@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from stack import query
+from stack.life import ROUND_SECONDS
 from stack_up.conftest import Up
 from support.runbook import commands
 from support.waiting import until
@@ -63,7 +64,7 @@ def test_every_line_does_what_it_says(up: Up, filled: dict[str, str]) -> None:
         assert SAYS[name].format(**meant) in said, (command, said)
     assert (up.folder / "case.zip").stat().st_size > 1000
     refused = f'{{openai_safety_stream="notable"}} | openai_safety_block_class="local" | user_hash="{filled["IDENT"]}"'
-    assert until(lambda: bool(query.lines(up.loki, refused)), seconds=200)
+    assert until(lambda: bool(query.lines(up.loki, refused)), seconds=5 * ROUND_SECONDS)
 
     def open_cases() -> set[str]:
         told = query.get(up.alertmanager, "/api/v2/alerts")
