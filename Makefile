@@ -64,7 +64,7 @@ test-kubernetes: stack-build ## the Helm chart and the operator's image: rendere
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m stack tests/kubernetes
 
 test-drills: stack-build ## the worst day and the runbook on the whole stack: they wait more than they compute
-	$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m stack tests/worst_day tests/stack_up
+	PYTHONPATH=tests $(BIN)/python -m pytest -q -p support.dealing -n 4 -m stack tests/worst_day tests/stack_up
 
 test-dashboards: stack-build ## the dashboards as Grafana's own libraries draw them, from real stores
 	$(BIN)/python -m pytest -q --timeout 600 -m drawing tests/dashboards

@@ -22,9 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.stack)
             item.add_marker(pytest.mark.timeout(400 + 70 * MINUTE))
-            # An outage has a stack of its own, so several can wait beside each other; the rest share one.
-            alone = item.path.stem == "test_outages_page_once"
-            item.add_marker(pytest.mark.xdist_group(item.name if alone else item.path.stem))
 
 
 def environ(folder: Path, collector: str, provider: str) -> dict[str, str]:
