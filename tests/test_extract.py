@@ -10,11 +10,11 @@ from openai.types import ModerationCreateResponse
 
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts, Leg, Moderation
 from openai_safety_otel.contract.vocabulary import CATEGORIES
+from openai_safety_otel.contract.words import safe_identifier, safe_model
 from openai_safety_otel.instrumentation.extract.error import read_error
 from openai_safety_otel.instrumentation.extract.request import read_request
 from openai_safety_otel.instrumentation.extract.response import read_headers, read_response
 from openai_safety_otel.instrumentation.extract.sse import MAX_BODY, BodyReader
-from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model
 from support.wire import answering, raised
 
 Json = dict[str, Any]

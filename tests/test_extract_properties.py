@@ -70,7 +70,7 @@ JSON = st.recursive(
 )
 BODIES = st.one_of(JSON, st.dictionaries(st.sampled_from(NAMES), JSON, max_size=8))
 APIS_ = st.sampled_from(APIS)
-EXPORTED = re.compile(r"[A-Za-z0-9_.:=+/@~-]{1,128}")
+EXPORTED = re.compile(r"[A-Za-z0-9_.:=+/@~-]{1,512}")
 
 
 class Thing:

@@ -8,9 +8,9 @@ import pytest
 
 from openai_safety_otel.contract.blocks import BLOCK_TYPES
 from openai_safety_otel.contract.record import ErrorFacts, Outcome
+from openai_safety_otel.contract.words import safe_code
 from openai_safety_otel.instrumentation.blocks import RULES, reachable_blocks
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
-from openai_safety_otel.instrumentation.extract.words import safe_code
 from openai_safety_otel.instrumentation.outcome import classify, pending
 from support.outcomes import COMPLETED, Json, blocked, failed, record
 

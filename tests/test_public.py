@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 from typing import Any
 
@@ -13,6 +15,7 @@ from openai_safety_otel.contract.conventions import REPORTED_HASH
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import KeyProblemError
+from support.scripted import scripted
 from support.telemetry import KEY, Instrument, Telemetry
 
 ANN, BOB = Hasher(KEY).end_user("ann"), Hasher(KEY).end_user("bob")
@@ -91,6 +94,28 @@ def test_words_are_masked(instrument: Instrument, telemetry: Telemetry) -> None:
     report_issue("resp_1", "harmful", text="it wrote to jo@example.com with sk-abcdefghijklmnopqrstuvwx1234")
     words = telemetry.events[0]["openai_safety.report.text"]
     assert ("it wrote to ", False, False) == (words[:12], "jo@example" in words, "sk-abc" in words)
+
+
+def test_a_report_names_the_answer_as_its_call_did(instrument: Instrument, telemetry: Telemetry) -> None:
+    """Whatever id the record of a call keeps, the report of its answer keeps: LiteLLM's long one, too."""
+    packed = b"litellm:custom_llm_provider:openai;model_id:" + b"1f" * 32 + b";response_id:resp_" + b"6" * 47
+    answer = f"resp_{base64.b64encode(packed).decode()}"
+    assert (len(answer), answer[-1]) == (237, "=")
+    instrument()
+    body = {
+        "id": answer,
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "gpt-5",
+        "output": [],
+    }
+    with scripted([json.dumps(body).encode()]) as client, end_user("ann"):
+        assert client.responses.create(model="gpt-5", input="hello").id == answer
+    report_issue(answer, "harmful")
+    called, reported = telemetry.events
+    assert called["gen_ai.response.id"] == reported["gen_ai.response.id"] == answer
+    assert reported[REPORTED_HASH] == called["user.hash"] == ANN
 
 
 def test_an_id_that_is_none(instrument: Instrument, telemetry: Telemetry) -> None:

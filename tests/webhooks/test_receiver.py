@@ -117,16 +117,20 @@ def test_identifier_blocked_carries_what_it_says(bench: Bench) -> None:
     assert [event.attributes[name] for name in wanted] == ["ab" * 32, "bio", "gpt-6", "req_9"]
 
 
+ANSWER = f"resp_{'68' * 32}"
+TUNED = "ft:gpt-6-mini-2026-06-18:an-organisation-of-many-words:support-assistant-nl:AbCdEfGh"
+
+
 def test_an_alert_carries_request_and_response(bench: Bench, api: CaseApi) -> None:
-    """An alert's error type, model, request id and response id join it to the call's span."""
+    """An alert's error type, model, request id and response id join it to the call's span, as long as they may be."""
     details = {
         "id": "alert_1",
         "object": "safety.alert",
         "error_type": "potentially_unintended_data_transfer",
-        "model": "gpt-6",
+        "model": TUNED,
         "reason": None,
         "request_id": "req_1",
-        "response_id": "resp_1",
+        "response_id": ANSWER,
         "request_paused": True,
         "detailed_explanation": "the user anna@example.com asked",
     }
@@ -137,9 +141,9 @@ def test_an_alert_carries_request_and_response(bench: Bench, api: CaseApi) -> No
     wanted = (c.NOTICE_CATEGORY, c.REQUEST_MODEL, c.PROVIDER_REQUEST_ID, c.RESPONSE_ID)
     assert [event.attributes[name] for name in wanted] == [
         "potentially_unintended_data_transfer",
-        "gpt-6",
+        TUNED,
         "req_1",
-        "resp_1",
+        ANSWER,
     ]
     assert "anna" not in repr(event)
 

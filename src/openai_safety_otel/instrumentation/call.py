@@ -10,6 +10,7 @@ from typing import Any
 from openai_safety_otel.contract.conventions import TIME_TO_FIRST_CHUNK
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord, End
+from openai_safety_otel.contract.words import safe_code
 from openai_safety_otel.instrumentation.endings import endings
 from openai_safety_otel.instrumentation.evidence import Collector
 from openai_safety_otel.instrumentation.extract.encoding import Decoder, decoder
@@ -20,7 +21,6 @@ from openai_safety_otel.instrumentation.extract.response import read_head, read_
 from openai_safety_otel.instrumentation.extract.sse import BodyReader
 from openai_safety_otel.instrumentation.extract.stream import Seen, fold
 from openai_safety_otel.instrumentation.extract.terminal import closes_with_a_line
-from openai_safety_otel.instrumentation.extract.words import safe_code
 from openai_safety_otel.instrumentation.gate import Gate
 from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.instrumentation.passing import Running, current, last_response

@@ -12,10 +12,10 @@ from typing import Any
 
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.contract.words import safe_code
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of, read_error
 from openai_safety_otel.instrumentation.extract.response import read_head
-from openai_safety_otel.instrumentation.extract.words import safe_code
 from openai_safety_otel.instrumentation.gate import Gate
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.passing import announce

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import re
 import time
 from typing import get_args
 
@@ -13,6 +12,7 @@ from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.words import safe_identifier
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.masking import mask
 from openai_safety_otel.who.identifier import Hasher, identify
@@ -21,8 +21,6 @@ from openai_safety_otel.who.user import EndUser
 
 MAX_TEXT = 2000
 _MAX_READ = 20_000
-# What comes back from a browser as an answer's id may be anything.
-_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _log = logging.getLogger(__name__)
 
 
@@ -80,7 +78,8 @@ def report_issue(response_id: str, reason: vocabulary.ReportReason, *, text: str
     with own_errors("user report"):
         reporter = observer.delivery.identity_now()
         pairs: tuple[tuple[str, AttributeValue | None], ...] = (
-            (c.RESPONSE_ID, response_id if _ID.fullmatch(response_id) else "_OTHER"),
+            # What comes back from a browser as an answer's id may be anything.
+            (c.RESPONSE_ID, safe_identifier(response_id) or c.OTHER),
             (c.REPORT_REASON, reason),
             (c.USER_HASH, reporter.value),
             (c.IDENTIFIER_KEY_ID, reporter.key_id),

@@ -14,11 +14,11 @@ from typing import Any, Final
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.words import safe_identifier
 from openai_safety_otel.instrumentation.extract.endpoints import find
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.request import read_request
 from openai_safety_otel.instrumentation.extract.response import read_response
-from openai_safety_otel.instrumentation.extract.words import safe_identifier
 from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.who.identifier import Hasher, shown_identity
 

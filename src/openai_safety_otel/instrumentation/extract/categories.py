@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from openai_safety_otel.contract.vocabulary import BLOCK_CATEGORY_NAMES, OTHER_CATEGORY, SEVERITIES
-from openai_safety_otel.instrumentation.extract.shape import dig, get, is_mapping, is_text, listed, pairs
+from openai_safety_otel.contract.words import is_text
+from openai_safety_otel.instrumentation.extract.shape import dig, get, is_mapping, listed, pairs
 
 MAX_CATEGORIES: Final = 16
 LIKELY_MINORS: Final = 0.1  # a score from which on a text may be about minors, and is never kept

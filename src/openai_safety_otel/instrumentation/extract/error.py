@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract.conventions import FINISH_REASONS, OTHER
 from openai_safety_otel.contract.record import CallRecord, ErrorFacts
+from openai_safety_otel.contract.words import is_text, safe_code, safe_identifier
 from openai_safety_otel.instrumentation.extract.categories import (
     canonical,
     filtered,
@@ -15,9 +16,8 @@ from openai_safety_otel.instrumentation.extract.categories import (
 )
 from openai_safety_otel.instrumentation.extract.codes import canonical as known_code
 from openai_safety_otel.instrumentation.extract.codes import says_nothing
-from openai_safety_otel.instrumentation.extract.shape import count, dig, get, is_mapping, is_text, items
+from openai_safety_otel.instrumentation.extract.shape import count, dig, get, is_mapping, items
 from openai_safety_otel.instrumentation.extract.wording import heard, wrapped
-from openai_safety_otel.instrumentation.extract.words import safe_code, safe_identifier
 
 MAX_ERRORS: Final = 16
 MAX_MESSAGE: Final = 4096

@@ -7,6 +7,7 @@ from typing import Any, Final
 from openai_safety_otel.contract.conventions import DIRECTIONS
 from openai_safety_otel.contract.record import CallRecord, Leg
 from openai_safety_otel.contract.vocabulary import CATEGORIES, OTHER_CATEGORY, Direction
+from openai_safety_otel.contract.words import safe_code, safe_model, safe_word
 from openai_safety_otel.instrumentation.extract.categories import LIKELY_MINORS, about_minors
 from openai_safety_otel.instrumentation.extract.shape import (
     dig,
@@ -17,7 +18,6 @@ from openai_safety_otel.instrumentation.extract.shape import (
     number,
     pairs,
 )
-from openai_safety_otel.instrumentation.extract.words import safe_code, safe_model, safe_word
 
 # The standalone endpoint's models spell the names as attributes; everything else keeps the names themselves.
 _FIELDS: Final = {category: category.replace("/", "_").replace("-", "_") for category in CATEGORIES}

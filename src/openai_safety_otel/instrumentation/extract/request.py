@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.contract.words import safe_identifier, safe_model, safe_word
 from openai_safety_otel.instrumentation.extract.moderation import read_requested
 from openai_safety_otel.instrumentation.extract.shape import (
     Reader,
@@ -17,7 +18,6 @@ from openai_safety_otel.instrumentation.extract.shape import (
     number,
     whole,
 )
-from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model, safe_word
 
 _API_TYPES: Final = {"chat": "chat_completions", "responses": "responses"}
 _FORMATS: Final = {"text": "text", "json_object": "json", "json_schema": "json"}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.contract.words import is_text, safe_identifier, safe_model, safe_word
 from openai_safety_otel.instrumentation.extract.categories import about_minors, canonical, filtered
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.moderation import read_inline, read_results
@@ -18,14 +19,12 @@ from openai_safety_otel.instrumentation.extract.shape import (
     get,
     is_list,
     is_mapping,
-    is_text,
     items,
     listed,
     members,
     text,
 )
 from openai_safety_otel.instrumentation.extract.usual import read_usual
-from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model, safe_word
 
 _REQUEST_IDS: Final = ("x-request-id", "apim-request-id", "x-ms-request-id")
 _FETCH: Final = "fetch_response"

@@ -7,17 +7,14 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Protocol, TypeGuard
 
+from openai_safety_otel.contract.words import is_text
+
 MAX_ITEMS = 1024
 _PLAIN: Any = object()
 INT64 = 2**63
 
 
 # By their true types: a proxy or a mock says that it is a text, and breaks whatever takes its word for it.
-
-
-def is_text(thing: object) -> TypeGuard[str]:
-    """Whether this is a text, an enum's or another subclass's included."""
-    return issubclass(type(thing), str)
 
 
 def is_mapping(thing: object) -> TypeGuard[dict[str, Any]]:

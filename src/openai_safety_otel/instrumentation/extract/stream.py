@@ -8,6 +8,7 @@ from typing import Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord
+from openai_safety_otel.contract.words import is_text, safe_code, safe_word
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.moderation import read_inline
 from openai_safety_otel.instrumentation.extract.response import (
@@ -22,8 +23,7 @@ from openai_safety_otel.instrumentation.extract.response import (
     read_status,
     read_usage,
 )
-from openai_safety_otel.instrumentation.extract.shape import get, is_text, items, text
-from openai_safety_otel.instrumentation.extract.words import safe_code, safe_word
+from openai_safety_otel.instrumentation.extract.shape import get, items, text
 
 
 class Seen(enum.IntFlag):

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import AttributeValue, CallRecord
+from openai_safety_otel.contract.words import safe_identifier, safe_model
 from openai_safety_otel.instrumentation.extract.moderation import read_inline
 from openai_safety_otel.instrumentation.extract.shape import INT64
-from openai_safety_otel.instrumentation.extract.words import safe_identifier, safe_model
 
 _Members = dict[str, Any]
 _Facts = dict[str, AttributeValue]

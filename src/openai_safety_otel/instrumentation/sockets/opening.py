@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from openai_safety_otel.contract.record import CallRecord
-from openai_safety_otel.instrumentation.extract.words import safe_model
+from openai_safety_otel.contract.words import safe_model
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.frame import Frame

@@ -9,13 +9,13 @@ from typing import Any
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import CallRecord, End
+from openai_safety_otel.contract.words import safe_model
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.response import read_headers
 from openai_safety_otel.instrumentation.extract.shape import dig, get, text
 from openai_safety_otel.instrumentation.extract.stream import PLAIN_DELTAS
-from openai_safety_otel.instrumentation.extract.words import safe_model
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.instrumentation.sockets.apis import SocketApi

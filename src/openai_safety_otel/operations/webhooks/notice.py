@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.conventions import OTHER
 from openai_safety_otel.contract.record import Severity
 from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType, Traffic
+from openai_safety_otel.contract.words import safe_code, safe_identifier, safe_model
 from openai_safety_otel.ledger.journal import Notice, notice_key
 
 WARNING_SECONDS = 7 * 86_400
@@ -26,7 +26,6 @@ ALERTS: Final = "/safety/alerts/"
 Show = Callable[[str], "str | None"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _DEADLINES = ("deadline_at", "deadline", "respond_by", "answer_by", "due_at", "due_by")
-_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +90,16 @@ def from_webhook(envelope: Mapping[str, Any], delivery: str, now: int, show: Sho
         key=notice_key(name, notice_id),
         id=notice_id,
         type=name,
-        event_type=code(event_type),
+        event_type=safe_code(event_type),
         received_at=issued,
         recorded_at=now,
         traffic=_traffic(envelope.get("traffic")),
         deadline_at=deadline_of(name, subject, issued),
         subject=subject,
         identifier=identifier,
-        category=code(data.get("safety_category")),
-        model=code(data.get("model")),
-        request_id=code(data.get("request_id")),
+        category=safe_code(data.get("safety_category")),
+        model=safe_model(data.get("model")),
+        request_id=safe_identifier(data.get("request_id")),
     )
 
 
@@ -143,20 +142,13 @@ def from_details(details: Mapping[str, Any], show: Show) -> dict[str, Any]:
     """What a case or alert tells about its notice."""
     found = {
         "identifier": _shown(details.get("entity_identifier"), show),
-        "reason": code(details.get("reason")),
-        "category": code(details.get("error_type")),
-        "model": code(details.get("model")),
-        "request_id": code(details.get("request_id")),
-        "response_id": code(details.get("response_id")),
+        "reason": safe_code(details.get("reason")),
+        "category": safe_code(details.get("error_type")),
+        "model": safe_model(details.get("model")),
+        "request_id": safe_identifier(details.get("request_id")),
+        "response_id": safe_identifier(details.get("response_id")),
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def code(value: object) -> str | None:
-    """A code as it is, ``_OTHER`` for prose (it may hold a person), None for nothing."""
-    if value is None or value == "":
-        return None
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else OTHER
 
 
 def identity(value: object) -> str | None:

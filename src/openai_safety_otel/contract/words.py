@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TypeGuard
 
 from openai_safety_otel.contract.conventions import OTHER
-from openai_safety_otel.instrumentation.extract.shape import is_text
 
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:=+/-]{1,128}", re.ASCII)
+# LiteLLM packs the provider, the deployment and OpenAI's id of an answer into one id of 200 characters and more.
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.:=+/-]{1,512}", re.ASCII)
 # A name may hold a path, a tag or a dated version ("@20240620"), but not what looks like an e-mail address.
 _MODEL = re.compile(r"(?=.{1,128}\Z)@?[\w.:/+~-]+(?:@[\w-]+)?", re.ASCII)
+
+
+def is_text(thing: object) -> TypeGuard[str]:
+    """Whether this is a text, an enum's or another subclass's included."""
+    return issubclass(type(thing), str)
 
 
 def safe_code(code: object) -> str | None:
