@@ -170,3 +170,20 @@ def test_an_sdk_that_keeps_attributes_elsewhere_is_told_by_its_public_way(
 def test_a_value_that_the_sdk_would_change_is_left_to_it(value: Any) -> None:
     kept = BoundedAttributes(immutable=False)
     assert (False, {}) == (prepared._fill(kept, {"a": value}), dict(kept))
+
+
+class Wrapped:
+    """An app's span: what it does not have itself it takes from the one inside, as `wrapt` proxies do."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_a_span_that_wraps_another_is_told_by_its_public_way() -> None:
+    tracer = TracerProvider().get_tracer("t")
+    span: Any = tracer.start_span("inner")
+    prepared.set_attributes(Wrapped(span), {"a": 1})  # type: ignore[arg-type]
+    assert {"a": 1} == dict(span.attributes)

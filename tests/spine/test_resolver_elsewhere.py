@@ -8,7 +8,7 @@ from typing import Any
 
 import openai
 import pytest
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import NonRecordingSpan, SpanKind, set_span_in_context
 
 from openai_safety_otel import report_issue
 from openai_safety_otel.contract import conventions as c
@@ -112,3 +112,25 @@ def test_a_servers_span_is_a_request(
             with tracer.start_as_current_span("answer"):
                 assert [Hasher(KEY).end_user(user)] * 3 == everywhere(client)
         assert (before["safety_identifier"], resolver.asked) == (Hasher(KEY).end_user(user), 1)
+
+
+def test_two_requests_of_one_trace_are_two(
+    client: openai.OpenAI, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """A caller far away asks for several users in one trace, and one thread serves them in turn: no answer is kept."""
+    resolver = Resolver(0.03)
+    instrument(user_resolver=resolver)
+    tracer = telemetry.tracer_provider.get_tracer("web")
+    far = set_span_in_context(NonRecordingSpan(tracer.start_span("a job").get_span_context()))
+    found = []
+    for user in ("u42", "u43"):
+        resolver.user, resolver.asked = user, 0
+        with tracer.start_as_current_span("POST /chat", context=far, kind=SpanKind.SERVER):
+            before = context_fields()["safety_identifier"]
+            with tracer.start_as_current_span("answer"):
+                found.append([before, *everywhere(client), resolver.asked])
+        with tracer.start_as_current_span("afterwards", context=far):
+            resolver.user = "nobody"
+            found.append([context_fields()["safety_identifier"]])
+    ann, bob, nobody = (Hasher(KEY).end_user(user) for user in ("u42", "u43", "nobody"))
+    assert [[ann] * 4 + [1], [nobody], [bob] * 4 + [1], [nobody]] == found

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.vocabulary import ProblemReason
@@ -33,18 +33,24 @@ _answer: contextvars.ContextVar[_Answer | None] = contextvars.ContextVar("openai
 
 
 def _request(known: object) -> object:
-    """What tells this request from the next one: the middleware's place, or the trace of a server's span.
+    """What tells this request from the next one: the middleware's place, or a server's span, which has not ended.
 
-    None if nothing does: another trace may serve one user after the other. ``known`` is the request of the last
-    answer, which a span inside the server's belongs to.
+    None if nothing does. A trace does not: it may serve one user after the other, here or from far away. ``known``
+    is the request of the last answer: a span of its trace is inside it while it lasts.
     """
     place = current_place.get()
     if isinstance(place, Holder) and place.request:
         return place.opener
     span = get_current_span()
-    trace_id = span.get_span_context().trace_id
-    served = getattr(span, "kind", None) is SpanKind.SERVER or known == trace_id
-    return trace_id if served and trace_id else None
+    if getattr(span, "kind", None) is SpanKind.SERVER:
+        return span
+    if isinstance(known, Span) and known.is_recording() and _trace(known) == _trace(span):
+        return known
+    return None
+
+
+def _trace(span: Span) -> int:
+    return span.get_span_context().trace_id
 
 
 class Resolver:

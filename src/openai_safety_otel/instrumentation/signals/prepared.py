@@ -62,7 +62,8 @@ def _is_the_sdks(kind: type[Span]) -> bool:
     """Whether spans of this class take attributes as the SDK's do."""
     if kind not in _SPANS:
         sdk = sys.modules.get("opentelemetry.sdk.trace")
-        _SPANS[kind] = sdk is not None and kind.set_attributes is sdk.Span.set_attributes
+        own = getattr(kind, "set_attributes", None)  # one that wraps another may have none of its own
+        _SPANS[kind] = sdk is not None and own is sdk.Span.set_attributes
     return _SPANS[kind]
 
 
