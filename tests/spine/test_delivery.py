@@ -13,7 +13,9 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
+from support.outcomes import response
 from support.telemetry import KEY, Instrument, Telemetry
+from support.wire import answering
 
 ASK: dict[str, Any] = {"model": "gpt-5", "input": "hello"}
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
@@ -139,6 +141,19 @@ def test_a_constant_that_stays_cannot_be_told_apart(
         client.responses.create(**ASK, extra_body={"safety_identifier": CONSTANTS[0]})
     assert [CONSTANTS[0]] == [entry.identifier for entry in provider.ledger]
     assert [(CONSTANTS[0], "library", "sent")] == facts(telemetry)
+
+
+@pytest.mark.parametrize("who", [{}, {"user": "u42"}], ids=["nobody", "somebody"])
+def test_a_constant_that_comes_back_is_nobodys(
+    who: dict[str, Any], telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """The answer of somebody's background call is fetched: a block of it says nothing about whoever fetches it."""
+    instrument()
+    error = {"code": "cyber_policy", "message": "This content was flagged."}
+    body = response(status="failed", error=error, safety_identifier=CONSTANTS[0])
+    with answering(body) as client, end_user(**who):
+        client.responses.retrieve("resp_1")
+    assert [(CONSTANTS[0], "library", "not_accepted")] == facts(telemetry)
 
 
 def test_nearly_the_same_is_the_apps_own(

@@ -184,7 +184,7 @@ class Delivery:
         library = vocabulary.LIBRARY_CONSTANTS.get(text)
         mode = self._mode(library, person, to)
         place = place_used(options, client, to.place)
-        shown = shown_identity(text, self._hasher, "library" if library else "caller")
+        shown = shown_identity(text, self._hasher, "caller")
         if person is not None and text and text == person.id and not shown.raw_suspected:
             # The raw user id itself, even if it does not look like personal data.
             shown = dataclasses.replace(shown, value=own.value, key_id=own.key_id, raw_suspected=True)

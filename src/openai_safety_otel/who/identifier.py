@@ -6,7 +6,7 @@ import hashlib
 import hmac
 
 from openai_safety_otel.contract.record import Identity
-from openai_safety_otel.contract.vocabulary import IdentifierSource
+from openai_safety_otel.contract.vocabulary import LIBRARY_CONSTANTS, IdentifierSource
 from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.user import EndUser, blank
 
@@ -112,8 +112,10 @@ def shown_identity(value: str | None, hasher: Hasher | None, source: IdentifierS
     """What telemetry may show of an identifier that the app sends or the provider returns.
 
     It is shown as it is on the wire, unless it looks like personal data or is longer than telemetry keeps: then
-    only its keyed hash is.
+    only its keyed hash is. A constant that a library puts in for all users is that library's, whoever sends it.
     """
+    if value in LIBRARY_CONSTANTS and source == "caller":
+        source = "library"
     if not value or blank(value):
         return Identity(source=source)
     raw = looks_raw(value)
