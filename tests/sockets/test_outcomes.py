@@ -418,6 +418,36 @@ async def test_error_names_the_event_it_is_about(
     assert [("failed", hasher.end_user("u2")), ("completed", hasher.end_user("u1"))] == seen
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "response_cancel_not_active",
+        "response_cancel_no_active_response",
+        "input_audio_buffer_commit_empty",
+        "item_truncate_invalid_item_id",
+    ],
+)
+async def test_error_of_another_event_ends_no_response(
+    code: str, caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """The app interrupts what has ended already and asks anew: the late complaint is not about what it asks for."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("response.create")
+        await peer.say(error(code, event_id=None), *spoken("resp_1"))
+
+    server.script = script
+    with end_user("u42"):
+        async with Talk(connect(caller, REALTIME)) as talk:
+            await of(talk.connection.response.create())
+            await talk.hear("response.done")
+    assert [("resp_1", COMPLETED)] == [
+        (event["gen_ai.response.id"], outcome)
+        for event, outcome in zip(telemetry.events, outcomes(telemetry), strict=True)
+    ]
+
+
 async def test_transcription_failed(
     caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
 ) -> None:

@@ -128,6 +128,31 @@ async def test_somebody_else_on_a_realtime_session(
     assert {conflicts: 1} == telemetry.points("openai_safety.identifier.problems")
 
 
+async def test_what_the_server_says_by_itself_is_the_sessions(
+    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
+) -> None:
+    """Somebody else asked last; the next answer, to speech, was asked for by nobody else than the session's user."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("response.create")
+        await peer.say(*spoken("r1"), *spoken("r2"))
+
+    server.script = script
+    with end_user("ann"):
+        manager = connect(caller, REALTIME)
+    async with Talk(manager) as talk:
+        with end_user("bob"):
+            await of(talk.connection.response.create())
+        await talk.hear("response.done")
+        await talk.hear("response.done")
+    ann, bob = hasher.end_user("ann"), hasher.end_user("bob")
+    names = ("gen_ai.response.id", "user.hash", "openai_safety.identifier.delivery")
+    assert [("r1", bob, "not_accepted"), ("r2", ann, "sent")] == [
+        tuple(event.get(name) for name in names) for event in telemetry.events
+    ]
+
+
 async def test_concurrent_realtime_responses(
     caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry
 ) -> None:

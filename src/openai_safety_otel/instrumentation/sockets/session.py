@@ -28,6 +28,17 @@ _TRANSCRIPTION_FAILED = "conversation.item.input_audio_transcription.failed"
 _BORN = frozenset({"session.created", "session.started"})
 _SESSION_EVENTS = _BORN | {"session.updated", "session.closed"}
 _MAX_BODY = 65_536
+# Errors that are about another event than `response.create`, which they name only where the app gave it an id.
+_PARAMS_OF_OTHERS = ("session.", "item.")
+_CODES_OF_OTHERS = (
+    "response_cancel_",
+    "input_audio_buffer_",
+    "output_audio_buffer_",
+    "item_create_",
+    "item_delete_",
+    "item_retrieve_",
+    "item_truncate_",
+)
 
 
 class Session:
@@ -124,9 +135,9 @@ class Session:
             self.observer.forget(call)
 
     def _unasked(self, previous: CallRecord | None) -> Call:
-        """The server began a response by itself: voice activity, or the successor of a steered one."""
+        """The server began a response by itself: to the session's user's speech, or a steered one's successor."""
         self._spoken_for()
-        record = fresh(previous or self.record)
+        record = fresh(previous if previous is not None and self.api.by_stream else self.record)
         return self.observer.begin(record, self.api.at(None), self.client, free=True)
 
     # -- what the server says -------------------------------------------------------------------------------
@@ -229,8 +240,10 @@ class Session:
 
     def _blamed(self, event: object, stream_id: str | None) -> OpenAnswer | None:
         error = get(event, "error")
-        if text(error, "param").startswith(("session.", "item.")):
-            return None  # about another event that the app sent
+        if text(error, "param").startswith(_PARAMS_OF_OTHERS) or text(error, "code").startswith(
+            _CODES_OF_OTHERS
+        ):
+            return None
         named = text(error, "event_id") or text(error, "client_event_id")
         return self.pending.failed(self.pending.stream_of(event) if stream_id is None else stream_id, named)
 
