@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -133,9 +134,10 @@ def test_a_block_undoes_what_was_set_inside() -> None:
     assert name() is None
 
 
-async def test_tasks_of_one_request_keep_their_own() -> None:
-    """An administrator's request that works for many users in parallel mixes none of them up."""
-    holder = begin_request(EndUser("admin"))
+@pytest.mark.parametrize("admin", ["admin", None])
+async def test_tasks_of_one_request_keep_their_own(admin: str | None) -> None:
+    """A request, an administrator's or nobody's, that works for many users in parallel mixes none of them up."""
+    holder = begin_request(EndUser(admin) if admin else None)
 
     async def for_one(user: str) -> list[str | None]:
         set_end_user(user)
@@ -152,26 +154,46 @@ async def test_tasks_of_one_request_keep_their_own() -> None:
     mine = name()
     end_request(holder)
     assert ([[f"u{at}"] * 3 for at in range(20)], [[f"u{at}"] for at in range(20)]) == (found, pooled)
-    assert ("admin", None) == (mine, name())
+    assert (admin, None) == (mine, name())
+
+
+async def test_a_threads_block_is_not_the_requests() -> None:
+    """A request of nobody's that works for Ann in a thread does not call as Ann meanwhile."""
+    holder = begin_request(None)
+    inside, seen = threading.Event(), threading.Event()
+
+    def work() -> str | None:
+        with end_user("ann"):
+            inside.set()
+            seen.wait(30)
+            return name()
+
+    working = asyncio.create_task(asyncio.to_thread(work))
+    await asyncio.to_thread(inside.wait, 30)
+    mine, others = name(), await asyncio.to_thread(name)
+    seen.set()
+    end_request(holder)
+    assert (None, None, "ann") == (mine, others, await working)
 
 
 def test_a_worker_thread_tells_its_request() -> None:
-    """What a sync dependency sets, the request knows; a block in a thread lends its user only while open."""
+    """What a sync dependency sets, or yields in a block of, the request knows."""
     holder = begin_request(None)
     in_thread(set_end_user, EndUser(session="s9"))
     seen = [name()]
 
-    def block() -> str | None:
+    def dependency() -> Iterator[str | None]:
         with end_user("ann"):
-            return name()
+            yield name()
 
-    seen += [str(in_thread(block)), name()]
-    in_thread(set_end_user, "ann")
+    yielding = dependency()
+    seen += [str(in_thread(next, yielding)), name()]
+    in_thread(set_end_user, "bob")
     seen.append(name())
     in_thread(set_end_user, None)
     seen.append(name())
     end_request(holder)
-    assert ["s9", "ann", "s9", "ann", None] == seen
+    assert ["s9", "ann", "ann", "bob", None] == seen
 
 
 def test_a_thread_does_not_rename_a_block() -> None:

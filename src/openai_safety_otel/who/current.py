@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -116,8 +117,9 @@ def set_end_user(
     if not isinstance(place, Holder):
         current_place.set(person)
         return
-    # Both: the request hears of it, and this context (one of several tasks, perhaps) keeps its own.
-    if place.names_nobody or (place.request and place.in_other_thread):
+    # From another thread (a sync dependency's) the request hears of it; this context (one of several tasks, perhaps)
+    # keeps its own.
+    if place.request and place.in_other_thread:
         place.user = person
     current_place.set(place.with_user(person))
 
@@ -143,8 +145,16 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
     def __enter__(self) -> EndUser | None:
         before = current_place.get()
         block = Holder(self._person, before, self)
-        if isinstance(before, Holder) and before.in_other_thread and before.names_nobody and self._person:
-            # A sync dependency that yields in a worker thread: the request's own context gets to know.
+        # A sync dependency that yields in a worker thread: the request's own context gets to know. Any other block
+        # ends before its thread's work does, and the request goes on beside it.
+        yields = bool(sys._getframe(1).f_code.co_flags & inspect.CO_GENERATOR)  # noqa: SLF001 - no other way to know
+        if (
+            yields
+            and isinstance(before, Holder)
+            and before.in_other_thread
+            and before.names_nobody
+            and self._person
+        ):
             block.filled = (before, before.user)
             before.user = self._person
         current_place.set(block)
