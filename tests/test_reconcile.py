@@ -118,7 +118,7 @@ def test_the_service_without_our_hook_is_named(place: Path, provider: Provider) 
     assert [("90", "30")] == [(one[c.RECONCILE_PROVIDER], one[c.RECONCILE_DARK]) for one in whole]
 
     table = reconcile("--keys", keys_file(place / "held", "web", "search")).stdout
-    assert "The provider counts 90 requests, our record has 62, 66.7% of the provider's." in table
+    assert "The provider counts 90 requests, our record has 62; 66.7% of the provider's have" in table
     assert re.search(r"dark +10 +10 +0 +Back office +jobs +gpt-5 +completions", table)
 
     # Of no key more than its name: neither whole nor in the ends that the provider shows.

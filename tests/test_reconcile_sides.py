@@ -9,7 +9,7 @@ import pytest
 from openai import OpenAI
 
 from openai_safety_otel.operations.reconcile.compare import Recorded
-from openai_safety_otel.operations.reconcile.ours import recorded
+from openai_safety_otel.operations.reconcile.ours import opened, recorded
 from openai_safety_otel.operations.reconcile.provider import Administration
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.testing.provider import Provider
@@ -20,12 +20,16 @@ HOUR = 3600
 
 
 def test_only_what_can_be_in_the_providers_books_counts(tmp_path: Path) -> None:
-    """Not what we refused ourselves, never left, looked at what was made, or went to another host or time."""
+    """Not what we refused ourselves, never left, looked at what was made, or went to another host or time.
+
+    A call to another host may have gone by a gateway: it stands apart.
+    """
     left_out = [
         blocked(ANN, NOON, "suspended_locally"),
         call(ANN, NOON + 1, IDENTIFIER_DELIVERY="not_sent", OUTCOME="failed"),
         call(ANN, NOON + 2, ENDPOINT="responses.retrieve"),
         call(ANN, NOON + 3, SERVER_ADDRESS="api.example.com"),
+        call(ANN, NOON + 3, SERVER_ADDRESS="shop.openai.azure.com", PROVIDER_NAME="azure.ai.openai"),
         call(ANN, NOON + 4, API="videos", ENDPOINT="videos.create"),
         call(ANN, NOON + HOUR),
         call(ANN, NOON - 1),
@@ -42,11 +46,42 @@ def test_only_what_can_be_in_the_providers_books_counts(tmp_path: Path) -> None:
     with open_files([tmp_path]) as events:
         found = recorded(events, NOON, NOON + HOUR, {"api.openai.com"})
     assert sorted(found, key=lambda one: one.model) == [
+        Recorded("completions", "key1", "gpt-5", sure=0, possible=0, elsewhere=1),
         Recorded("completions", "key1", "gpt-5-2025-08-07", sure=2, possible=5),
         Recorded("completions", "key1", "gpt-5-mini", sure=0, possible=1),
         Recorded("completions", "key1", "gpt-5-nano", sure=1, possible=1, batch=True),
         Recorded("completions", "key1", "gpt-realtime", sure=0, possible=1),
     ]
+
+
+def test_what_the_provider_may_run_for_calls_is_known_by_ledger_key_and_model(tmp_path: Path) -> None:
+    """Sessions whose requests others make, the tools of a response, its checks, what a socket hears."""
+    write(
+        tmp_path,
+        [
+            call(ANN, NOON, MODERATION_MODEL="omni-moderation-latest"),
+            call(ANN, NOON, API="chat", ENDPOINT="chat.completions.create", API_KEY_ID="key2"),
+            call(ANN, NOON, API="realtime", ENDPOINT="realtime.response", REQUEST_MODEL="gpt-realtime"),
+            call(
+                ANN,
+                NOON - HOUR,
+                API="realtime",
+                ENDPOINT="realtime.client_secrets.create",
+                API_KEY_ID="key3",
+                REQUEST_MODEL="gpt-realtime",
+            ),
+            call(ANN, NOON + HOUR, API="agents", ENDPOINT="beta.agents.sessions.create"),
+        ],
+    )
+    with open_files([tmp_path]) as events:
+        found = opened(events, NOON, NOON + HOUR)
+    assert {
+        ("images", "key1", ""),
+        ("moderations", "key1", ""),
+        ("audio_transcriptions", "key1", ""),
+        ("audio_transcriptions", "key3", ""),
+        ("completions", "key3", "gpt-realtime"),
+    } == found
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ FOUND = Comparison(
     7200,
     (
         Source("completions", "Shop", "web", "gpt-5", 100, 99, "matched"),
-        Source("completions", "Shop", "jobs", "gpt-5", 80, 20, "dark"),
+        Source("completions", "Shop", "jobs", "gpt-5", 80, 20, "dark", dark=60),
         Source("completions", "Shop", "lab", "gpt-5", 40, 40, "cannot_tell"),
         Source("embeddings", "", "old", "gpt-5", 10, 50, "ours_only"),
     ),

@@ -148,8 +148,8 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         NOON - 3600,
         (
             Source("completions", "Shop", "web", "gpt-5", 60, 60, "matched"),
-            Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 20, 0, "dark"),
-            Source("embeddings", "Back <b>office</b>", "jobs", "gpt-5", 10, 0, "dark"),
+            Source("completions", "Back <b>office</b>", "jobs", "gpt-5", 20, 0, "dark", dark=20),
+            Source("embeddings", "Back <b>office</b>", "jobs", "gpt-5", 10, 0, "dark", dark=10),
             Source("completions", "", "recorded as hash-x", "o3", 0, 50, "ours_only", "another <b>key</b>"),
             Source(
                 "completions", "Shop", "web", "o4", 40, 10, "cannot_tell", "maybe <b>lines</b>", batch=True
@@ -163,7 +163,10 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         report = build_report(stored, Window(NOON - DAY, NOON))
     page = " ".join(Outline(render_page(report)).texts)
     assert "30 of 130 requests that the provider counts were not seen here" in page
-    assert "Our record has 120, and 53.8% of what the provider counts." in page
+    assert (
+        "Our record has 120; 53.8% of the provider's have one of ours beside them. Of 40 it cannot be told."
+        in page
+    )
     for row in (
         r"dark\s+20\s+20\s+0\s+0%\s+Back <b>office</b>\s+jobs\s+gpt-5\s+completions",
         r"ours only\s+0\s+50\s+recorded as hash-x\s+o3\s+completions\s+another <b>key</b>",
@@ -178,5 +181,5 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
         "ours": 120,
         "dark": 30,
         "share": 70 / 130,
-        "sources": [{**asdict(one), "dark": one.dark} for one in found.sources[1:]],
+        "sources": [asdict(one) for one in found.sources[1:]],
     }

@@ -20,7 +20,9 @@ from support.stores import send
 
 NOW = float(int(time.time())) - 600
 HOUR = 3600
-FOUND = Comparison(NOW - DAY, NOW - HOUR, (Source("completions", "Shop", "jobs", "gpt-5", 90, 60, "dark"),))
+FOUND = Comparison(
+    NOW - DAY, NOW - HOUR, (Source("completions", "Shop", "jobs", "gpt-5", 90, 60, "dark", dark=30),)
+)
 
 
 @pytest.fixture(scope="module")

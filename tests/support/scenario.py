@@ -32,7 +32,7 @@ DARK = Comparison(
     0,
     3600,
     (
-        Source("completions", "Back office", "jobs", "gpt-5", 90, 10, "dark"),
+        Source("completions", "Back office", "jobs", "gpt-5", 90, 10, "dark", dark=80),
         Source("completions", "Shop", "web", "gpt-5", 600, 598, "matched"),
     ),
 )

@@ -26,8 +26,8 @@ from openai_safety_otel.operations.cli.sources import (
 )
 from openai_safety_otel.operations.investigation.audit import audit, usable_hasher
 from openai_safety_otel.operations.reconcile.compare import TOLERANCE, Comparison, Source, compare
-from openai_safety_otel.operations.reconcile.keys import held_forms, read_keys
-from openai_safety_otel.operations.reconcile.ours import BATCH_RUNS, BATCHES_MADE, batched, recorded
+from openai_safety_otel.operations.reconcile.keys import held_forms, read_keys, unknown
+from openai_safety_otel.operations.reconcile.ours import BATCH_RUNS, BATCHES_MADE, batched, opened, recorded
 from openai_safety_otel.operations.reconcile.provider import Administration, AdministrationError
 from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
 from openai_safety_otel.who.keys import loose_permissions
@@ -176,14 +176,21 @@ def _compare(
     with progress_bar("asking the provider") as advance:
         counted = books.counted(since, until, advance)
         names = books.names({one.project for one in counted})
+    for said in unknown(asked.keys, names, counted):
+        warn(f"{said}: no API key of a project with traffic has this name or id")
     held = held_forms(asked.keys, names, usable_hasher(settings))
     hosts = {*OPENAI_HOSTS, *settings.inject_hosts, books.host}
-    with open_place(asked.place, settings, since=since) as events:
+    with open_place(asked.place, settings, since=since - HOUR) as events:
         ours, makers = recorded(events, since, until, hosts), batched(events, since, until)
+        ran = opened(events, since, until)
     if asked.place.source == "loki":  # which was asked for no more than the window
         with open_place(asked.place, settings, since=since - BATCH_RUNS, query=BATCHES_MADE) as events:
             makers = batched(events, since, until)
-    return compare(counted, ours, since=since, until=until, held=held, names=names, batched=makers)
+    if counted and not ours:
+        warn("our record has no call of this time: are these the right events?")
+    return compare(
+        counted, ours, since=since, until=until, held=held, names=names, batched=makers, opened=ran
+    )
 
 
 def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:
@@ -202,9 +209,12 @@ def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:
 
 def summary(found: Comparison) -> Iterator[str]:
     """The answer in three lines."""
-    share = "" if found.share is None else f", {found.share:.1%} of the provider's"
+    share = (
+        "" if found.share is None else f"; {found.share:.1%} of the provider's have one of ours beside them"
+    )
     yield f"The provider counts {found.provider:,} requests, our record has {found.ours:,}{share}."
-    yield f"Dark: {found.dark:,}."
+    untold = f" Cannot tell: {found.cannot_tell:,} of the provider's." if found.cannot_tell else ""
+    yield f"Dark: {found.dark:,}.{untold}"
     yield f"From {minute(found.since)} to {minute(found.until)} UTC. An estimate, within {TOLERANCE}."
 
 

@@ -183,6 +183,7 @@ def dark(report: Report) -> dict[str, Any] | None:
         **found,
         **{name: moments.minute(found[name]) for name in ("since", "until")},
         "share": None if found["share"] is None else f"{found['share']:.1%}",
+        "cannot_tell": sum(one["provider"] for one in found["sources"] if one["verdict"] == "cannot_tell"),
         "sources": [_compared(one) for one in found["sources"]],
     }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from openai_safety_otel.contract.one_line import OneLineError
-from openai_safety_otel.operations.reconcile.compare import Names
+from openai_safety_otel.operations.reconcile.compare import Counted, Names
 from openai_safety_otel.who.identifier import Hasher, unkeyed_short
 
 
@@ -32,6 +33,12 @@ def read_keys(path: Path) -> dict[str, str]:
             raise KeysFileError(f"{path}: line {number} is not `name-or-id key`")
         found[parts[0]] = parts[1]
     return found
+
+
+def unknown(keys: dict[str, str], names: Names, counted: Iterable[Counted]) -> list[str]:
+    """Those of these names or ids that the provider does not list."""
+    listed = {*names.keys, *names.keys.values(), *(one.key for one in counted)}
+    return [said for said in keys if said not in listed]
 
 
 def held_forms(keys: dict[str, str], names: Names, hasher: Hasher | None) -> dict[str, frozenset[str]]:

@@ -20,6 +20,7 @@ _TRIES: Final = 8  # the SDK waits as the answer of a 429 says, else longer each
 _TIMEOUT_SECONDS: Final = 60.0
 _NOT_FOUND: Final = 404
 _REFUSED: Final = (401, 403)
+_NO_ANSWER: Final = "it is no answer of the administration API; is OPENAI_BASE_URL right?"
 
 
 class AdministrationError(OneLineError, RuntimeError):
@@ -54,6 +55,7 @@ class Administration:
         buckets = round((until - since) / _SECONDS[width])
         sums: Counter[tuple[Any, ...]] = Counter()
         done = 0
+        self._missing = 0
         for ledger in LEDGERS:
             groups = [*_GROUPS, *(["batch"] if ledger in APART else [])]
             asked = {
@@ -62,13 +64,14 @@ class Administration:
                 "bucket_width": width,
                 "group_by": groups,
             }
-            for bucket in self._pages(
-                f"usage/{ledger}", {**asked, "limit": min(_MOST[width], buckets)}, "page"
-            ):
-                for one in bucket["results"]:
+            query = {**asked, "limit": min(_MOST[width], buckets)}
+            for bucket in self._pages(f"usage/{ledger}", query, "page"):
+                for one, requests in _results(bucket):
                     place = (ledger, *(one.get(name) or "" for name in _GROUPS), bool(one.get("batch")))
-                    sums[place] += int(one["num_model_requests"])
+                    sums[place] += requests
                 progress(min(done := done + 1, buckets * len(LEDGERS)), buckets * len(LEDGERS))
+        if self._missing == len(LEDGERS):
+            raise _unreadable("it answered 404; is OPENAI_BASE_URL right?")
         return [
             Counted(ledger, project, key, model, requests, batch)
             for (ledger, project, key, model, batch), requests in sums.items()
@@ -90,28 +93,45 @@ class Administration:
         following: str | None = None
         while True:
             answer = self._get(path, {**query, cursor: following} if following else query)
-            yield from answer.get("data") or ()
-            following = answer.get("next_page" if cursor == "page" else "last_id")
-            if not answer.get("has_more") or not following:
+            if answer is None:
+                self._missing += 1
                 return
+            try:
+                yield from answer["data"]
+                if not answer["has_more"]:
+                    return
+                following = answer["next_page" if cursor == "page" else "last_id"]
+            except (LookupError, TypeError):
+                raise _unreadable(_NO_ANSWER) from None
+            if not following:
+                raise _unreadable(_NO_ANSWER)  # less than all of it would be no count
 
-    def _get(self, path: str, query: dict[str, Any]) -> dict[str, Any]:
+    def _get(self, path: str, query: dict[str, Any]) -> Any:
+        """The answer; None where the provider has no such page."""
         try:
             # By path, not by the SDK's typed methods: older SDKs lack them, and a month has 100,000 results.
             options = {"params": query}
-            answer = self._client.get(f"/organization/{path}", cast_to=object, options=options)
+            return self._client.get(f"/organization/{path}", cast_to=object, options=options)
         except self._openai.APIStatusError as error:
             if error.status_code == _NOT_FOUND:
-                return {}  # a ledger that this organisation has not
+                return None  # a ledger that this organisation has not
             # The provider's own words are left out: they show how the key ends.
             said = (
                 "it refuses the admin key"
                 if error.status_code in _REFUSED
                 else f"it answered {error.status_code}"
             )
-            raise AdministrationError(f"the provider's count cannot be read: {said}") from None
+            raise _unreadable(said) from None
         except self._openai.APIError as error:
-            raise AdministrationError(
-                f"the provider's count cannot be read: {type(error).__name__}"
-            ) from None
-        return answer if isinstance(answer, dict) else {}
+            raise _unreadable(type(error).__name__) from None
+
+
+def _results(bucket: Any) -> list[tuple[dict[str, Any], int]]:
+    try:
+        return [(one, int(one["num_model_requests"])) for one in bucket["results"]]
+    except (LookupError, TypeError, ValueError):
+        raise _unreadable(_NO_ANSWER) from None
+
+
+def _unreadable(said: str) -> AdministrationError:
+    return AdministrationError(f"the provider's count cannot be read: {said}")

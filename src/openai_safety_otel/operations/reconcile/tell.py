@@ -32,6 +32,8 @@ def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
         **({} if found.share is None else {c.RECONCILE_SHARE: found.share}),
     }
     said = f"the provider counts {found.provider} requests, {found.dark} of them were not seen here"
+    if found.cannot_tell:
+        said += f", of {found.cannot_tell} it cannot be told"
     yield SafetyEvent(c.RECONCILIATION_EVENT, at, {**window, **sums}, said)
     dark = [one for one in found.sources if one.dark]
     unmatched = [one for one in found.sources if one.verdict in ("ours_only", "cannot_tell")]

@@ -5,7 +5,7 @@ DuckDB and ClickHouse answer the same text, but for what ``clickhouse.py`` besid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
@@ -296,53 +296,3 @@ WHERE event = '{c.CALL_EVENT}' AND stream <> 'completed' AND day >= $since_day A
   AND (openai_safety_block_class IN ('enforcement', 'filter') OR flagged)
 GROUP BY 1
 """  # noqa: S608
-
-
-def requests(
-    ledgers: Mapping[vocabulary.UsageLedger, Iterable[str]],
-    *,
-    sessions: Iterable[str],
-    no_request: Iterable[str],
-    batch_line: str,
-) -> str:
-    """Requests by the provider's ledger, API key and model.
-
-    Args:
-        ledgers: the APIs and endpoints that are in each ledger.
-        sessions: APIs of which no call is surely one request.
-        no_request: endpoints that run no model.
-        batch_line: the endpoint of a line of a batch.
-    """
-    which = " ".join(
-        f"WHEN openai_safety_api IN {_within(names)} OR openai_safety_endpoint IN {_within(names)} "
-        f"THEN {quoted(ledger)}"
-        for ledger, names in ledgers.items()
-    )
-    return f"""
-SELECT CASE {which} END AS ledger, coalesce(openai_safety_api_key_id, '') AS key,
-  coalesce(gen_ai_response_model, gen_ai_request_model, '') AS model,
-  coalesce(openai_safety_endpoint = {quoted(batch_line)}, false) AS batch,
-  count(*) FILTER (WHERE openai_safety_outcome IN ('completed', 'refused')
-    AND openai_safety_api NOT IN {_within(sessions)} AND NOT coalesce({column_name(c.BACKGROUND)}, false)) AS sure,
-  count(*) + coalesce(sum(openai_safety_retries), 0) AS possible
-FROM events
-WHERE event = '{c.CALL_EVENT}' AND day >= $since_day AND day <= $until_day
-  AND time_ns >= $since_ns AND time_ns < $until_ns AND ledger IS NOT NULL
-  AND coalesce(openai_safety_endpoint, '') NOT IN {_within(no_request)}
-  AND coalesce(openai_safety_block_class, '') <> 'local'
-  AND coalesce(openai_safety_identifier_delivery, '') <> 'not_sent'
-  AND (server_address IS NULL OR list_contains($hosts, server_address))
-GROUP BY ALL
-"""  # noqa: S608
-
-
-# The keys with which an endpoint was called.
-KEYS_OF: Final = f"""
-SELECT DISTINCT coalesce(openai_safety_api_key_id, '') AS key FROM events
-WHERE event = '{c.CALL_EVENT}' AND openai_safety_endpoint = $endpoint AND openai_safety_outcome = 'completed'
-  AND day >= $since_day AND day <= $until_day AND time_ns >= $since_ns AND time_ns < $until_ns
-"""  # noqa: S608
-
-
-def _within(names: Iterable[str]) -> str:
-    return f"({', '.join(map(quoted, names))})"
