@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,49 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     assert [notice.identifier for notice in journal.notices()] == [None]
     journal.close()
     assert b"they wrote" not in left(here)
+
+
+def test_a_second_erasure_finds_nothing_and_leaves_the_first_on_record(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 1, and nothing changes: who erased them, and the suspension that was kept bare, stay."""
+    monkeypatch.setenv("OPENAI_SAFETY_FILE_DIR", str(here / "events"))
+    monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
+    new_list(str(here / "list.json")).write({ANN: ListEntry("suspend", None, "ann", "they wrote", NOW - 50)})
+    with closing(open_journal("openai-safety.db")) as journal:
+        journal.append_decision(Decision(identifier=ANN, action="suspend", by="ann", why="they wrote"))
+        write(here / "events", [call(ANN, NOW - 9)])
+        assert run(ANN, "--files", "events", "--yes").exit_code == 0
+        before, chain = left(here), journal.links()
+        assert b"openai_safety.decision" in before
+        again = run(ANN, "--files", "events", "--yes")
+        day = time.strftime("%Y-%m-%d", time.gmtime(journal.decisions(ANN)[-1].at))
+        assert (again.exit_code, again.stdout) == (1, "")
+        assert again.stderr == (
+            f"Error: nothing is stored about {ANN} where this command looked; nothing was done "
+            f"(erased {day} by ann: request 81)\n"
+        )
+        assert (left(here), journal.links()) == (before, chain)
+        write(here / "events", [call(ANN, NOW)], "later.jsonl")
+        assert run(ANN, "--files", "events", "--yes").exit_code == 0
+        assert [one.action for one in journal.decisions(ANN)] == ["suspend", "erase", "erase"]
+
+
+def test_what_would_go_from_the_journal_is_what_goes(here: Path) -> None:
+    """A dry run counts the journal's entries as the erasure then does, closings of notices too."""
+    with closing(open_journal("openai-safety.db")) as journal:
+        for action in ("watch", "suspend", "clear"):
+            journal.append_decision(Decision(identifier=ANN, action=action, by="ann", why="x"))
+        journal.add_notice(
+            Notice(key="k", id="C-1", type="warning", received_at=1, recorded_at=1, identifier=ANN)
+        )
+        journal.close_notice("k", by="ann", why="they wrote", at=5)
+    write(here / "events", [call(BOB, NOW)])
+    counted = [
+        json.loads(run(ANN, "--files", "events", "--json", how).stdout)["journal"]
+        for how in ("--dry-run", "--yes")
+    ]
+    assert counted == [5, 5]
 
 
 def test_case_files_about_him_go(here: Path) -> None:

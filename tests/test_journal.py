@@ -214,6 +214,20 @@ def test_erasing_keeps_a_suspension_by_identifier_only(journal: Journal) -> None
     assert journal.erase("nobody") == 0
 
 
+def test_erasing_again_changes_nothing(journal: Journal) -> None:
+    """What an erasure leaves, the bare suspension and the line that says who erased, outlasts the next one."""
+    suspended = Decision(identifier="a", action="suspend", by="ann", why="x", at=1.0, details={"x": 1})
+    erased = Decision(identifier="a", action="erase", by="bob", why="request 81", at=2.0)
+    journal.append_decision(suspended)
+    assert journal.erase("a") == 1
+    journal.append_decision(erased)
+    chain = journal.links()
+    assert (journal.erase("a"), journal.links()) == (0, chain)
+    journal.append_decision(Decision(identifier="a", action="watch", by="ann", why="y", at=3.0))
+    assert journal.erase("a") == 1
+    assert journal.decisions("a") == [replace(suspended, why="erased", details={}), erased]
+
+
 def test_erasing_a_cleared_person_keeps_nothing(journal: Journal) -> None:
     """A suspension that was lifted leaves no line behind."""
     for at, action in enumerate(("suspend", "clear")):

@@ -94,7 +94,10 @@ def test_investigate_reads_loki_and_logql(loki: Running, stored: Path) -> None:
 def test_erase_deletes_from_loki_with_evidence(
     loki: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A person's events and evidence go from both tenants, with a session of their own; everybody else's stay."""
+    """A person's events and evidence go from both tenants, with a session of their own; everybody else's stay.
+
+    So does what says that they were erased: the command finds nothing more to do in it.
+    """
     monkeypatch.chdir(tmp_path)
     gone, stays, session, shared = "9" * 64, "8" * 64, "7" * 64, "6" * 64
     evidence = [
@@ -108,13 +111,14 @@ def test_erase_deletes_from_loki_with_evidence(
         call(session, NOW - 6),
         call(shared, NOW - 5),
     ]
-    send(loki.url, write(tmp_path, [*calls, *evidence]))
+    send(loki.url, write(tmp_path, [*calls, *evidence, decision(gone, "erase", NOW - 4)]))
     everybody = {gone, stays, session, shared}
 
     def whose(tenant: str) -> set[str]:
         with Loki(loki.url, tenant) as source:
             entries = list(source.entries(reading.EVERYTHING, int((NOW - 3600) * 1e9), int((NOW + 60) * 1e9)))
-        return {labels["user_hash"] for _, _, labels in entries if "user_hash" in labels} & everybody
+        told = [labels for _, _, labels in entries if labels["event_name"] != c.DECISION_EVENT]
+        return {labels["user_hash"] for labels in told if "user_hash" in labels} & everybody
 
     tenants = ("safety", "safety-evidence")
     assert [whose(tenant) for tenant in tenants] == [everybody, {gone, stays}]
@@ -126,3 +130,12 @@ def test_erase_deletes_from_loki_with_evidence(
     loki.stop()
     loki.start()
     assert until(lambda: [whose(tenant) for tenant in tenants] == [{stays, shared}, {stays}], 90)
+    with Loki(loki.url) as source:
+        assert [
+            labels["openai_safety_decision_action"]
+            for _, _, labels in source.entries(
+                f'{reading.EVERYTHING} | user_hash="{gone}"', int((NOW - 3600) * 1e9), int((NOW + 60) * 1e9)
+            )
+        ] == ["erase"]
+    again = CliRunner().invoke(app, arguments)
+    assert (again.exit_code, "nothing is stored about" in again.stderr) == (1, True), again.output

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from openai_safety_otel.ledger.journal.entries import Decision
+from openai_safety_otel.ledger.journal.chain import Link
+from openai_safety_otel.ledger.journal.entries import Decision, from_mapping
 
 KEEPS_OUT = ("suspend", "revoke")
 ENDS = ("clear",)
@@ -16,6 +19,29 @@ ERASED_FIELDS: dict[str, Any] = {
     "response_id": None,
     "closed_why": None,
 }
+
+
+class Erasure(NamedTuple):
+    """What erasing an identifier does to the chain: entries that lose their content, and the one to append first."""
+
+    goes: list[int]
+    new: Decision | None
+
+
+def erasure(links: Iterable[Link], identifier: str) -> Erasure:
+    """Which entries of the chain go, by their places: all of theirs but what an erasure leaves.
+
+    That is who erased them before and why, and the decision that keeps them out, without its reason.
+    """
+    theirs = {at: one for at, one in enumerate(links) if one.identifier == identifier}
+    said = {
+        at: from_mapping(Decision, json.loads(one.body))
+        for at, one in theirs.items()
+        if one.kind == "decision" and one.body is not None
+    }
+    kept = kept_decision(list(said.values()))
+    stays = {at for at, one in said.items() if one.action == "erase" or one == kept}
+    return Erasure([at for at in theirs if at not in stays], None if kept in said.values() else kept)
 
 
 def kept_decision(decisions: list[Decision]) -> Decision | None:

@@ -23,7 +23,7 @@ from openai_safety_otel.ledger.journal.entries import (
     from_mapping,
     to_json,
 )
-from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, kept_decision
+from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, Erasure, erasure
 from openai_safety_otel.ledger.journal.failure import JournalError
 
 try:
@@ -218,28 +218,27 @@ class RedisJournal:
             named = [notice for notice in self.notices() if notice.identifier == identifier]
             for notice in named:
                 self._changed(notice.key, ERASED_FIELDS)
-            kept = kept_decision(self.decisions(identifier))
-            last = self.append_decision(kept) if kept else ""
-            return len(named) + self._without_content_of(identifier, last)
+            while (removed := self._without_content_of(identifier)) is None:
+                pass
+            return len(named) + removed
 
-    def _without_content_of(self, identifier: str, but: str) -> int:
-        """Erase what the chain says of an identifier, but for the entry with the digest ``but``."""
-        removed = 0
+    def _without_content_of(self, identifier: str) -> int | None:
+        """Erase what the chain says of an identifier; None if something had to be appended first."""
+        plan = Erasure([], None)
 
         def rewrite(pipe: redis.client.Pipeline) -> None:
-            nonlocal removed
-            lines = cast("list[str]", pipe.lrange(_CHAIN, 0, -1))
-            links = {at: Link(**json.loads(line)) for at, line in enumerate(lines)}
-            theirs = {
-                at: one for at, one in links.items() if one.identifier == identifier and one.digest != but
-            }
+            nonlocal plan
+            links = [Link(**json.loads(line)) for line in cast("list[str]", pipe.lrange(_CHAIN, 0, -1))]
+            plan = erasure(links, identifier)
             pipe.multi()
-            for at, one in theirs.items():
-                pipe.lset(_CHAIN, at, _encoded(asdict(one.erased())))
-            removed = len(theirs)
+            for at in () if plan.new else plan.goes:
+                pipe.lset(_CHAIN, at, _encoded(asdict(links[at].erased())))
 
         self._redis.transaction(rewrite, _CHAIN)  # again from the start if somebody appends meanwhile
-        return removed
+        if plan.new is None:
+            return len(plan.goes)
+        self.append_decision(plan.new)
+        return None
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -23,7 +23,7 @@ from openai_safety_otel.ledger.journal.entries import (
     from_mapping,
     to_json,
 )
-from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, kept_decision
+from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, erasure
 from openai_safety_otel.ledger.journal.failure import JournalError
 
 BUSY_SECONDS = 10.0
@@ -158,14 +158,19 @@ class SqliteJournal:
             keys = db.execute("SELECT key FROM notices WHERE identifier = ?", (identifier,)).fetchall()
             for (key,) in keys:
                 _change(db, key, ERASED_FIELDS)
-            kept = kept_decision(self.decisions(identifier))
-            removed = db.execute(
-                "UPDATE chain SET identifier = '', salt = NULL, body = NULL WHERE identifier = ?",
+            rows = db.execute(
+                "SELECT seq, kind, identifier, commitment, digest, salt, body FROM chain "
+                "WHERE identifier = ? ORDER BY seq",
                 (identifier,),
-            ).rowcount
-            if kept is not None:
-                _append(db, "decision", kept.identifier, to_json(kept))
-        return len(keys) + removed
+            ).fetchall()
+            goes, new = erasure([Link(*row[1:]) for row in rows], identifier)
+            db.executemany(
+                "UPDATE chain SET identifier = '', salt = NULL, body = NULL WHERE seq = ?",
+                [rows[at][:1] for at in goes],
+            )
+            if new is not None:
+                _append(db, "decision", new.identifier, to_json(new))
+        return len(keys) + len(goes)
 
     def close(self) -> None:
         """Let go of the file."""

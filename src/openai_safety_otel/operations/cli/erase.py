@@ -11,15 +11,17 @@ from typing import NoReturn
 
 import click
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import is_written, open_journal
+from openai_safety_otel.ledger.journal.erasure import erasure
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
 from openai_safety_otel.operations.investigation.audit import audit, check, shown, usable_hasher
 from openai_safety_otel.operations.investigation.erase_cases import erase_case_files
 from openai_safety_otel.operations.investigation.erase_events import Erased, erase_files
-from openai_safety_otel.operations.investigation.erase_loki import delete_from_loki, why_not
+from openai_safety_otel.operations.investigation.erase_loki import NO_ERASURE, delete_from_loki, why_not
 from openai_safety_otel.operations.investigation.meant import in_loki
 from openai_safety_otel.operations.investigation.sessions import sessions_of
 from openai_safety_otel.operations.store.files import NoEventFilesError
@@ -109,7 +111,7 @@ def erase(
         _confirm(forms)
     _look(result, paths, loki, cases, settings)
     if not _anything(result):
-        _say_nothing_found(result, as_json=as_json)
+        _say_nothing_found(result, settings, as_json=as_json)
     if not dry_run:
         _erase_files(result, paths, dry=False)
         erase_case_files(cases or ("*.zip",), forms)
@@ -131,17 +133,18 @@ def _look(
     result.loki = any(_in_loki(url, form) for url in urls for form in forms)
     if is_written(settings.store):
         with closing(open_journal(settings.store)) as journal:
-            names = [one.identifier for one in journal.notices()]
-            names += [one.identifier for one in journal.decisions()]
-        result.journal = sum(name in forms for name in names)
+            links = journal.links()
+            result.journal = sum(one.identifier in forms for one in journal.notices())
+        result.journal += sum(len(erasure(links, form).goes) for form in forms)
     if settings.suspensions:
         with suppress(Unreadable):  # said when it is to be changed
-            result.listed = len(open_suspensions(settings.suspensions).look_up(forms))
+            entries = open_suspensions(settings.suspensions).look_up(forms)
+            result.listed = sum(bool(entry.by or entry.why) for entry in entries.values())
 
 
 def _in_loki(url: str, form: str) -> bool:
     try:
-        return form in in_loki(url)(form)
+        return form in in_loki(url, only=NO_ERASURE)(form)
     except LokiError:  # said, with advice, when its events are to go
         return True
 
@@ -157,11 +160,17 @@ def _anything(result: Result) -> bool:
     )
 
 
-def _say_nothing_found(result: Result, *, as_json: bool) -> NoReturn:
+def _say_nothing_found(result: Result, settings: Settings, *, as_json: bool) -> NoReturn:
     if as_json:
         say(json.dumps({name: getattr(result, name) for name in result.__slots__}))
     names = ", ".join(result.identifiers)
-    raise click.ClickException(f"nothing is stored about {names} where this command looked; nothing was done")
+    said = f"nothing is stored about {names} where this command looked; nothing was done"
+    if is_written(settings.store):
+        with closing(open_journal(settings.store)) as journal:
+            past = [one for one in journal.decisions() if one.action == "erase"]
+        if last := next((one for one in reversed(past) if one.identifier in result.identifiers), None):
+            said += clean(f" (erased {moments.day(last.at)} by {last.by}: {last.why})")
+    raise click.ClickException(said)
 
 
 def _forms(

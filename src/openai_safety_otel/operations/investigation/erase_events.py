@@ -25,6 +25,8 @@ from openai_safety_otel.operations.store.shared import objects
 
 # Not the linked session: a record that names one is about the user it has, and two users may share one.
 _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
+# That they were erased, by whom and why, is the operator's record: a later erasure finds nothing in it.
+ERASURE: Final = "erase"
 
 
 @dataclass(slots=True)
@@ -87,7 +89,8 @@ def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = Fals
 def _erase_stored(paths: tuple[Path, ...], wanted: Iterable[str], erased: Erased, *, dry: bool) -> None:
     """The same events once more, in the column stores; some are in no event file any more."""
     forms = ", ".join(map(quoted, sorted(wanted)))
-    condition = " OR ".join(f"{column_name(name)} IN ({forms})" for name in _NAMES)
+    about = " OR ".join(f"{column_name(name)} IN ({forms})" for name in _NAMES)
+    condition = f"({about}) AND {column_name(c.DECISION_ACTION)} IS DISTINCT FROM {quoted(ERASURE)}"
     stored: Counter[str] = Counter()
     erased.unreached += [
         f"{path}: columns that hosts share; erase on each host, then `compact --to` there"
@@ -204,7 +207,7 @@ def _kind(record: bytes, wanted: frozenset[str]) -> str | None:
     if not isinstance(content, dict):
         raise ValueError("no record")  # noqa: TRY004 - one kind of error for a line that is none
     values = dict(map(_pair, content.get("attributes") or ()))
-    if not any(values.get(name) in wanted for name in _NAMES):
+    if not any(values.get(name) in wanted for name in _NAMES) or values.get(c.DECISION_ACTION) == ERASURE:
         return None
     if "spanId" in content and "timeUnixNano" not in content:
         return "span"

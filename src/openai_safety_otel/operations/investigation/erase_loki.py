@@ -7,9 +7,13 @@ from itertools import product
 
 import msgspec
 
+from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.investigation.erase_events import ERASURE
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
+from openai_safety_otel.operations.store.schema import column_name
 
 _FIELDS = ("user_hash", "openai_safety_report_answer_user_hash")
+NO_ERASURE = f'{column_name(c.DECISION_ACTION)}!="{ERASURE}"'
 _SINCE = "1000000000"  # Unix seconds, before anything; Loki wants ten digits
 
 
@@ -25,7 +29,7 @@ def delete_from_loki(url: str, forms: list[str]) -> int:
     for tenant in (TENANT, EVIDENCE_TENANT):
         with LokiHttp(url, tenant) as http:
             for form, name in product(forms, _FIELDS):
-                query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()}'
+                query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()} | {NO_ERASURE}'
                 http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time())))
                 taken += 1
     return taken

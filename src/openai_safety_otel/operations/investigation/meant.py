@@ -94,8 +94,8 @@ def among(identifiers: Iterable[str]) -> FindIdentifiers:
     return lambda beginning: [one for one in known if one.lower().startswith(beginning.lower())]
 
 
-def in_loki(url: str) -> FindIdentifiers:
-    """The identifiers of Loki's events; asks for counts by identifier, not for events.
+def in_loki(url: str, *, only: str = "") -> FindIdentifiers:
+    """The identifiers of Loki's events (``only``: of those that a filter leaves); asks for counts, not for events.
 
     Raises (when asked):
         LokiError: Loki cannot be reached or refuses the query.
@@ -106,7 +106,8 @@ def in_loki(url: str) -> FindIdentifiers:
     def find(beginning: str) -> Iterable[str]:
         pattern = json.dumps(f"(?i){re.escape(beginning)}.*")
         matches = " or ".join(f"{name}=~{pattern}" for name in _WHO)
-        query = f"sum by ({', '.join(_WHO)}) (count_over_time({EVERYTHING} | {matches} [{_RANGE_DAYS}d]))"
+        lines = " | ".join(filter(None, (EVERYTHING, matches, only)))
+        query = f"sum by ({', '.join(_WHO)}) (count_over_time({lines} [{_RANGE_DAYS}d]))"
         now, found = int(time.time()), set[str]()
         with LokiHttp(url) as http:
             for days in range(0, LOOK_BACK_DAYS, _RANGE_DAYS):
