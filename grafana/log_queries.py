@@ -312,8 +312,9 @@ _ONE = ", ".join(names.field(name) for name in (c.NOTICE_ID, c.NOTICE_TYPE))  # 
 _CLOCK = '| label_format at="{{ __timestamp__ | unixEpochMillis }}" | unwrap at | __error__=""'
 
 
-def _newest(lines: str, by: str) -> str:
-    return f"max by ({by}) (max_over_time({lines} {_CLOCK} [{REMEMBERED}]))"
+def _newest(lines: str, by: str, ago: str = "") -> str:
+    before = f" offset {ago}" if ago else ""
+    return f"max by ({by}) (max_over_time({lines} {_CLOCK} [{REMEMBERED}]{before}))"
 
 
 def _told(at: Scope, *types: vocabulary.NoticeType) -> str:
@@ -321,12 +322,12 @@ def _told(at: Scope, *types: vocabulary.NoticeType) -> str:
     return at.events(c.NOTICE_EVENT, one_of(c.NOTICE_TYPE, *types), still, streams=SAFETY)
 
 
-def _unless_closed(at: Scope, open_ones: str, *types: vocabulary.NoticeType) -> str:
+def _unless_closed(at: Scope, open_ones: str, *types: vocabulary.NoticeType, kept: str = "") -> str:
     # One that was closed by mistake is told again when it is reopened: what was said last is true.
     closings = replace(at, traffic=equal(c.NOTICE_STATUS, "closed")).events(
         c.DECISION_EVENT, streams=(DECISION,)
     )
-    after = f"{_newest(closings, _ONE)} > on ({_ONE}) {_newest(_told(at, *types), _ONE)}"
+    after = f"{_newest(closings, _ONE, kept)} > on ({_ONE}) {_newest(_told(at, *types), _ONE)}"
     return f"{open_ones}\nunless on ({_ONE}) ({after})"
 
 
@@ -337,18 +338,18 @@ def _latest(at: Scope, *types: vocabulary.NoticeType) -> str:
     return f"({_newest(lines, f'{BY}, {_CASE_BY}')} {last})"
 
 
-def open_notices(at: Scope, *types: vocabulary.NoticeType) -> str:
-    """Notices of these types that nobody closed, by case, from what was received and what was closed."""
-    return _unless_closed(at, _latest(at, *types), *types)
+def open_notices(at: Scope, *types: vocabulary.NoticeType, kept: str = "") -> str:
+    """Notices of these types that nobody closed, by case; ``kept``: a closed one stays for so long."""
+    return _unless_closed(at, _latest(at, *types), *types, kept=kept)
 
 
-def notices_due(at: Scope, seconds: int, *types: vocabulary.NoticeType) -> str:
+def notices_due(at: Scope, seconds: int, *types: vocabulary.NoticeType, kept: str = "") -> str:
     """Seconds to the deadline of open notices that have fewer; a deactivation has none."""
     dated = (one_of(c.NOTICE_TYPE, *types), present(c.NOTICE_DEADLINE))
     left = f"{{{{ sub .{names.field(c.NOTICE_DEADLINE)} (now | unixEpoch) }}}}"
     lines = f"{at.events(c.NOTICE_EVENT, *dated, streams=SAFETY)} | label_format left=`{left}` | unwrap left"
     due = f'min by ({BY}, {_CASE_BY}) (min_over_time({lines} | __error__="" [{REMEMBERED}])) < {seconds}'
-    return _unless_closed(at, f"({due})\nand {_latest(at, *types)}", *types)
+    return _unless_closed(at, f"({due})\nand {_latest(at, *types)}", *types, kept=kept)
 
 
 def input_changed(at: Scope, window: str, reason: str) -> str:

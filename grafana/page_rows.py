@@ -18,6 +18,9 @@ _SINCE = f"in the last {m.RECENT.removesuffix('h')} hours"
 
 # Apps and receivers export once a minute, and repeat what failed within another.
 BACK: Final = "5m"
+# The event names the person or the case, and mutes the count of the same: a count is told only where it stays alone.
+ALONE: Final = "3m"
+DUE_ALONE: Final = "10m"  # the event's rule is looked at every five minutes
 
 PAGES: Final = (
     Alert(
@@ -27,7 +30,7 @@ PAGES: Final = (
             ALERT.select(instruments.BLOCKS, equal(c.BLOCK_TYPE, "identifier_blocked")),
             f"{BY}, {names.field(c.API)}",
         ),
-        "0s",
+        ALONE,
         "OpenAI blocks an end user's identifier.",
         f"{PLACE} had {TIMES} calls to {{{{ $labels.openai_safety_api }}}} answered with identifier_blocked "
         f"{_SINCE}. The log alert and `openai-safety queue` name the identifier.",
@@ -38,7 +41,7 @@ PAGES: Final = (
         "SafetyNoticeOpen",
         "page",
         x.notices_open(ALERT),
-        "0s",
+        ALONE,
         "A notice from OpenAI is open.",
         f"{TIMES} notice(s) of type {_KIND}, received by {PLACE}{WHOSE}, are open{x.deadline_named()}. "
         "`openai-safety notice list` names them; each stays open until "
@@ -51,7 +54,7 @@ PAGES: Final = (
         "SafetyNoticeDueSoon",
         "page",
         f"{x.hours_left()} < 24",
-        "0s",
+        DUE_ALONE,
         "An open notice from OpenAI must be answered within 24 hours.",
         f"OpenAI's {_KIND} notice, received by {PLACE}{WHOSE}, "
         "{{ if gt $value 0.0 }}has {{ if lt $value 1.0 }}under an hour{{ else }}"
@@ -65,7 +68,7 @@ PAGES: Final = (
         "SafetyNoticeReceived",
         "page",
         x.notices_received(),
-        "0s",
+        ALONE,
         "OpenAI sent a safety notice (from the metrics).",
         f"{PLACE} received {TIMES} {_KIND} notices {_SINCE}{WHOSE}.",
         f"any notice of a block, warning or deactivation {_SINCE}, until all of its type are closed",
@@ -76,7 +79,7 @@ PAGES: Final = (
         "MisalignmentAlert",
         "page",
         x.misalignment(),
-        "0s",
+        ALONE,
         "OpenAI raised a misalignment alert.",
         f"{PLACE} had {TIMES} misalignment alerts or blocks {_SINCE}.",
         f"any notice of type `alert` or `org_alert` not yet closed, or block of type `misalignment`, {_SINCE}",

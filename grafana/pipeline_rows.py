@@ -9,6 +9,7 @@ from grafana import metric_queries as m
 from grafana import names
 from grafana.alert import PLACE, Alert
 from grafana.names import BY
+from grafana.page_rows import ALONE
 from grafana.scope import ALERT, DRILL, equal
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments
@@ -78,7 +79,7 @@ PIPELINE: Final = (
         "SafetyDrillReceived",
         "drill",
         x.notices_open(DRILL),
-        "0s",
+        ALONE,
         "A drill notice came through.",
         "The drill notice ({{ $labels.openai_safety_notice_type }}) sent to " + PLACE + " reached this rule.",
         "the gauge of open notices with traffic `drill`: the path from receiver to Alertmanager works",

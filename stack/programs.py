@@ -96,7 +96,7 @@ class Running:
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def start(self, *, timeout: float = 60.0) -> Running:
+    def start(self, *, timeout: float = 240.0) -> Running:
         """Start (again) and wait until it answers.
 
         Raises:
@@ -178,7 +178,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def running(name: str, *, timeout: float = 60.0, **how: Any) -> Iterator[Running]:
+def running(name: str, *, timeout: float = 240.0, **how: Any) -> Iterator[Running]:
     """Run a program for the length of a block; its folder is removed at the end unless it was given."""
     program = prepare(name, **how)
     try:

@@ -72,14 +72,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(1500))
 
 
 @pytest.fixture(scope="session")
 def up() -> Iterator[Up]:
     command = [sys.executable, "stack/up.py"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        ended = threading.Timer(120, process.kill)  # it prints nothing any more
+        ended = threading.Timer(600, process.kill)  # it prints nothing any more
         ended.start()
         said = ""
         assert process.stdout is not None
@@ -93,7 +93,7 @@ def up() -> Iterator[Up]:
             assert None not in found.values(), said
             links = Up(**{name: match[1] for name, match in found.items() if match})
             watched = '{openai_safety_stream="decision"} | openai_safety_decision_action="watch"'
-            assert query.until(lambda: bool(query.lines(links.loki, watched)), timeout=120)
+            assert query.until(lambda: bool(query.lines(links.loki, watched)), timeout=300)
             yield links
         finally:
             process.send_signal(signal.SIGINT)

@@ -61,11 +61,12 @@ def counted(
     alert: str,
     series: str,
     *,
+    hold: int = 0,
     beside: Series | None = None,
     says: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:
-    """What every alert on the first event of a counter must do."""
+    """What every alert on the first event of a counter must do; ``hold``: minutes until it fires."""
     more, other = dict(beside or {}), series.replace('instance="1"', 'instance="2"')
 
     def case(
@@ -78,28 +79,36 @@ def counted(
         "birth",
         "fires on the first event of a series that was not there",
         {**more, series: "_x5 1x30"},
-        ("5m",),
-        ("4m",),
+        (f"{5 + hold}m",),
+        (f"{4 + hold}m",),
         says=says,
         labels=labels or {},
     )
     yield case(
-        "fires", "a series that was 0 grows", {series: "0x10 1x300"}, ["11m", "4h10m"], ["10m", "4h16m"]
+        "fires",
+        "a series that was 0 grows",
+        {series: "0x10 1x300"},
+        [f"{11 + hold}m", "4h10m"],
+        [f"{10 + hold}m", "4h16m"],
     )
     yield case("fires", "seen hours late", {series: "0x10 1x200"}, ["3h"])
     yield case("silent", "zero is silent", {series: "0x300"}, (), ["6m", "4h"])
     yield case("silent", "history is silent", {series: "3x600"}, (), ["5h", "9h"])
     yield case("gap", "history after a gap", {series: "3x300 _x20 3x300"}, (), ["5h", "5h21m", "8h"])
     yield case("gap", "history after a night", {series: "3x300 _x600 3x300"}, (), ["5h", "15h1m", "19h"])
-    yield case("gap", "an event in a gap", {series: "3x300 _x20 4x300"}, ["5h22m"], ["5h"])
+    yield case("gap", "an event in a gap", {series: "3x300 _x20 4x300"}, [f"5h{22 + hold}m"], ["5h"])
     yield case("restart", "a restart alone", {series: "3x300 0x300"}, (), ["5h5m", "8h"])
-    yield case("restart", "an event after a restart", {series: "3x300 0x10 1x100"}, ["5h12m"], ["5h10m"])
+    yield case(
+        "restart", "an event after a restart", {series: "3x300 0x10 1x100"}, [f"5h{12 + hold}m"], ["5h10m"]
+    )
     yield case("restart", "a restart in a gap", {series: "3x300 _x300 0x300"}, (), ["10h5m"])
-    yield case("restart", "an event after a restart in a gap", {series: "3x300 _x300 1x300"}, ["10h5m"])
+    yield case(
+        "restart", "an event after a restart in a gap", {series: "3x300 _x300 1x300"}, [f"10h{5 + hold}m"]
+    )
     yield case(
         "restart", "another process takes over", {series: "3x300", other: "_x300 0x300"}, (), ["5h6m", "9h"]
     )
-    yield case("restart", "it ends right after", {series: "0x10 1x1"}, ["11m", "1h"])
+    yield case("restart", "it ends right after", {series: "0x10 1x1"}, [f"{11 + hold}m", "1h"])
 
 
 def level(

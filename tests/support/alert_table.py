@@ -49,6 +49,7 @@ CASES: tuple[Case, ...] = (
     *counted(
         "IdentifierBlocked",
         blocked,
+        hold=3,
         labels={**PLACE, "openai_safety_api": "responses"},
         says=f"{HERE} had 1 calls to responses answered with identifier_blocked in the last 4 hours. The log alert "
         "and `openai-safety queue` name the identifier.",
@@ -67,6 +68,7 @@ CASES: tuple[Case, ...] = (
     *counted(
         "SafetyNoticeReceived",
         warned,
+        hold=3,
         labels={**PLACE, **WARNED},
         says=f"{HERE} received 1 warning notices in the last 4 hours, to the organization.",
     ),
@@ -82,6 +84,7 @@ CASES: tuple[Case, ...] = (
         "SafetyNoticeOpen",
         {opened: "2", dated: "1000000"},
         {opened: "0"},
+        hold=3,
         ends="0",
         labels={**PLACE, **WARNED},
         says=f"2 notice(s) of type warning, received by {HERE}, to the organization, are open, to be answered by "
@@ -112,13 +115,13 @@ CASES: tuple[Case, ...] = (
         "SafetyNoticeOpen", "silent", "drills", {opened.replace("production", "drill"): "1x60"}, (), ("30m",)
     ),
     Case(
-        "SafetyNoticeOpen", "fires", "a receiver that tells deadlines only", {dated: "_x5 999999x60"}, ("6m",)
+        "SafetyNoticeOpen", "fires", "a receiver that tells deadlines only", {dated: "_x5 999999x60"}, ("9m",)
     ),
     *level(
         "SafetyNoticeDueSoon",
         {dated: "86700", opened: "1"},
         {dated: "999999", opened: "1"},
-        hold=6,
+        hold=16,
         labels={**PLACE, **WARNED},
         says=f"OpenAI's warning notice, received by {HERE}, to the organization, has 24 hours left to its deadline. It stays open until "
         "`openai-safety notice close CASE --by YOU --why TEXT`.",
@@ -128,7 +131,7 @@ CASES: tuple[Case, ...] = (
         "fires",
         "with minutes left it does not say 0 hours",
         {dated: "1500x20", opened: "1x20"},
-        ("8m",),
+        ("12m",),
         labels={**PLACE, **WARNED},
         says=f"OpenAI's warning notice, received by {HERE}, to the organization, has under an hour left to its "
         "deadline. It stays open until `openai-safety notice close CASE --by YOU --why TEXT`.",
@@ -145,15 +148,16 @@ CASES: tuple[Case, ...] = (
         "fires",
         "past its deadline, with the receiver dead",
         {dated: "3600x10"},
-        ("5m", "20h"),
+        ("71m", "20h"),
     ),
     *counted(
         "MisalignmentAlert",
         alerted,
+        hold=3,
         labels=PLACE,
         says=f"{HERE} had 1 misalignment alerts or blocks in the last 4 hours.",
     ),
-    *counted("MisalignmentAlert", misaligned),
+    *counted("MisalignmentAlert", misaligned, hold=3),
     *counted(
         "OrganizationBlocked",
         closed,
@@ -745,6 +749,7 @@ CASES: tuple[Case, ...] = (
         "SafetyDrillReceived",
         {opened.replace("production", "drill"): "1"},
         {opened.replace("production", "drill"): "0"},
+        hold=3,
         ends="0",
         labels={**PLACE, **WARNED},
         says=f"The drill notice (warning) sent to {HERE} reached this rule.",

@@ -111,6 +111,25 @@ class Stack:
         found: list[dict[str, Any]] = get(f"{self.alertmanager.url}/api/v2/alerts")
         return found
 
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[set[str]]:
+        """Names of the alerts that were not muted at some moment of the block: each may be told by then."""
+        names: set[str] = set()
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(0.05):
+                heard = [one for one in self.alerts if one["status"]["state"] != "suppressed"]
+                names.update(one["labels"]["alertname"] for one in heard)
+
+        watching = threading.Thread(target=look, daemon=True)
+        watching.start()
+        try:
+            yield names
+        finally:
+            ended.set()
+            watching.join()
+
 
 def _copy(source: Path, folder: Path, *more: tuple[str, str]) -> Path:
     """A hastened copy of a shipped file."""

@@ -125,15 +125,42 @@ def test_from_the_notice_to_the_pager_and_to_silence(desk: Desk, tmp_path: Path,
     stack, pager = desk.stack, desk.stack.pager
     assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
     pager.sent.clear()
-    told = happen(desk, tmp_path)
+    with stack.speaking() as spoke:
+        told = happen(desk, tmp_path)
 
-    def named() -> list[dict[str, Any]]:
-        return [one for one in pager.told(told.route) if told.case in json.dumps(one["alerts"])]
+        def named() -> list[dict[str, Any]]:
+            return [one for one in pager.told(told.route) if told.case in json.dumps(one["alerts"])]
 
-    assert until(lambda: bool(named()), 5 * MINUTE + 30), (pager.sent, stack.alerts)
-    time.sleep(6 * MINUTE)  # whatever else would be sent
+        assert until(lambda: bool(named()), 5 * MINUTE + 30), (pager.sent, stack.alerts)
+        time.sleep(6 * MINUTE)  # whatever else would be sent
+        (alert,) = pager.told(told.route)[0]["alerts"]
+        _says(alert, told)
+        run(told.environ or desk.environ, "notice", "close", told.case, "--by", "ann", "--why", "answered")
+        assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
+    assert spoke == {alert["labels"]["alertname"]}
+    assert until(lambda: bool(pager.told(told.route, "resolved")), 6 * MINUTE + 30), pager.sent
     assert [route for route, _ in pager.calls()] == [told.route], pager.calls()
-    (alert,) = pager.told(told.route)[0]["alerts"]
+
+
+def test_the_last_day_is_told_by_the_event_alone(desk: Desk) -> None:
+    """A case with twelve hours left: what counts and knows no case is never told, before or after its closing."""
+    stack, pager = desk.stack, desk.stack.pager
+    assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
+    pager.sent.clear()
+    desk.provider.case((200, {**CASE, "respond_by": int(time.time()) + 12 * HOUR}), case="C-5")
+    last = ("page", ("SafetyNoticeDueSoonEvent",))
+    with stack.speaking() as spoke:
+        desk.deliver("C-5", int(time.time()))
+        assert until(lambda: last in pager.calls(), 15 * MINUTE + 30), (pager.sent, stack.alerts)
+        time.sleep(12 * MINUTE)  # until the count would be told, too
+        run(desk.environ, "notice", "close", "C-5", "--by", "ann", "--why", "answered")
+        assert until(lambda: stack.alerts == [], 30 * MINUTE + 30), stack.alerts
+    assert spoke <= {"SafetyNoticeEvent", "SafetyNoticeDueSoonEvent"}
+    assert until(lambda: bool(pager.told("page", "resolved")), 6 * MINUTE + 30), pager.sent
+    assert set(pager.calls()) <= {last, ("page", ("SafetyNoticeEvent",))}, pager.calls()
+
+
+def _says(alert: dict[str, Any], told: Told) -> None:
     text = alert["annotations"]["description"]
     assert alert["labels"]["openai_safety_notice_id"] == told.case
     assert told.case in text
@@ -141,12 +168,5 @@ def test_from_the_notice_to_the_pager_and_to_silence(desk: Desk, tmp_path: Path,
     assert ("about" in text) == bool(told.person), text
     assert ("to be answered by" in text) == (told.deadline is not None)
     if told.deadline is not None:
-        assert (
-            f"to be answered by {datetime.fromtimestamp(told.deadline, timezone.utc):%Y-%m-%d %H:%M:%S}"
-            in text
-        )
-
-    run(told.environ or desk.environ, "notice", "close", told.case, "--by", "ann", "--why", "answered")
-    assert until(lambda: stack.alerts == [], 15 * MINUTE + 30), stack.alerts
-    assert until(lambda: bool(pager.told(told.route, "resolved")), 6 * MINUTE + 30), pager.sent
-    assert [route for route, _ in pager.calls()] == [told.route], pager.calls()
+        shown = datetime.fromtimestamp(told.deadline, timezone.utc)
+        assert f"to be answered by {shown:%Y-%m-%d %H:%M:%S}" in text
