@@ -2,7 +2,7 @@
 
 Run: python benchmarks/columns_scale.py make FOLDER EVENTS     writes a year's store directly as Parquet
      python benchmarks/columns_scale.py ask FOLDER             asks every question; prints one JSON object
-     python benchmarks/columns_scale.py subset FOLDER DAYS     lets the first days count alone
+     python benchmarks/columns_scale.py subset FOLDER DAYS     lets the last days count alone
      python benchmarks/columns_scale.py compact FOLDER EVENTS  makes JSON in slices and compacts it; prints one object
      python benchmarks/columns_scale.py all FOLDER [EVENTS [JSON_EVENTS]]   all of it: 100 million, and 10 million of
                                            JSON; says on standard error where it is, writes results/columns_scale.json
@@ -34,7 +34,7 @@ from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.columns import _FORMAT, MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import compact_files, open_files
-from openai_safety_otel.operations.store.schema import COLUMNS, SUFFIX, column_name
+from openai_safety_otel.operations.store.schema import COLUMNS, SUFFIX, column_name, days_of
 
 USERS = 200_000
 DAYS = 365
@@ -104,25 +104,23 @@ def make(folder: Path, events: int) -> None:
             )
             database.execute(
                 f"COPY (SELECT {selected} FROM (SELECT * FROM narrow JOIN users USING (u) ORDER BY who, time_ns)) "
-                f"TO '{target}' ({_FORMAT})"
+                f"TO '{target}' ({_FORMAT}, ROW_GROUP_SIZE 30_720)"
             )
             files[str(target.relative_to(folder / STORE))] = rows
     manifest = {"files": files, "sources": {}, "skipped": {}}
     (folder / STORE / MANIFEST).write_text(json.dumps(manifest))
+    ColumnStore(folder).merge_months(END)
 
 
 def subset(folder: Path, days: int) -> None:
-    """Let the store's first days count and no others: a point of the curve."""
+    """Let the store's last days count, with the whole month of the first of them: a point of the curve."""
     root = folder / STORE
-    found = sorted(root.rglob("*.parquet"), key=lambda path: path.parent.name)
-    kept = sorted({path.parent.name for path in found})[:days]
+    found = {str(path.relative_to(root)): path for path in root.rglob("*.parquet")}
     with duckdb.connect() as database:
         rows = {
-            str(path.relative_to(root)): database.execute(
-                f"SELECT count(*) FROM read_parquet('{path}')"
-            ).fetchall()[0][0]
-            for path in found
-            if path.parent.name in kept
+            name: database.execute(f"SELECT count(*) FROM read_parquet('{path}')").fetchall()[0][0]
+            for name, path in found.items()
+            if days_of(name)[1] >= moments.day(END - days * DAY)
         }
     (root / MANIFEST).write_text(json.dumps({"files": rows, "sources": {}, "skipped": {}}))
 

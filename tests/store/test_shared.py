@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.store.columns import ColumnStore
 from openai_safety_otel.operations.store.files import compact_files, open_files
@@ -47,8 +49,9 @@ def people(*places: str) -> list[str]:
 
 def test_many_hosts_write_and_one_command_reads(tmp_path: Path, prefix: str) -> None:
     """Each host's events are there once, however often it shares them; what it erases or adds follows."""
-    write(tmp_path / "a", [call(ANN, NOON), call(ANN, NOON - DAY)])
-    write(tmp_path / "b", [call(BOB, NOON), blocked(BOB, NOON + 1, "cyber_policy")])
+    today = time.time() // DAY * DAY
+    write(tmp_path / "a", [call(ANN, today), call(ANN, today - DAY)])
+    write(tmp_path / "b", [call(BOB, today), blocked(BOB, today + 1, "cyber_policy")])
     for host in ("a", "b", "a"):
         done = CliRunner().invoke(
             app,
@@ -68,8 +71,8 @@ def test_many_hosts_write_and_one_command_reads(tmp_path: Path, prefix: str) -> 
     assert people(prefix) == [ANN, ANN, BOB, BOB]
     assert len(objects(prefix)) == 4
     store = ColumnStore(tmp_path / "a")
-    store.erase(f"user_hash = '{ANN}' AND day = '2026-09-28'")
-    write(tmp_path / "a", [call(EVE, NOON + 5)], "later.jsonl")
+    store.erase(f"user_hash = '{ANN}' AND day = '{moments.day(today - DAY)}'")
+    write(tmp_path / "a", [call(EVE, today + 5)], "later.jsonl")
     compact_files([tmp_path / "a"])
     assert share(store, prefix, "a") == 1
     assert share(store, prefix, "a") == 0

@@ -63,6 +63,7 @@ def compact(files: tuple[Path, ...], keep: tuple[str, ...], to: str | None, host
 def _tidy(folders: tuple[Path, ...], days: dict[str, float], to: str | None, host: str) -> None:
     for store in find_stores(folders):
         gone = store.expire(days, time.time())
+        store.merge_months(time.time())
         held = store.manifest().files
         say(f"{store.root}: {sum(held.values()):,} events in {len(held):,} files; {gone:,} too old, removed")
         if to:

@@ -15,14 +15,13 @@ from openai_safety_otel.operations.report.build import (
     Known,
     Window,
     all_decisions,
-    all_notices,
     build_report,
 )
 from openai_safety_otel.operations.report.ladders import reachable
 from openai_safety_otel.operations.store import case_questions, questions
 from openai_safety_otel.operations.store.events import Events
 
-MEGABYTES: Final = 128  # of the queries: a million events of one person take no more
+MEGABYTES: Final = 256  # of the queries: a million events of one person take no more
 _MOST_IDS: Final = 20_000  # calls by whose ids the app's logs are searched
 
 # What happened, as against what was merely used: shown first, the rest is summed.
@@ -128,11 +127,11 @@ def open_case(
     events.bound_memory(MEGABYTES)
     linked = sorted(linked_forms(events, [identifier]) - {identifier})
     bound = {**window.bound, "forms": [identifier, *linked]}
-    events.database.execute(case_questions.mine(bound["forms"], bound))
+    for part in (case_questions.theirs(bound["forms"]), *case_questions.mine(bound["forms"], bound)):
+        events.database.execute(part)
     report = build_report(events, window, known, only=identifier)
     activity = next((one for one in report.activities if one.identifier == identifier), Activity(identifier))
     decisions = all_decisions(events.rows(questions.DECISIONS, **bound), known.decisions)
-    notices = all_notices(events.rows(questions.NOTICES, **bound), known.notices)
     case = Case(
         events=events,
         identifier=identifier,
@@ -142,7 +141,7 @@ def open_case(
         until=window.until,
         origin=events.origin,
         activity=activity,
-        notices=_about(bound["forms"], notices),
+        notices=_about(bound["forms"], report.notices),
         decisions=_about(bound["forms"], decisions),
         sums=events.rows(case_questions.SUMS),
         totals=events.rows(case_questions.CASE_TOTALS)[0],
@@ -152,7 +151,7 @@ def open_case(
         raise UnknownIdentifierError(
             f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
         )
-    mine = {row["api"]: row for row in events.rows(case_questions.reach(bound["forms"]))}
+    mine = {row["api"]: row for row in events.rows(case_questions.REACH)}
     every = {*apis, *mine, *(row["api"] for row in events.rows(case_questions.APIS))} - {""}
     case.reach = _reach({api: mine.get(api) for api in sorted(every)}, case, known, window.until)
     return case
@@ -160,9 +159,7 @@ def open_case(
 
 def linked_forms(events: Events, forms: list[str]) -> set[str]:
     """Identifiers that events link with these: a session and the user it turned out to be."""
-    return {
-        value for row in events.rows(case_questions.LINKED, forms=forms) for value in row.values() if value
-    }
+    return {value for row in events.rows(case_questions.linked(forms)) for value in row.values() if value}
 
 
 def _about(forms: list[str], entries: list[Any]) -> list[Any]:

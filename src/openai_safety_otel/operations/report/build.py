@@ -98,7 +98,7 @@ def build_report(
         window: the time it is about.
         known: notices, decisions and suspensions from elsewhere.
         by: ``identifier``, or ``category``, ``api``, ``model``, ``key``, ``day``.
-        only: one identifier, to report on its calls alone.
+        only: one identifier, to report on its calls alone, which are in the table ``theirs``.
     """
     building = _Building(events, window, known or Known())
     for view in questions.calls_views(only):

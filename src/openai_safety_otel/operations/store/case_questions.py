@@ -1,4 +1,4 @@
-"""The questions about one identifier, in SQL: those that find them, and those on their events, the table ``mine``."""
+"""The questions about one identifier, in SQL: those that find them, and those on theirs (``theirs``, ``mine``)."""
 
 from __future__ import annotations
 
@@ -28,33 +28,53 @@ SIGNAL: Final = (
 )
 
 
-def mine(identifiers: Iterable[str], window: Mapping[str, Any]) -> str:
-    """The events of these identifiers in a time, as the table that the questions below read.
+_REPORTED: Final = column_name(c.REPORTED_HASH)
+
+
+def theirs(identifiers: Iterable[str]) -> str:
+    """Every event of these identifiers, looked up once: the table of which the questions below are asked."""
+    return (
+        f"CREATE OR REPLACE TEMP TABLE theirs AS SELECT * FROM events "  # noqa: S608 - quoted
+        f"WHERE user_hash IN ({_listed(identifiers)})"
+    )
+
+
+def mine(identifiers: Iterable[str], window: Mapping[str, Any]) -> tuple[str, str]:
+    """The events of these identifiers in a time, as the view ``mine``; others' reports about them are looked up.
 
     Args:
         identifiers: whose they are, or whom a report is about.
         window: ``since_ns``, ``until_ns`` and their days.
     """
-    forms = ", ".join(map(quoted, identifiers))
+    forms = _listed(identifiers)
     columns = ", ".join(column.name for column in COLUMNS)
-    rows = (
-        f"SELECT {columns}, flagged, day FROM events WHERE day >= '{window['since_day']}' "  # noqa: S608 - quoted
-        f"AND day <= '{window['until_day']}' AND time_ns >= {window['since_ns']} AND time_ns < {window['until_ns']}"
+    rows = f"SELECT {columns}, flagged, day"
+    when = (
+        f"day >= '{window['since_day']}' AND day <= '{window['until_day']}' "
+        f"AND time_ns >= {window['since_ns']} AND time_ns < {window['until_ns']}"
     )
-    # Two parts, each by one column, whose statistics and filters say where not to look.
-    reports = f"event = '{c.USER_REPORT_EVENT}' AND {_REPORTED} IN ({forms})"
+    reports = (
+        f"stream = 'notable' AND event = '{c.USER_REPORT_EVENT}' AND {_REPORTED} IN ({forms}) "
+        f"AND coalesce(user_hash NOT IN ({forms}), true)"
+    )
     return (
-        f"CREATE OR REPLACE TEMP TABLE mine AS {rows} AND user_hash IN ({forms}) "
-        f"UNION ALL {rows} AND stream = 'notable' AND {reports} AND coalesce(user_hash NOT IN ({forms}), true)"
+        f"CREATE OR REPLACE TEMP TABLE reports AS {rows} FROM events WHERE {when} AND {reports}",
+        f"CREATE OR REPLACE TEMP VIEW mine AS {rows} FROM theirs WHERE {when} UNION ALL {rows} FROM reports",
     )
 
 
-_REPORTED: Final = column_name(c.REPORTED_HASH)
-LINKED: Final = """
-SELECT DISTINCT user_hash AS one, openai_safety_identifier_linked AS other FROM events
-WHERE openai_safety_identifier_linked IS NOT NULL
-  AND (list_contains($forms, user_hash) OR list_contains($forms, openai_safety_identifier_linked))
-"""
+def linked(identifiers: Iterable[str]) -> str:
+    """What events link with these: two parts, each by one column, whose statistics say where not to look."""
+    forms = _listed(identifiers)
+    found = f"SELECT DISTINCT user_hash AS one, {_LINKED} AS other FROM events WHERE {_LINKED} IS NOT NULL"  # noqa: S608
+    return f"{found} AND user_hash IN ({forms}) UNION ALL {found} AND {_LINKED} IN ({forms})"
+
+
+def _listed(identifiers: Iterable[str]) -> str:
+    return ", ".join(map(quoted, identifiers))
+
+
+_LINKED: Final = column_name(c.IDENTIFIER_LINKED)
 # The sessions of these people, and whether nobody else used them.
 SESSIONS: Final = """
 SELECT openai_safety_identifier_linked AS session, bool_and(list_contains($forms, user_hash)) AS alone
@@ -69,13 +89,12 @@ BEGINNING_WITH: Final = " UNION ALL ".join(
 APIS: Final = "SELECT DISTINCT openai_safety_api AS api FROM events WHERE openai_safety_api IS NOT NULL"
 
 
-def reach(identifiers: Iterable[str]) -> str:
-    """When these identifiers were last blocked and answered, by API."""
-    return f"""
+# When they were last blocked and answered, by API.
+REACH: Final = f"""
 SELECT coalesce(openai_safety_api, '') AS api, {BLOCKED} AS is_blocked,
   max(time_ns) FILTER (WHERE openai_safety_block_type = 'identifier_blocked') AS blocked_ns,
   max(time_ns) FILTER (WHERE {ANSWERED}) AS answered_ns
-FROM events WHERE {_CALL} AND user_hash IN ({", ".join(map(quoted, identifiers))}) GROUP BY 1
+FROM theirs WHERE {_CALL} GROUP BY 1
 """  # noqa: S608
 
 

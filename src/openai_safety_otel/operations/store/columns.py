@@ -1,6 +1,7 @@
 """The column store of a folder of event files: Parquet by stream and day, sorted by identifier and time.
 
-``openai-safety-columns/stream=notable/day=2026-09-29/….parquet`` beside the event files. ``manifest.json`` says which
+``openai-safety-columns/stream=notable/day=2026-09-29/….parquet`` beside the event files; the days of a month that is
+over for long are in one file, ``stream=notable/month=2026-07/….parquet``. ``manifest.json`` says which
 Parquet files count and which event files are in them; it is written aside and renamed, after the Parquet files it
 names. So a run that is killed leaves the last state, and files that nobody names, which the next run removes.
 """
@@ -12,7 +13,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -27,7 +28,15 @@ from openai_safety_otel.operations.store.events import connect, fresh_table, sto
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
 from openai_safety_otel.operations.store.oddities import Skipped
-from openai_safety_otel.operations.store.schema import COLUMNS, SAME, SCHEMA, SUFFIX, quoted
+from openai_safety_otel.operations.store.schema import (
+    COLUMNS,
+    SAME,
+    SCHEMA,
+    SUFFIX,
+    days_of,
+    is_month,
+    quoted,
+)
 
 STORE: Final = "openai-safety-columns"
 MANIFEST: Final = "manifest.json"
@@ -41,9 +50,12 @@ _DAY: Final = 86_400.0
 # Only a column with a dictionary gets a Bloom filter, and identifiers are to have one. A dictionary that is tried for
 # every response id costs as much as sorting.
 _FORMAT: Final = (
-    "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 30_720, "
+    "FORMAT parquet, COMPRESSION zstd, "
     "DICTIONARY_SIZE_LIMIT 15_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
 )
+# One person is in few row groups of a month, however large; what each takes to be looked at counts there.
+_ROWS_OF_A_GROUP: Final = {"day": 30_720, "month": 122_880}
+_MERGED_AFTER: Final = 35 * _DAY  # when a month is over for so long, hardly an event of it comes any more
 
 
 class StoreError(OneLineError, RuntimeError):
@@ -99,16 +111,52 @@ class ColumnStore:
         return True
 
     def expire(self, days: Mapping[str, float], now: float) -> int:
-        """Remove what is older than its stream is kept (days by stream); returns the events removed."""
-        with self._writing() as ours:
+        """Remove the days that are older than their stream is kept (days by stream); returns the events removed."""
+        with self._writing() as ours, workplace() as (database, _):
             if not ours:
                 return 0
             manifest = self.manifest()
-            old = [name for name in manifest.files if _is_over(name, days, now)]
-            gone = sum(manifest.files.pop(name) for name in old)
-            if old:
+            before = manifest.files.copy()
+            for name in before:
+                kept = moments.day(now - days[name.partition("/")[0].partition("=")[2]] * _DAY)
+                first, last = days_of(name)
+                if last < kept:
+                    del manifest.files[name]
+                elif first < kept:
+                    self._write_without(database, manifest, name, f"day < '{kept}'")
+            if manifest.files == before:
+                self._tidy(manifest, at_once=False)  # of what a run that was killed let go
+            else:
                 self._commit(manifest)
-            return gone
+            return sum(before.values()) - sum(manifest.files.values())
+
+    def merge_months(self, now: float) -> int:
+        """Make one file of the days of each stream and month that is over for long; returns the files made."""
+        with self._writing() as ours:
+            if not ours:
+                return 0
+            manifest, over = self.manifest(), moments.day(now - _MERGED_AFTER)[:7]
+            months = defaultdict[str, dict[str, int]](dict)
+            for name, rows in manifest.files.items():
+                if (month := days_of(name)[0][:7]) < over:
+                    months[f"{name.partition('/')[0]}/month={month}/"][name] = rows
+            made = 0
+            for place, files in sorted(months.items()):
+                large = sum(rows for name, rows in files.items() if is_month(name))
+                if len(files) > 1 and large <= _TIMES_LARGER * (sum(files.values()) - large):
+                    with workplace() as (database, _):
+                        self._merge_month(database, manifest, place, files)
+                    made += 1
+            return made
+
+    def _merge_month(
+        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, place: str, files: Mapping[str, int]
+    ) -> None:
+        rows, count = stored_table(self.root / name for name in files), sum(files.values())
+        merged = self._write(database, rows, place, count)
+        manifest.files = {name: rows for name, rows in manifest.files.items() if name not in files}
+        manifest.files[merged] = count
+        self._commit(manifest)
 
     def count(self, condition: str) -> Counter[str]:
         """How many events of each kind meet a condition."""
@@ -126,13 +174,8 @@ class ColumnStore:
         with self._writing(wait=True), workplace() as (database, _):
             manifest = self.manifest()
             concerned, kinds = self._concerned(database, manifest, condition)
-            for name, rows in concerned.items():
-                rest = manifest.files.pop(name) - rows
-                if rest:
-                    kept = (
-                        f"SELECT * FROM ({stored_table([self.root / name])}) WHERE ({condition}) IS NOT TRUE"  # noqa: S608
-                    )
-                    manifest.files[self._write(database, kept, name, rest)] = rest
+            for name in concerned:
+                self._write_without(database, manifest, name, condition)
             if concerned:
                 self._commit(manifest, at_once=True)
             return kinds
@@ -164,9 +207,10 @@ class ColumnStore:
     ) -> None:
         """The rows of one stream and day, with those that are stored already where they are not too many."""
         place = f"stream={stream}/day={day}/"
-        stored = {name: count for name, count in manifest.files.items() if name.startswith(place)}
+        month = f"stream={stream}/month={day[:7]}/"
+        stored = {name: count for name, count in manifest.files.items() if name.startswith((place, month))}
         most = min(_FULL_ROWS, _TIMES_LARGER * rows)
-        again = [name for name, count in stored.items() if count <= most]
+        again = [name for name, count in stored.items() if count <= most and not is_month(name)]
         both = [self.root / name for name in again]
         full = [self.root / name for name in stored if name not in again]
         new = f"SELECT * FROM fresh WHERE stream = '{stream}' AND day = '{day}'"  # noqa: S608
@@ -185,6 +229,19 @@ class ColumnStore:
                 del manifest.files[name]
             name = self._write(database, f"SELECT * FROM {union}", place, different)  # noqa: S608
             manifest.files[name] = different
+
+    def _write_without(
+        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, name: str, condition: str
+    ) -> None:
+        """Write a file anew without the rows that meet a condition, if it has any; no file where none is left."""
+        table = f"({stored_table([self.root / name])})"
+        rows = manifest.files[name]
+        gone = database.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchall()[0][0]  # noqa: S608
+        if gone:
+            del manifest.files[name]
+        if 0 < gone < rows:
+            kept = f"SELECT * FROM {table} WHERE ({condition}) IS NOT TRUE"  # noqa: S608
+            manifest.files[self._write(database, kept, name, rows - gone)] = rows - gone
 
     def _write(self, database: duckdb.DuckDBPyConnection, rows: str, place: str, count: int) -> str:
         """Write a Parquet file aside, read it back, and give it its name; returns that."""
@@ -237,7 +294,7 @@ class ColumnStore:
     def _tidy(self, manifest: Manifest, *, at_once: bool) -> None:
         """Remove what does not count; not while somebody reads it, unless a person's events must go."""
         with locked(self.root / _READERS) as alone:
-            for path in self.root.glob("stream=*/day=*/*") if alone or at_once else ():
+            for path in self.root.glob("stream=*/*=*/*") if alone or at_once else ():
                 if str(path.relative_to(self.root)) not in manifest.files:
                     path.unlink(missing_ok=True)
                     with contextlib.suppress(OSError):  # others of its day are there
@@ -258,10 +315,11 @@ class ColumnStore:
 
 def in_columns(rows: str, target: str) -> str:
     """SQL that writes rows as a file of a column store."""
-    columns = ", ".join(column.name for column in COLUMNS)
+    columns = ", ".join((*(column.name for column in COLUMNS), *(["day"] if is_month(target) else ())))
+    size = _ROWS_OF_A_GROUP["month" if is_month(target) else "day"]
     return (
         f"COPY (SELECT {columns} FROM ({rows}) ORDER BY user_hash, time_ns) TO {quoted(target)} "  # noqa: S608
-        f"({_FORMAT}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
+        f"({_FORMAT}, ROW_GROUP_SIZE {size}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
     )
 
 
@@ -278,9 +336,3 @@ def _to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_over(name: str, days: Mapping[str, float], now: float) -> bool:
-    """Whether the day of a Parquet file ended before its stream's time."""
-    stream, day = (part.partition("=")[2] for part in name.split("/")[:2])
-    return day < moments.day(now - days[stream] * _DAY)

@@ -19,6 +19,7 @@ from openai_safety_otel.operations.store.schema import (
     FLAGGED,
     SAME,
     empty_table,
+    is_month,
     quoted,
     version_of,
 )
@@ -113,15 +114,16 @@ def stored_table(files: Iterable[Path | str]) -> str:
 
     Files of one version, which their names say, have the same columns: none is opened that no question asks for.
     """
-    versions = defaultdict[str, list[Path | str]](list)
+    kinds = defaultdict[tuple[str, bool], list[Path | str]](list)
     for file in files:
-        versions[version_of(str(file))].append(file)
+        kinds[version_of(str(file)), is_month(str(file))].append(file)
     tables = [
         _table(
             group,
-            f"union_by_name = {not version}, hive_partitioning = true, hive_types = {{stream: VARCHAR, day: VARCHAR}}",
+            f"union_by_name = {not version}, hive_partitioning = true, "
+            f"hive_types = {{stream: VARCHAR, {'month' if month else 'day'}: VARCHAR}}",
         )
-        for version, group in versions.items()
+        for (version, month), group in kinds.items()
     ]
     return " UNION ALL ".join(tables) or empty_table()
 

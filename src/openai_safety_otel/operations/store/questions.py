@@ -22,26 +22,22 @@ _HIGHEST = ", ".join(
     f'max(greatest({first}, {second})) AS "{category}"' for category, (first, second) in _PAIRS.items()
 )
 
-_ALL_CALLS: Final = f"""
-CREATE OR REPLACE TEMP VIEW all_calls AS
+_CALLS: Final = f"""
 SELECT *,
   coalesce(user_hash, '') AS identifier,
   coalesce(openai_safety_block_class = 'enforcement', false) AS enforced,
   coalesce(openai_safety_traffic, 'production') AS kind_of_traffic,
   coalesce(gen_ai_response_model, gen_ai_request_model) AS model
-FROM events WHERE event = '{c.CALL_EVENT}'
+FROM {{}} WHERE event = '{c.CALL_EVENT}'
 """  # noqa: S608 - built from the contract's own names
 
 
-def calls_views(only: str | None) -> tuple[str, ...]:
-    """The views of everybody's calls and of those asked for: one identifier's, looked up once, or everybody's again."""
-    if only is None:
-        return _ALL_CALLS, "CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM all_calls"
-    found = f"SELECT * FROM all_calls WHERE user_hash = {quoted(only)}"  # noqa: S608
+def calls_views(only: str | None) -> tuple[str, str]:
+    """The views of everybody's calls and of those asked for: one identifier's in the table ``theirs``, or all again."""
+    found = f"{_CALLS.format('theirs')} AND user_hash = {quoted(only)}" if only else "SELECT * FROM all_calls"
     return (
-        _ALL_CALLS,
-        f"CREATE OR REPLACE TEMP TABLE ones_calls AS {found}",
-        "CREATE OR REPLACE TEMP VIEW every_call AS SELECT * FROM ones_calls",
+        f"CREATE OR REPLACE TEMP VIEW all_calls AS {_CALLS.format('events')}",
+        f"CREATE OR REPLACE TEMP VIEW every_call AS {found}",
     )
 
 

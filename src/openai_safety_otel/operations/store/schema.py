@@ -86,12 +86,24 @@ DAY: Final = "strftime(make_timestamp_ns(time_ns), '%Y-%m-%d')"
 
 
 _VERSION: Final = re.compile(r"\.([0-9a-f]{12})\.parquet$")
+_MONTH: Final = re.compile(r"[/\\]month=[^/\\]*[/\\][^/\\]*$")
 
 
 def version_of(file: str) -> str:
     """The version in the name of a Parquet file; empty where it has none."""
     found = _VERSION.search(file)
     return found[1] if found else ""
+
+
+def days_of(name: str) -> tuple[str, str]:
+    """The first and the last day that a file of a column store may hold, by its name in the store."""
+    kind, _, value = name.replace("\\", "/").split("/")[-2].partition("=")
+    return (f"{value}-01", f"{value}-31") if kind == "month" else (value, value)
+
+
+def is_month(file: str) -> bool:
+    """Whether a Parquet file holds the days of a month that is over: ``day`` is one of its columns then."""
+    return bool(_MONTH.search(file))
 
 
 def empty_table() -> str:

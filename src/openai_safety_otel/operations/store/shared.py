@@ -1,7 +1,8 @@
 """Columns of many hosts under one prefix: a shared folder, or S3-compatible storage.
 
 ``stream=…/day=…/SERVICE@HOST-….parquet``: each host writes its own objects whole, so writing one again changes nothing,
-and nobody waits for anybody. Whoever reads lists them all.
+and nobody waits for anybody. Whoever reads lists them all. A host's ``stream=…/month=…/SERVICE@HOST-….parquet`` stands
+for its days of that month, from the moment it is there.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from openai_safety_otel.operations.store.columns import (
     workplace,
 )
 from openai_safety_otel.operations.store.events import stored_table
-from openai_safety_otel.operations.store.schema import SUFFIX, quoted
+from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month, quoted, version_of
 
 S3: Final = "s3://"
 _SHARED: Final = "shared.json"  # which files of the store are under which prefix
-_EVERY: Final = "stream=*/day=*/*.parquet"
+_EVERY: Final = "stream=*/*=*/*.parquet"
 
 
 def is_remote(place: Path | str) -> bool:
@@ -42,10 +43,19 @@ def address(place: Path | str) -> str:
 
 
 def objects(place: Path | str) -> list[str]:
-    """The Parquet files under a prefix."""
-    if not is_remote(place):
-        return [str(path) for path in sorted(Path(place).glob(_EVERY))]
-    return [S3 + name for name in sorted(storage(place).glob(f"{address(place)}/{_EVERY}"))]
+    """The Parquet files under a prefix that count."""
+    if is_remote(place):
+        found = [S3 + name for name in sorted(storage(place).glob(f"{address(place)}/{_EVERY}"))]
+    else:
+        found = [str(path) for path in sorted(Path(place).glob(_EVERY))]
+    months = {_month_of(name) for name in found if is_month(name)}
+    return [name for name in found if is_month(name) or _month_of(name) not in months]
+
+
+def _month_of(name: str) -> tuple[str, str, str]:
+    """The stream, the month and the writer of an object, without the version of its columns."""
+    stream, _, file = name.replace("\\", "/").rsplit("/", 2)
+    return stream, days_of(name)[0][:7], file.removesuffix(f".{version_of(file)}.parquet")
 
 
 def storage(place: Path | str) -> Any:
@@ -76,21 +86,36 @@ def share(store: ColumnStore, prefix: str, host: str) -> int:
         if is_remote(prefix):
             database.register_filesystem(files)
         before, now = known.get(prefix, {}), _places(manifest)
+        known[prefix] = {place: [] for place in now} | before  # what a run that is killed may leave there
+        _note(noted, known)
         written = 0
-        for place in before.keys() | now.keys():
+        for place in (*now, *before.keys() - now.keys()):  # a month before its days go
             if before.get(place) != now.get(place):
                 paths = [store.root / name for name in now.get(place, ())]
                 written += _replace(database, files, paths, f"{address(prefix)}/{place}", writer)
     known[prefix] = now
-    noted.write_text(json.dumps(known))
+    _note(noted, known)
     return written
 
 
+def _note(noted: Path, known: dict[str, dict[str, list[str]]]) -> None:
+    aside = noted.with_suffix(".new")
+    aside.write_text(json.dumps(known))
+    aside.replace(noted)
+
+
 def _places(manifest: Manifest) -> dict[str, list[str]]:
-    found = defaultdict(list)
+    """The store's files by where their events are shared: a day that came late to a month goes there, too."""
+    found = defaultdict[str, list[str]](list)
+    months = {_place(name) for name in manifest.files if is_month(name)}
     for name in sorted(manifest.files):
-        found[name.rpartition("/")[0]].append(name)
+        month = f"{name.partition('/')[0]}/month={days_of(name)[0][:7]}"
+        found[month if month in months else _place(name)].append(name)
     return dict(found)
+
+
+def _place(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _replace(
