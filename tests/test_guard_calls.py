@@ -17,6 +17,7 @@ from openai_safety_otel.who.identifier import Hasher
 from support.lists import new_list
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
+from support.wire import answering
 
 WHO = Hasher(KEY).end_user("u1")
 ANSWER = {
@@ -161,6 +162,35 @@ def test_a_watched_user_leaves_evidence_and_others_none(
     ]
     assert [(WHO, "I am [EMAIL]")] == kept
     assert "example.com" not in str(telemetry.events)
+
+
+def test_what_a_watched_user_fetches_of_somebody_else_is_not_kept(
+    place: str, instrument: Instrument, telemetry: Telemetry
+) -> None:
+    """A watch is over one person: another's answer that they fetch, flagged or not, leaves no evidence."""
+    new_list(place, {WHO: ListEntry("watch")})
+    instrument(suspensions=place)
+    text = {"type": "output_text", "text": "canary-7f3a", "annotations": []}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "status": "completed",
+        "content": [text],
+    }
+    verdict = {"type": "moderation_result", "flagged": True, "categories": {}, "category_scores": {}}
+    made = {**ANSWER, "output": [message], "moderation": {"output": verdict}}
+    seen = []
+    for owner in (WHO, "another"):
+        with (
+            answering({**made, "id": f"of {owner[:4]}", "safety_identifier": owner}) as client,
+            end_user("u1"),
+        ):
+            client.responses.retrieve("resp_1")
+        found = [event for event in telemetry.events if event["event.name"] == "openai_safety.evidence"]
+        seen.append([(event["user.hash"], event["openai_safety.evidence.output"]) for event in found])
+        telemetry.clear()
+    assert [[(WHO, "canary-7f3a")], []] == seen
 
 
 def test_no_text_leaves_without_evidence(

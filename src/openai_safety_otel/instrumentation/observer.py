@@ -206,10 +206,7 @@ class Observer:
         try:
             record = call.record
             if call.endpoint.once and record.echoed_identifier:
-                # A fetched answer belongs to whom the provider says it was created for, whoever fetches it.
-                owner = shown_identity(record.echoed_identifier, self.hasher, "caller")
-                if owner.value not in (record.identity.value, *record.identity.matches):
-                    record.identity = owner
+                self._give_to_owner(call, record.echoed_identifier)
             outcome = classify(record)
             counted = self._is_news(record, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
@@ -222,6 +219,15 @@ class Observer:
                 first()
         except Exception as error:  # noqa: BLE001 - as in `observe`
             own_errors.failed("record", error)
+
+    def _give_to_owner(self, call: Call, echoed: str) -> None:
+        """A fetched answer belongs to whom the provider says it was created for, whoever fetches it."""
+        record = call.record
+        owner = shown_identity(echoed, self.hasher, "caller")
+        if owner.value not in (record.identity.value, *record.identity.matches):
+            record.identity = owner
+            if call.evidence is not None:
+                call.evidence.watched = False  # the watch is over whoever fetched it
 
     def _is_news(self, record: CallRecord, *, once: bool) -> bool:
         """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""
