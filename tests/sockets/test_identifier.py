@@ -130,10 +130,16 @@ async def test_attached_call_carries_nothing(
     assert [(hasher.end_user("u42"), "end_user", "not_accepted")] == who(telemetry)
 
 
+@pytest.mark.parametrize("who", [{}, {"user": "u7"}, {"system": "quality"}], ids=str)
 async def test_an_echo_names_the_session_attached_to(
-    caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
+    who: dict[str, str],
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    hasher: Hasher,
 ) -> None:
-    """Who an attached session belongs to is known from the provider's echo; personal data in it is hashed."""
+    """Whoever attaches to it, a session is whose the provider's echo says it is; personal data in it is hashed."""
     instrument()
 
     async def script(peer: Peer) -> None:
@@ -141,8 +147,9 @@ async def test_an_echo_names_the_session_attached_to(
         await peer.say({"type": "session.updated", "event_id": "e", "session": session})
 
     server.script = script
-    async with Talk(connect(caller, "live.sideband")) as talk:
-        await talk.hear("session.updated")
+    with end_user(**who):
+        async with Talk(connect(caller, "live.sideband")) as talk:
+            await talk.hear("session.updated")
     assert [hasher.end_user("jo@example.com")] == [event["user.hash"] for event in telemetry.events]
 
 

@@ -22,7 +22,7 @@ from openai_safety_otel.instrumentation.gate import gate_for
 from openai_safety_otel.instrumentation.options import body_of, with_moderation
 from openai_safety_otel.instrumentation.outcome import classify, pending
 from openai_safety_otel.instrumentation.signals import Signals
-from openai_safety_otel.who.identifier import Hasher, shown_identity
+from openai_safety_otel.who.identifier import Hasher, owner
 
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.guard import Guard
@@ -223,11 +223,9 @@ class Observer:
     def _give_to_owner(self, call: Call, echoed: str) -> None:
         """A fetched answer belongs to whom the provider says it was created for, whoever fetches it."""
         record = call.record
-        owner = shown_identity(echoed, self.hasher, "caller")
-        if owner.value not in (record.identity.value, *record.identity.matches):
-            record.identity = owner
-            if call.evidence is not None:
-                call.evidence.watched = False  # the watch is over whoever fetched it
+        reader, record.identity = record.identity, owner(echoed, record.identity, self.hasher)
+        if call.evidence is not None and record.identity is not reader:
+            call.evidence.watched = False  # the watch is over whoever fetched it
 
     def _is_news(self, record: CallRecord, *, once: bool) -> bool:
         """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""

@@ -125,3 +125,9 @@ def shown_identity(value: str | None, hasher: Hasher | None, source: IdentifierS
         return Identity(source=source, raw_suspected=raw)
     forms = hasher.every("user", value)
     return Identity(value=forms[0], source=source, key_id=hasher.key_id, raw_suspected=raw, matches=forms[1:])
+
+
+def owner(echoed: str, reader: Identity, hasher: Hasher | None) -> Identity:
+    """Whose an answer or a session is: whom the provider says it was made for, not who looks at it."""
+    found = shown_identity(echoed, hasher, "caller")
+    return reader if found.value in (reader.value, *reader.matches) else found

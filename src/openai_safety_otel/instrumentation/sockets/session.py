@@ -22,7 +22,7 @@ from openai_safety_otel.instrumentation.sockets.apis import SocketApi
 from openai_safety_otel.instrumentation.sockets.frame import Frame, peek
 from openai_safety_otel.instrumentation.sockets.pending import OpenAnswer, Pending
 from openai_safety_otel.instrumentation.sockets.records import SessionCall, broken, fresh, name_model
-from openai_safety_otel.who.identifier import shown_identity
+from openai_safety_otel.who.identifier import owner
 
 _TRANSCRIPTION_FAILED = "conversation.item.input_audio_transcription.failed"
 _BORN = frozenset({"session.created", "session.started"})
@@ -68,6 +68,8 @@ class Session:
         self.endpoint = endpoint
         self.record = record
         self.frame = frame
+        # Made by others: its identifier was given then.
+        self.attached = endpoint.place is None and api.start is None and api.create is None
         self.pending = Pending(by_stream=api.by_stream, unasked=self._unasked)
         self.call: Call | None = None
         self.entered = False
@@ -208,9 +210,9 @@ class Session:
         session = get(event, "session")
         name_model(self.record, safe_model(get(session, "model")))
         echo = get(session, "safety_identifier")
-        if self.record.identity.value is None and isinstance(echo, str):
-            # Attached to a session that others made: it belongs to whom the provider says it was made for.
-            self.record.identity = shown_identity(echo, self.observer.hasher, "caller")
+        nobody = self.record.identity.value is None
+        if isinstance(echo, str) and echo and (nobody or self.attached):
+            self.record.identity = owner(echo, self.record.identity, self.observer.hasher)
         if self.call is not None:
             self.call.chunk(event)
             if self.call.record.complete:
