@@ -14,6 +14,9 @@ try:
 except ModuleNotFoundError:  # Windows: without locks, nobody can tell whose files are in use
     _fcntl = None
 
+_OF_ONE_PROCESS = r"\d{8}T\d{6}-\d+-[0-9a-f]{6}\.(\d+)\.jsonl"
+EVENT_FILE = re.compile(rf"openai-safety-.+-{_OF_ONE_PROCESS}")  # of any service
+
 
 def hold(descriptor: int) -> None:
     """Mark an open file as in use, for as long as this process lives."""
@@ -34,7 +37,8 @@ def lock(descriptor: int) -> bool:
     return True
 
 
-def _in_use(path: Path) -> bool:
+def in_use(path: Path) -> bool:
+    """Whether a process still writes a file; True where that cannot be told."""
     if _fcntl is None:
         return True
     try:
@@ -58,7 +62,7 @@ class Folder:
     def __init__(self, directory: Path, prefix: str, stem: str) -> None:
         self._directory = directory
         self._stem = stem
-        self._name = re.compile(re.escape(prefix) + r"\d{8}T\d{6}-\d+-[0-9a-f]{6}\.(\d+)\.jsonl")
+        self._name = re.compile(re.escape(prefix) + _OF_ONE_PROCESS)
 
     def file(self, number: int) -> Path:
         """This process's file of that number."""
@@ -70,7 +74,7 @@ class Folder:
         own = groups.pop(self._stem, [])
         for path in own[: max(0, len(own) - 1 - keep)]:
             path.unlink(missing_ok=True)
-        left = [path for files in groups.values() if not _in_use(files[-1]) for path in files]
+        left = [path for files in groups.values() if not in_use(files[-1]) for path in files]
         left.sort(key=_age)
         for path in left[: max(0, len(left) - keep)]:
             path.unlink(missing_ok=True)

@@ -10,8 +10,10 @@ import click
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.operations.cli.sources import progress_bar
+from openai_safety_otel.operations.cli.sources import parse_past, progress_bar
+from openai_safety_otel.operations.store.checkpoint import read_until
 from openai_safety_otel.operations.store.files import compact_files, find_stores
+from openai_safety_otel.operations.store.finished import passed_by, remove_finished
 from openai_safety_otel.operations.store.schema import RETENTION_DAYS
 from openai_safety_otel.operations.store.shared import share
 
@@ -23,6 +25,7 @@ _DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.item
     "  openai-safety compact\n"
     "  openai-safety compact --files /var/log/openai-safety --keep completed=400\n"
     "  openai-safety compact --to s3://safety/events\n"
+    "  openai-safety compact --remove-files 7d --checkpoint /var/lib/otelcol/files\n"
 )
 @click.option(
     "--files",
@@ -44,12 +47,36 @@ _DEFAULTS = ", ".join(f"{stream}={days}" for stream, days in RETENTION_DAYS.item
 @click.option(
     "--host", default=socket.gethostname, help="The name of this host's files there.  [default: its own]"
 )
-def compact(files: tuple[Path, ...], keep: tuple[str, ...], to: str | None, host: str) -> None:
+@click.option(
+    "--remove-files",
+    metavar="AGE",
+    help="Remove event files that apps have closed, untouched for so long (7d), all of whose events are stored.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="DIR|none",
+    help="With --remove-files: where the collector that reads these files keeps how far (file_storage), or none.",
+)
+def compact(
+    files: tuple[Path, ...],
+    keep: tuple[str, ...],
+    to: str | None,
+    host: str,
+    remove_files: str | None,
+    checkpoint: Path | None,
+) -> None:
     """Take event files into the column store of their folder, and remove days from it that are over for long.
 
-    A store answers what the files it was made from answer, in a thirtieth of their size. Event files are left
-    as they are: OPENAI_SAFETY_FILE_KEEP says how many an app keeps, and a collector may still be reading them.
+    A store answers what the files it was made from answer, in a thirtieth of their size. Event files are left as
+    they are, but with --remove-files; OPENAI_SAFETY_FILE_KEEP says how many an app keeps. Before a file is removed it
+    is read again: all of it must be in the store, and the collector must have passed it. One with evidence or the
+    text of a user's report stays.
     """
+    now = time.time()
+    before = parse_past(remove_files, now) if remove_files else None
+    if before is not None and checkpoint is None:
+        raise click.UsageError("say how far a collector has read: --checkpoint DIR, or --checkpoint none")
     days = {**RETENTION_DAYS, **dict(map(_kept, keep))}
     file_dir = Settings.resolve().file_dir
     folders = files or ((Path(file_dir),) if file_dir else ())
@@ -58,6 +85,13 @@ def compact(files: tuple[Path, ...], keep: tuple[str, ...], to: str | None, host
     with progress_bar("reading events") as advance:
         compact_files(folders, progress=advance)
     _tidy(folders, days, to, host)
+    if before is not None:
+        passed = (
+            passed_by(read_until(checkpoint)) if checkpoint and str(checkpoint) != "none" else lambda _: True
+        )
+        for store in find_stores(folders):
+            for file in remove_finished(store, before, days, now, passed):
+                say(f"{file}: removed, its events are stored")
 
 
 def _tidy(folders: tuple[Path, ...], days: dict[str, float], to: str | None, host: str) -> None:
