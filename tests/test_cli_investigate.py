@@ -477,3 +477,32 @@ def test_a_journal_that_was_changed_is_said_in_the_appeal(here: Path) -> None:
         database.commit()
     found = case_of(ANN)["chain"]
     assert ("broken", "entry 1 (decision): its content was changed") == (found["state"], found["problem"])
+
+
+def test_a_drill_and_a_notice_that_is_anothers_are_not_theirs(here: Path) -> None:
+    """Neither moves where they stand or what they reach, and what happened says of each that it is none of theirs."""
+    write(
+        here / "events",
+        [
+            call(ANN, NOW - 300, API="chat"),
+            notice("identifier_blocked", NOW - 250, "D-1", USER_HASH=ANN, TRAFFIC="drill"),
+            notice("warning", NOW - 200, "C-9", USER_HASH=ANN),
+            notice("warning", NOW - 100, "C-9", USER_HASH=BOB),
+            notice("warning", NOW - 90, "C-10", USER_HASH=ANN),
+        ],
+    )
+    found = case_of(ANN)
+    assert [one["id"] for one in found["notices"]] == ["C-10"]
+    assert [(one["api"], one["state"], one["text"].partition(";")[1:]) for one in found["reach"]] == [
+        ("chat", "reachable", ("", ""))
+    ]
+    assert [row.get("note") for row in found["timeline"]] == [
+        None,
+        "a drill",
+        "since said not to be about them",
+        None,
+    ]
+    shown = run(ANN).stdout
+    assert "D-1 open (a drill)" in shown
+    assert "C-9 open (since said not to be about them)" in shown
+    assert "Stands at: warned on" in shown

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import Identity, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.contract.vocabulary import Traffic
 from openai_safety_otel.instrumentation.guard import Guard
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 from openai_safety_otel.ledger.decisions import (
@@ -132,7 +134,7 @@ def test_a_refused_user_is_served_again_after_clear(place: Path, run: Run) -> No
     assert "evasion" not in result.stderr
 
 
-def _notice(place: Path) -> None:
+def _notice(place: Path, traffic: Traffic = "production") -> None:
     notice = Notice(
         key="k",
         id="evt_1",
@@ -140,6 +142,7 @@ def _notice(place: Path) -> None:
         received_at=int(time.time()),
         recorded_at=1,
         identifier=WHO,
+        traffic=traffic,
     )
     open_journal(str(place / "store.db")).add_notice(notice)
 
@@ -161,6 +164,36 @@ def test_clear_says_what_it_cannot_undo(place: Path, run: Run, known_by: Callabl
     assert result.exit_code == 0
     assert "the provider has blocked this identifier for good: we cannot undo that" in result.stderr
     assert "evasion" in result.stderr
+
+
+def _drill(place: Path) -> None:
+    _notice(place, "drill")
+
+
+def _denied(place: Path) -> None:
+    why = "asked OpenAI: no identifier_blocked for them"
+    with closing(open_journal(str(place / "store.db"))) as opened:
+        opened.append_decision(Decision(identifier=WHO, action="watch", by="bob", why=why))
+
+
+def _worded_once(place: Path) -> None:
+    told = {c.BLOCK_TYPE: "identifier_blocked", c.BLOCK_CLASS: "enforcement", c.BLOCK_CERTAINTY: "text"}
+    write_events(place, [told])
+
+
+def _answered_since(place: Path) -> None:
+    write_events(place, [{c.BLOCK_TYPE: "identifier_blocked", c.OUTCOME: "blocked"}], at=time.time() - 60)
+    write_events(place, [{}])
+
+
+@pytest.mark.parametrize("known_by", [_drill, _denied, _worded_once, _answered_since])
+def test_clear_tells_of_no_block_that_there_is_not(
+    place: Path, run: Run, known_by: Callable[[Path], None]
+) -> None:
+    """A drill, a person's own words, one answer's wording and a block that is over are no block for good."""
+    known_by(place)
+    result = run("decide", *signed(WHO, "--action", "clear"))
+    assert (result.exit_code, "for good" in result.stderr) == (0, False), result.stderr
 
 
 def test_a_raw_user_is_no_identifier(place: Path, run: Run) -> None:

@@ -118,7 +118,6 @@ def test_every_question_of_the_queue_and_of_a_case_has_one_answer(engines: Both)
         case.signals(5)
         case.near(2, ["responses"], 9)
         engines.rows(case_questions.RULES, after=0, before=int(NOON * 1e9))
-        engines.rows(case_questions.SEEN_BLOCKED, who=identifier)
     assert [] == engines.different
 
 

@@ -97,4 +97,4 @@ def up() -> Iterator[Up]:
             yield links
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait(300)

@@ -129,7 +129,7 @@ def test_drill_goes_through_a_running_receiver(
         ("identifier_blocked", "drill")
     ]
     assert api.requests == []
-    assert journal.decisions() == []
+    assert [(one.action, one.by) for one in journal.decisions()] == [("close", "drill")]
     served.stop()
     assert '"drill"' in told(tmp_path)
 

@@ -462,7 +462,7 @@ def test_what_was_entered_by_hand_is_counted_and_told_once(
 
 
 def test_a_new_drill_closes_the_one_before(bench: Bench) -> None:
-    """Drills do not pile up as open notices; a real notice stays open; the date of the last one is kept."""
+    """Drills do not pile up as open notices, nor as alerts: their end is on record and told; a real one stays open."""
     bench.post(BLOCKED, delivery="wh_0")
     for number in (1, 2):
         content = drill_envelope("warning", f"drill-{number}")
@@ -478,3 +478,24 @@ def test_a_new_drill_closes_the_one_before(bench: Bench) -> None:
     day = datetime.fromtimestamp(last.recorded_at, timezone.utc)
     assert bench.journal.fact("last_drill") == day.isoformat()
     until(lambda: bench.counts("openai_safety.notices", c.TRAFFIC) == {"production": 1, "drill": 2})
+    (made,) = bench.journal.decisions()
+    ended = [one.attributes for one in bench.sink.events if one.name == c.DECISION_EVENT]
+    assert (made.action, made.by, made.why, made.details) == (
+        "close",
+        "drill",
+        "a later drill",
+        {"notice": "warning:C-drill-1"},
+    )
+    assert ended == [
+        {
+            c.DECISION_ACTION: "close",
+            c.DECISION_BY: "drill",
+            c.DECISION_WHY: "a later drill",
+            c.DECISION_CHAIN: bench.journal.links()[-1].digest,
+            c.NOTICE_ID: "C-drill-1",
+            c.NOTICE_TYPE: "warning",
+            c.NOTICE_SUBJECT: "unknown",
+            c.NOTICE_STATUS: "closed",
+            c.TRAFFIC: "drill",
+        }
+    ]

@@ -36,7 +36,6 @@ from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.cli.verify import verify
 from openai_safety_otel.operations.report.activity import short
-from openai_safety_otel.operations.store import case_questions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DONE = {
@@ -147,22 +146,25 @@ def _notes(applied: Applied, journal: Journal, settings: Settings) -> list[str]:
 
 def provider_blocked(identifier: str, entry: ListEntry | None, journal: Journal, settings: Settings) -> bool:
     """Whether the provider is known to have blocked this identifier: by a notice, or by an answer."""
-    if any(n.type == "identifier_blocked" and n.identifier == identifier for n in journal.notices()):
+    notices = (n for n in journal.notices() if n.identifier == identifier and n.traffic == "production")
+    if any(n.type == "identifier_blocked" for n in notices):
         return True
-    reasons = [entry.why if entry else "", *(one.why for one in journal.decisions(identifier))]
+    # What a process wrote; a person may write that they were not blocked.
+    reasons = [entry.why if entry else "", *(d.why for d in journal.decisions(identifier) if d.automatic)]
     return any("identifier_blocked" in reason for reason in reasons) or _seen_blocked(identifier, settings)
 
 
 def _seen_blocked(identifier: str, settings: Settings) -> bool:
-    """Whether an event says so; False where no events can be read (the operator is told)."""
+    """Whether the events say so still; False where none can be read (the operator is told)."""
     if not (settings.file_dir or settings.loki_url):
         return False
     try:
         from openai_safety_otel.operations.cli.sources import EventSource, open_place  # noqa: PLC0415 - needs the report extra
+        from openai_safety_otel.operations.investigation.case import blocked_for_good  # noqa: PLC0415
 
         place = EventSource("files" if settings.file_dir else "loki", (), None, compact=True)
         with open_place(place, settings) as events:
-            return bool(events.rows(case_questions.SEEN_BLOCKED, who=identifier))
+            return blocked_for_good(events, identifier)
     except (ModuleNotFoundError, OneLineError, click.ClickException) as error:
         say(f"note: events could not be read: {error}", err=True)
         return False

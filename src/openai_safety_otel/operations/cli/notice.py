@@ -26,7 +26,6 @@ from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.moments import Moment, Until
 from openai_safety_otel.operations.cli.notice_end import (
     KINDS,
-    about,
     close,
     open_one,
     plain,
@@ -35,7 +34,7 @@ from openai_safety_otel.operations.cli.notice_end import (
 )
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
-from openai_safety_otel.operations.webhooks.events import notice_event
+from openai_safety_otel.operations.webhooks.events import about, notice_event
 from openai_safety_otel.operations.webhooks.notice import LONGEST_SECONDS, deadline_of, identity, subject_of
 from openai_safety_otel.operations.webhooks.steps import entered
 from openai_safety_otel.who.identifier import shown_identity

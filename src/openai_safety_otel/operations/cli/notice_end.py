@@ -10,13 +10,11 @@ from typing import Any, Literal, TypeVar, get_args
 
 import click
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.standalone import event_output
-from openai_safety_otel.ledger.decisions import decision_event
 from openai_safety_otel.ledger.journal import (
     Decision,
     Journal,
@@ -25,7 +23,7 @@ from openai_safety_otel.ledger.journal import (
     open_journal,
 )
 from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.operations.webhooks.events import notice_event
+from openai_safety_otel.operations.webhooks.events import about, about_notice, notice_event
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 KINDS = click.Choice(get_args(NoticeType))
@@ -74,7 +72,7 @@ def _closing(journal: Journal, closed: Notice, *, anew: bool) -> tuple[Decision,
             made = from_mapping(Decision, json.loads(link.body))
             if made.action == "close" and made.details.get("notice") == closed.key:
                 return made, link.digest
-    decision = _about_notice("close", closed, closed.closed_by or "", closed.closed_why or "")
+    decision = about_notice("close", closed, closed.closed_by or "", closed.closed_why or "")
     return decision, journal.append_decision(decision)
 
 
@@ -91,7 +89,7 @@ def reopen(
     found = journal.reopen_notice(wanted.key, by=by.strip(), why=why.strip(), at=int(time.time()))
     if found is None:
         raise click.ClickException(f"{notice_id} is open already")
-    decision = _about_notice("reopen", found, by.strip(), why.strip())
+    decision = about_notice("reopen", found, by.strip(), why.strip())
     chain = journal.append_decision(decision)
     journal.close()
     tell(settings, [about(decision, chain, found), notice_event(found)])
@@ -149,32 +147,6 @@ def _one(named: list[Notice], notice_id: str, *wanted: Literal["open", "closed"]
         if found:
             return found[0]
     raise click.ClickException(f"{notice_id} is {named[0].status} already")
-
-
-# --- what is said of it ---
-
-
-def _about_notice(action: Literal["close", "reopen"], concerned: Notice, by: str, why: str) -> Decision:
-    return Decision(
-        identifier=concerned.identifier or "",
-        action=action,
-        by=by,
-        why=why,
-        details={"notice": concerned.key},
-    )
-
-
-def about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
-    """The event of a decision about a notice, which may be nobody's; its time is now, as stores refuse old ones."""
-    event = decision_event(decision, chain)
-    more = {
-        c.NOTICE_ID: concerned.id,
-        c.NOTICE_TYPE: concerned.type,
-        c.NOTICE_SUBJECT: concerned.subject,
-        c.NOTICE_STATUS: concerned.status,
-        c.TRAFFIC: concerned.traffic,
-    }
-    return dataclasses.replace(event, time_ns=time.time_ns(), attributes={**event.attributes, **more})
 
 
 def plain(notice: Notice) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.investigation.context import ContextSource
@@ -76,13 +77,25 @@ class Case:
         begins = [row["time_ns"] for row in self.events.rows(case_questions.BEGINS, slice=_SLICE)]
         part = case_questions.between(self.only)
         for begin, end in zip(begins, [*begins[1:], 2**63 - 1], strict=True):
-            yield from self.events.stream(part, begin=begin, end=end)
+            yield from map(self._noted, self.events.stream(part, begin=begin, end=end))
 
     def happened(self, most: int) -> tuple[list[dict[str, Any]], int]:
         """The newest of what happened (or of the kinds asked for), oldest first, and how many there are."""
         kinds = self.only or HAPPENED
         count = self.events.rows(case_questions.count_of(kinds))[0]["n"]
-        return self.events.rows(case_questions.newest_of(kinds), most=most)[::-1], count
+        rows = self.events.rows(case_questions.newest_of(kinds), most=most)[::-1]
+        return list(map(self._noted, rows)), count
+
+    def _noted(self, row: dict[str, Any]) -> dict[str, Any]:
+        """An event with what is known of it by now: a notice may be a drill, or since said to be another's."""
+        if row["event"] != c.NOTICE_EVENT:
+            return row
+        theirs = {(one.type, one.id) for one in self.notices}
+        if row["openai_safety_traffic"] == "drill":
+            return {**row, "note": "a drill"}
+        if (row["openai_safety_notice_type"], row["openai_safety_notice_id"]) not in theirs:
+            return {**row, "note": "since said not to be about them"}
+        return row
 
     def signals(self, most: int) -> list[dict[str, Any]]:
         """The newest calls that were flagged, or blocked by the provider, oldest first."""
@@ -157,6 +170,17 @@ def open_case(
     return case
 
 
+def blocked_for_good(events: Events, identifier: str) -> bool:
+    """Whether an API blocked this identifier, as its calls tell surely, and has not answered it since."""
+    events.database.execute(case_questions.theirs([identifier]))
+    return any(_state(row["api"], row).blocked for row in events.rows(case_questions.REACH))
+
+
+def _state(api: str, row: dict[str, Any] | None) -> ApiState:
+    blocked = row["blocked_ns"] / NS if row and row["is_blocked"] else None
+    return ApiState(api, blocked, row["answered_ns"] / NS if row and row["answered_ns"] else None)
+
+
 def linked_forms(events: Events, forms: list[str]) -> set[str]:
     """Identifiers that events link with these: a session and the user it turned out to be."""
     return {value for row in events.rows(case_questions.linked(forms)) for value in row.values() if value}
@@ -171,14 +195,12 @@ def _reach(rows: dict[str, dict[str, Any] | None], case: Case, known: Known, now
     unnamed = [one for one in case.notices if one.type == "identifier_blocked" and one.open]
     found: list[Reach] = []
     for api, row in rows.items():
-        blocked = row["blocked_ns"] / NS if row and row["is_blocked"] else None
-        answered = row["answered_ns"] / NS if row and row["answered_ns"] else None
-        state = ApiState(api, blocked, answered)
+        state = _state(api, row)
         if state.blocked:
             found.append(Reach(state.api, "blocked", reachable(state)))
         elif suspended:
             found.append(Reach(state.api, "suspended", suspended))
-        elif answered:
+        elif state.answered_at:
             doubt = "; a notice says blocked, without naming the API" if unnamed else ""
             found.append(Reach(state.api, "reachable", f"{reachable(state)}{doubt}"))
         else:

@@ -188,7 +188,8 @@ def outcome(row: dict[str, Any]) -> str:
         return f"by {row['openai_safety_decision_by']}: {row['openai_safety_decision_why']}"
     if row["openai_safety_notice_id"]:
         parts = ("openai_safety_notice_id", "openai_safety_notice_reason", "openai_safety_notice_status")
-        return " ".join(str(row[name]) for name in parts if row[name])
+        note = f" ({row['note']})" if row.get("note") else ""
+        return " ".join(str(row[name]) for name in parts if row[name]) + note
     block = row["openai_safety_block_type"]
     code = row["openai_safety_block_code"]
     words = [row["openai_safety_outcome"], block, code if code != block else None]

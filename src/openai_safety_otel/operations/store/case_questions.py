@@ -98,11 +98,6 @@ FROM theirs WHERE {_CALL} GROUP BY 1
 """  # noqa: S608
 
 
-# Whether an answer said so to this identifier, once.
-SEEN_BLOCKED: Final = f"""
-SELECT 1 AS seen FROM events
-WHERE {column_name(c.USER_HASH)} = $who AND {column_name(c.BLOCK_TYPE)} = 'identifier_blocked' LIMIT 1
-"""  # noqa: S608
 # Everybody's calls by how their identifier went.
 DELIVERED_BY: Final = tuple(map(column_name, (c.IDENTIFIER_SOURCE, c.IDENTIFIER_DELIVERY, c.ENDPOINT)))
 DELIVERED: Final = f"""

@@ -185,7 +185,8 @@ SELECT coalesce(openai_safety_notice_id, '') AS id, coalesce(openai_safety_notic
   openai_safety_notice_subject AS subject, openai_safety_notice_received_at AS received_at, event
 FROM events WHERE stream <> 'completed' AND time_ns < $until_ns AND (event = 'openai_safety.notice'
     OR (event = 'openai_safety.decision' AND openai_safety_notice_status = 'closed'))
-  AND ($traffic = 'all' OR coalesce(openai_safety_traffic, 'production') = $traffic)
+  AND (coalesce(openai_safety_traffic, 'production') = $traffic
+    OR ($traffic = 'all' AND openai_safety_traffic IS DISTINCT FROM 'drill'))
 ORDER BY time_ns
 """
 

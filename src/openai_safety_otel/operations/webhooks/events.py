@@ -1,14 +1,17 @@
-"""Notice -> the `openai_safety.notice` event, and a sentence for people. Pure."""
+"""Notice -> the `openai_safety.notice` event, a sentence for people, and the event of its end. Pure."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Literal
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType
-from openai_safety_otel.ledger.journal import Notice
+from openai_safety_otel.ledger.decisions import decision_event
+from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.webhooks.notice import KINDS
 
 _NOT_READ = "possibly the organisation's: its case is not read"
@@ -68,3 +71,27 @@ def summary(notice: Notice) -> str:
         parts.append(f"answer by {moments.minute(notice.deadline_at)} UTC")
     mark = "" if notice.traffic == "production" else f"[{notice.traffic}] "
     return mark + ", ".join(parts)
+
+
+def about_notice(action: Literal["close", "reopen"], concerned: Notice, by: str, why: str) -> Decision:
+    """The decision that ends a notice, or takes its end back."""
+    return Decision(
+        identifier=concerned.identifier or "",
+        action=action,
+        by=by,
+        why=why,
+        details={"notice": concerned.key},
+    )
+
+
+def about(decision: Decision, chain: str, concerned: Notice) -> SafetyEvent:
+    """The event of a decision about a notice, which may be nobody's; its time is now, as stores refuse old ones."""
+    event = decision_event(decision, chain)
+    more = {
+        c.NOTICE_ID: concerned.id,
+        c.NOTICE_TYPE: concerned.type,
+        c.NOTICE_SUBJECT: concerned.subject,
+        c.NOTICE_STATUS: concerned.status,
+        c.TRAFFIC: concerned.traffic,
+    }
+    return replace(event, time_ns=time.time_ns(), attributes={**event.attributes, **more})

@@ -16,6 +16,7 @@ from openai_safety_otel.contract.asgi import Receive, Scope, Send
 from openai_safety_otel.contract.vocabulary import WebhookResult
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import notice as notices
+from openai_safety_otel.operations.webhooks.events import about, about_notice
 from openai_safety_otel.operations.webhooks.follow_up import FollowUp, FollowUpTools, RetryPolicy, prepared
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.verify import RejectedError, Verifier, envelope
@@ -158,9 +159,14 @@ class Receiver:
         return True, True
 
     def _close_earlier_drills(self, drill: Notice) -> None:
+        """As `notice close` does it: on record, and told, as their alerts would go on."""
+        by, why, at = "drill", "a later drill", drill.received_at
         for earlier in self._journal.notices(open_only=True):
             if earlier.traffic == "drill" and earlier.key != drill.key:
-                self._journal.close_notice(earlier.key, by="drill", why="a later drill", at=drill.received_at)
+                closed = self._journal.close_notice(earlier.key, by=by, why=why, at=at)
+                if closed is not None:
+                    made = about_notice("close", closed, by, why)
+                    self._tools.sink.emit(about(made, self._journal.append_decision(made), closed))
 
     def _confirm(self, notice: Notice) -> bool:
         """A webhook that confirms what was entered by hand: its case is now read, nothing is told again."""
