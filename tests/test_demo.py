@@ -176,7 +176,7 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     What it printed can be pasted, into a shell that knows nothing of this installation.
     """
     demo = start(tmp_path)
-    said, _ = demo.communicate(timeout=110)
+    said, _ = demo.communicate(timeout=280)
     steps = [
         line.strip().split()[2] for line in said.splitlines() if line.strip().startswith("$ openai-safety")
     ]
