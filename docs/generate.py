@@ -90,9 +90,9 @@ def refusing_page() -> str:
     head = (
         f"{NOTE}# What a suspension refuses\n\n"
         "Whoever is suspended or revoked is refused, before any network traffic, whatever runs a model or hands\n"
-        "out a key to one; sockets (Realtime, Live, Responses) are refused at `connect`, and the next response\n"
-        "or speech of one that is open. With `SUSPENSIONS_ON_ERROR=closed` the same is refused to everybody\n"
-        "with an identifier while the list is missing or cannot be read. Everything else passes.\n\n"
+        "out a key to one; sockets (Realtime, Live, Responses) are refused at `connect`, and the next response,\n"
+        "speech, steering or decision of one that is open. With `SUSPENSIONS_ON_ERROR=closed` the same is refused to\n"
+        "everybody with an identifier while the list is missing or cannot be read. Everything else passes.\n\n"
         "## Refused\n\n| operation | request | beside the obvious |\n|---|---|---|\n"
     )
     free = (

@@ -395,3 +395,110 @@ async def test_suspended_speech(
                     await talk.send(words)
     assert 2 == len(server.of("input_audio_buffer.append"))
     assert [COMPLETED, REFUSED] == seen(telemetry)
+
+
+@pytest.mark.parametrize(("asked_by", "steered_by"), [("mal", "mal"), ("ann", "mal"), ("mal", "ann")])
+@pytest.mark.parametrize("form", ["method", "event", "text"])
+async def test_suspended_steering(
+    form: str,
+    asked_by: str,
+    steered_by: str,
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    tmp_path: Path,
+    suspend: Suspend,
+    hasher: Hasher,
+) -> None:
+    """Input for a response makes the server begin another: a suspended user gives none, and theirs gets none."""
+    observer = follow(instrument, tmp_path)
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("response.create")
+        await peer.say(response_event("response.created", "r1"))
+        await peer.hear()
+
+    server.script = script
+    async with Talk(connect(caller, "responses")) as talk:
+        with end_user(asked_by):
+            await of(talk.connection.response.create(model="gpt-5", input="hi"))
+        await talk.hear("response.created")
+        suspend("mal")
+        await_decision(observer, hasher, "mal")
+        with end_user(steered_by), pytest.raises(EndUserSuspended):
+            await steer(talk, form)
+    assert [] == server.of("response.steer")
+    assert [REFUSED, ("abandoned", None, None)] == seen(telemetry)
+
+
+async def test_steering_is_no_call_of_its_own(
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    tmp_path: Path,
+    suspend: Suspend,
+    hasher: Hasher,
+) -> None:
+    """Where nobody is suspended it is sent as it is; the successor has the record."""
+    suspend("mal")
+    await_decision(follow(instrument, tmp_path), hasher, "mal")
+
+    async def script(peer: Peer) -> None:
+        await peer.hear("response.create")
+        await peer.say(response_event("response.created", "r1"))
+        await peer.hear("response.steer")
+        steered = {"reason": "steered"}
+        await peer.say(response_event("response.incomplete", "r1", incomplete_details=steered))
+        await peer.say(*written("r2", None))
+
+    server.script = script
+    async with Talk(connect(caller, "responses")) as talk:
+        with end_user("ann"):
+            await of(talk.connection.response.create(model="gpt-5", input="hi"))
+            await talk.hear("response.created")
+            await steer(talk, "method")
+            await talk.hear("response.completed")
+    assert [STEER] == server.of("response.steer")
+    assert [("r1", COMPLETED), ("r2", COMPLETED)] == [
+        (event["gen_ai.response.id"], outcome)
+        for event, outcome in zip(telemetry.events, seen(telemetry), strict=True)
+    ]
+
+
+STEER = {"type": "response.steer", "input": "and then?", "previous_response_id": "r1"}
+
+
+async def steer(talk: Talk, form: str) -> None:
+    """Queue input for the response, in one of the ways there are."""
+    if not hasattr(talk.connection.response, "steer"):
+        pytest.skip(f"openai {openai.__version__} has no response.steer")
+    if form == "method":
+        await of(talk.connection.response.steer(input=STEER["input"], previous_response_id="r1"))
+    elif form == "event":
+        await talk.send(STEER)
+    else:
+        await of(talk.connection.send_raw(json.dumps(STEER)))
+
+
+async def test_suspended_decisions(
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    tmp_path: Path,
+    suspend: Suspend,
+    hasher: Hasher,
+) -> None:
+    """A decision that a Live session is asked for runs a model: not for a suspended user."""
+    observer = follow(instrument, tmp_path)
+    with end_user("mal"):
+        async with Talk(connect(caller, "live")) as talk:
+            await talk.send({"type": "session.start", "session": {"model": "gpt-live"}})
+            suspend("mal")
+            await_decision(observer, hasher, "mal")
+            with pytest.raises(EndUserSuspended):
+                await talk.send({"type": "decision.create", "event_id": "e1"})
+    assert [] == server.of("decision.create")
+    assert REFUSED in seen(telemetry)

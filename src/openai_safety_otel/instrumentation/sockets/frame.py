@@ -12,11 +12,19 @@ from openai_safety_otel.instrumentation.extract.shape import get, text
 
 CREATE: Final = "response.create"
 START: Final = "session.start"
-# What a user says, where the server answers by itself: nobody sends a `response.create`.
+# Input for a response that runs; the server begins its successor by itself.
+STEER: Final = "response.steer"
+# What a user says where the server answers by itself, with no `response.create`; and what asks a model about it.
 SPEECH: Final = frozenset(
-    {"input_audio_buffer.append", "session.input_audio_buffer.append", "session.input_audio.append"}
+    {
+        "input_audio_buffer.append",
+        "session.input_audio_buffer.append",
+        "session.input_audio.append",
+        "decision.create",
+    }
 )
-_MARKS: Final = (f'"{CREATE}"', f'"{START}"')
+_READ: Final = (CREATE, START, STEER)
+_MARKS: Final = tuple(f'"{kind}"' for kind in _READ)
 _BYTE_MARKS: Final = tuple(mark.encode() for mark in _MARKS)
 _PEEKED: Final = 512
 _TYPE: Final = re.compile(r'"type"\s*:\s*"([A-Za-z0-9_.]+)"')
@@ -59,7 +67,7 @@ class Message:
             self.kind = self._read_raw(given)
         else:
             self.kind = text(given, "type")
-            if self.kind in (CREATE, START):
+            if self.kind in _READ:
                 self.body = _as_dict(given)
 
     def _read_raw(self, given: str | bytes) -> str:

@@ -109,6 +109,13 @@ class Pending:
         self._by_id.clear()
         return list(dict.fromkeys(answer.call for answer in answers))
 
+    def record_of(self, response_id: str) -> CallRecord | None:
+        """The record of a response that runs, or was the last of its stream."""
+        answer = self._by_id.get(response_id)
+        if answer is not None:
+            return answer.call.record
+        return next((one for one in self._previous.values() if one.response_id == response_id), None)
+
     @property
     def begun(self) -> list[Call]:
         """The responses that are being received."""

@@ -10,7 +10,7 @@ from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.shape import text
 from openai_safety_otel.instrumentation.gate import Gate, gate_for
-from openai_safety_otel.instrumentation.sockets.frame import CREATE, SPEECH, START, Frame, Message
+from openai_safety_otel.instrumentation.sockets.frame import CREATE, SPEECH, START, STEER, Frame, Message
 from openai_safety_otel.instrumentation.sockets.pending import OpenAnswer
 from openai_safety_otel.instrumentation.sockets.records import fresh, join_session
 from openai_safety_otel.instrumentation.sockets.session import Session
@@ -64,6 +64,22 @@ class Sending:
             self._session.refused(error)
 
 
+class _Steering(Sending):
+    """Input for a response that runs: what is refused leaves a record; of what is not, the successor's tells."""
+
+    def leave(self) -> None:
+        """It is free to go."""
+        if self._call is not None:
+            self._session.observer.forget(self._call)
+            self._call = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self._call is not None:
+            self._call.failed(error)
+
+
 def sending(session: Session, given: Any) -> Sending | None:
     """How to send an event that asks for a response, or starts or feeds a session; None: as it is."""
     message = Message(given)
@@ -71,6 +87,8 @@ def sending(session: Session, given: Any) -> Sending | None:
         return _create(session, message)
     if message.kind == START:
         return _start(session, message)
+    if message.kind == STEER and session.observer.guard is not None:
+        return _steer(session, session.observer.guard, message)
     if message.kind in SPEECH and session.observer.guard is not None:
         return _speech(session, session.observer.guard, given)
     return None
@@ -95,6 +113,25 @@ def _create(session: Session, message: Message) -> Sending:
     call = observer.begin(record, endpoint, session.client, message.body)
     answer = OpenAnswer(call, stream_id=_stream(session, message), event_id=text(message.body, "event_id"))
     return Sending(session, _sent(message, sent), call.gate, call, answer)
+
+
+def _steer(session: Session, guard: Guard, message: Message) -> Sending | None:
+    """Both count: whoever steers, and whose the response is; its successor carries that one's identifier."""
+    api, observer = session.api, session.observer
+    endpoint = api.at(None)
+    record = CallRecord(api=api.api, endpoint=api.endpoint, operation=api.operation)
+    frame = Frame(session.frame.url, headers=session.frame.headers, json_data=message.body)
+    observer.prepare(record, endpoint, session.client, frame, message.body)
+    steered = session.pending.record_of(text(message.body, "previous_response_id"))
+    if steered is not None:
+        join_session(record, steered)
+    if guard.check(record.identity) is None:
+        return None
+    call = observer.begin(record, endpoint, session.client, message.body)
+    if call.gate is None:
+        observer.forget(call)
+        return None
+    return _Steering(session, message.given, call.gate, call)
 
 
 def _start(session: Session, message: Message) -> Sending:
