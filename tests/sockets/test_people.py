@@ -21,6 +21,7 @@ from support.socket_server import (
     created,
     delta,
     done,
+    error,
     realtime,
     response_event,
     responses,
@@ -99,6 +100,39 @@ async def test_two_users_in_two_lanes(
     assert 4 == len(told)
     sent = {event["input"]: event["safety_identifier"] for event in server.of("response.create")}
     assert {"a1": ann, "a2": ann, "b1": bob, "b2": bob} == sent
+
+
+@pytest.mark.parametrize("lanes", ["b", "bc"])
+async def test_a_block_that_names_no_lane_is_not_the_connectors(
+    lanes: str,
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+    hasher: Hasher,
+) -> None:
+    """Ann opened the connection and asked for nothing: the block is of the only one who asked, or of nobody known."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        for _ in lanes:
+            await peer.hear("response.create")
+        await peer.say(error("cyber_policy"))
+        await peer.hear()
+
+    server.script = script
+    with end_user("ann"):
+        manager = connect(caller, "responses")
+    async with Talk(manager) as talk:
+        for lane in lanes:
+            with end_user(f"u{lane}"):
+                await talk.send({"type": "response.create", "input": "hi", "stream_id": lane})
+        await talk.hear("error")
+    told = {event.get("user.hash"): event["openai_safety.outcome"] for event in telemetry.events}
+    first, second = hasher.end_user("ub"), hasher.end_user("uc")
+    several = {None: "blocked", first: "abandoned", second: "abandoned"}
+    assert ({first: "blocked"} if lanes == "b" else several) == told
+    assert len(told) == len(telemetry.events)
 
 
 async def test_somebody_else_on_a_realtime_session(

@@ -83,7 +83,10 @@ class Pending:
         if event_id:
             return next((answer for answer in waiting if answer.event_id == event_id), None)
         current = self._current.get(stream_id) if self._by_stream else None
-        return current or next(iter(waiting), None)
+        found = current or next(iter(waiting), None)
+        if found is None and self._by_stream and not stream_id and len(every := self._every()) == 1:
+            return every[0]  # it names no stream, and nobody else has asked for anything
+        return found
 
     def done(self, answer: OpenAnswer) -> None:
         """A response has ended."""
@@ -102,12 +105,16 @@ class Pending:
 
     def clear(self) -> list[Call]:
         """Every response that has not ended; forgotten from now on."""
-        answers = [answer for waiting in list(self._waiting.values()) for answer in list(waiting)]
-        answers += list(self._current.values()) + list(self._by_id.values())
+        answers = self._every()
         self._waiting.clear()
         self._current.clear()
         self._by_id.clear()
-        return list(dict.fromkeys(answer.call for answer in answers))
+        return [answer.call for answer in answers]
+
+    def _every(self) -> list[OpenAnswer]:
+        answers = [answer for waiting in list(self._waiting.values()) for answer in list(waiting)]
+        answers += list(self._current.values()) + list(self._by_id.values())
+        return list(dict.fromkeys(answers))
 
     def record_of(self, response_id: str) -> CallRecord | None:
         """The record of a response that runs, or was the last of its stream."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.own_errors import own_errors
-from openai_safety_otel.contract.record import CallRecord, End
+from openai_safety_otel.contract.record import CallRecord, End, Identity
 from openai_safety_otel.contract.words import safe_model
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
@@ -252,6 +252,10 @@ class Session:
     def _alone(self, event: object, what: str) -> None:
         """A record for one event alone."""
         record = fresh(self.record, endpoint=f"{self.api.name}.{what}")
+        if self.api.create is not None:
+            record.identity = (
+                Identity()
+            )  # each request has its own person: whoever connected need not be this one's
         call = self.observer.begin(record, self.api.at(None), self.client, free=True, kind=SessionCall)
         call.chunk(event)
         call.drained()
