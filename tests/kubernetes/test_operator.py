@@ -153,10 +153,13 @@ def test_dockerfiles_pin_and_copy_what_is_there(path: Path) -> None:
 
 
 def test_the_resource_fits_the_chart_and_the_settings() -> None:
-    """Its endpoint is the chart's Service, its variables are settings, its secrets come by reference."""
+    """Its endpoint is the Service of the release that the page installs; variables are settings, secrets by reference."""
     resource = yaml.safe_load((OPERATOR / "instrumentation.yaml").read_text())
     service = template(CASES["gateway"]).of("Service")[0]["metadata"]
-    endpoint = f"http://{service['name']}.{service['namespace']}.svc:4318"
+    (release,) = set(
+        re.findall(r"^helm install (\S+)", (ROOT / "docs" / "kubernetes.md").read_text(), re.MULTILINE)
+    )
+    endpoint = f"http://{service['name'].replace('demo', release, 1)}.{service['namespace']}.svc:4318"
     assert resource["spec"]["exporter"]["endpoint"] == endpoint
     python = resource["spec"]["python"]
     known = {PREFIX + one.name.upper() for one in fields(Settings)}

@@ -88,6 +88,14 @@ def test_a_run_of_the_reconciliation_says_who_and_why() -> None:
     ]
 
 
+def test_the_reconciliation_knows_the_apps_gateway() -> None:
+    """Calls that they make to it are compared like calls to the provider."""
+    given = merged(EVERYTHING, dotted(reconcile__injectHosts="+llm.example.com"))
+    gateway = {"name": f"{PREFIX}INJECT_HOSTS", "value": "+llm.example.com"}
+    assert gateway in template(given).container("reconcile")["env"]
+    assert f"{PREFIX}INJECT_HOSTS" not in env_of(template(EVERYTHING).container("reconcile"))
+
+
 def test_the_journal_is_where_it_can_be_written(rendered: Rendered) -> None:
     """On a volume that outlives the pod, for a user whose group has it."""
     for _, pod in rendered.pods():
