@@ -153,7 +153,7 @@ def test_dockerfiles_pin_and_copy_what_is_there(path: Path) -> None:
 
 
 def test_the_resource_fits_the_chart_and_the_settings() -> None:
-    """Its endpoint is the Service of the release that the page installs; variables are settings, secrets by reference."""
+    """Its endpoint is the Service of the documented release; variables are settings, secrets come by reference."""
     resource = yaml.safe_load((OPERATOR / "instrumentation.yaml").read_text())
     service = template(CASES["gateway"]).of("Service")[0]["metadata"]
     (release,) = set(
