@@ -47,7 +47,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.text import TextMode
 
-from grafana.colours import CALM, INK, NEUTRAL, PLAIN, Steps, by_kind, by_name
+from grafana.colours import CALM, INK, NEUTRAL, PLAIN, Steps, by_kind, by_last_letter, by_name
 from grafana.targets import LOKI, PROMETHEUS, Target
 
 UNSEEN: Final = "not seen from here"
@@ -107,12 +107,14 @@ def number(
     words: dict[str, tuple[str, str]] | None = None,
     compared: bool = True,
     filled: bool = True,
+    calm_without: bool = False,
 ) -> Any:
     """One number, or a few that are compared: ``named`` says what each target's is.
 
     ``no_value`` is said where there is no data, because no data is not 0. ``words`` are said in the place of
     values, each in its colour. Of numbers that are ``compared`` only the first has a colour. Tiles are ``filled``
-    where they can be a task; elsewhere the line behind a number would be white on white.
+    where they can be a task; elsewhere the line behind a number would be white on white. ``calm_without`` is for what
+    need not be there: without it nothing is to do.
     """
     calm = CALM if filled else INK
     panel = (
@@ -130,6 +132,9 @@ def number(
             value: ValueMappingResult(text=said, color=colour) for value, (said, colour) in words.items()
         }
         panel.mappings([ValueMap(options=texts)])
+    if calm_without:
+        nothing = ValueMappingResult(text=no_value, color=CALM)
+        panel.mappings([_special(SpecialValueMatch.NULL, nothing)])
     if named:
         panel.text_mode(BigValueTextMode.VALUE_AND_NAME)
     if named and compared:
@@ -141,6 +146,10 @@ def number(
             shown.append(DynamicConfigValue("thresholds", plain))
         panel.override_by_query(chr(ord("A") + at), shown)
     return _linked(panel, link_to)
+
+
+def _special(match: SpecialValueMatch, result: ValueMappingResult) -> SpecialValueMap:
+    return SpecialValueMap(options=DashboardSpecialValueMapOptions(match, result))
 
 
 def trend(
@@ -191,8 +200,8 @@ def graph(
     """Values over time: lines, or stacked bars for counts of rare events.
 
     ``kinds`` paints series that are named after a kind of call, ``known`` those of a closed set that means neither
-    good nor bad; all others are shades of one colour. ``most`` is where the axis ends, ``at_least`` how far it
-    reaches even if the values are smaller.
+    good nor bad; all others have a colour by their last letter. ``most`` is where the axis ends, ``at_least`` how far
+    it reaches even if the values are smaller.
     """
     panel = (
         prepare(timeseries.Panel(), title, description, unit, targets)
@@ -222,6 +231,8 @@ def graph(
         panel.axis_soft_max(at_least)
     if kinds:
         by_kind(panel)
+    elif not known:
+        by_last_letter(panel)
     by_name(panel, known)
     return _linked(paced(panel, targets), link_to)
 
@@ -237,11 +248,7 @@ def bars(
     link_to: tuple[str, str] | None = None,
 ) -> Any:
     """Named values side by side; a missing one says so. ``rows`` where the answer is a table, as Loki's is."""
-    mapping = SpecialValueMap(
-        options=DashboardSpecialValueMapOptions(
-            SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=UNSEEN)
-        )
-    )
+    mapping = _special(SpecialValueMatch.NULL_AND_NAN, ValueMappingResult(text=UNSEEN))
     panel = (
         prepare(bargauge.Panel(), title, description, unit, targets)
         .orientation(VizOrientation.HORIZONTAL)

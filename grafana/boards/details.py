@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, get_args
 
 from grafana import columns, frame, names, tables
 from grafana import log_queries as q
@@ -187,6 +187,7 @@ def _coverage() -> frame.Row:
                 "Calls whose identifier went wrong, by reason; all kinds of traffic.",
                 metric(m.identifier_problems(HERE), "{{openai_safety_reason}}"),
                 bars=True,
+                known=get_args(vocabulary.ProblemReason),
                 no_value=p.UNSEEN,
                 link_to=frame.runbook("RawIdentifierSuspected"),
             ),

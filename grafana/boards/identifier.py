@@ -33,7 +33,6 @@ The first 12 characters of an identifier are enough for every command.
 [The four steps, with their commands]({RUNBOOK}#the-four-steps) ·
 [Evidence]({_EVIDENCE}) (masked text, if switched on), for those who decide cases
 """
-_WIDTHS: Final = {"Enforcement": 4, "Calls": 2}
 _SCORES: Final = ((None, colours.CALM), (0.5, colours.TODAY), (0.9, colours.NOW))
 
 
@@ -44,7 +43,7 @@ def _numbers() -> frame.Row:
     counts = (
         (
             3,
-            "Enforcement",
+            "Enforced",
             "Calls stopped by OpenAI's enforcement.",
             one.calls_of(HERE, *blocked, q.ENFORCED, streams=seldom),
             colours.BAD_FROM_ONE,
@@ -70,7 +69,7 @@ def _numbers() -> frame.Row:
         panel(
             number,
             p.number(title, about, events(query, instant=True), steps=steps, no_value="none"),
-            width=_WIDTHS.get(title, 3),
+            width=3,
         )
         for number, title, about, query, steps in counts
     ]

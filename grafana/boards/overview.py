@@ -45,7 +45,7 @@ _ALL: Final = ("now", "day ago", "week ago")
 def _minute() -> frame.Row:
     causes = {
         field(c.USER_HASH): columns.WHO,
-        tables.VALUE: Column("Of all blocks", unit="percentunit", width=125, decimals=0),
+        tables.VALUE: Column("Of enforcement", unit="percentunit", width=125, decimals=0),
     }
     return row(
         1,
@@ -74,6 +74,7 @@ def _minute() -> frame.Row:
                 unit="dtdurations",
                 steps=_HOURS,
                 no_value="no deadline",
+                calm_without=True,
                 named=("left", "overdue by", "by"),
                 compared=False,
                 link_to=frame.runbook("SafetyNoticeDueSoon"),

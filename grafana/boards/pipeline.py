@@ -17,6 +17,21 @@ from grafana.tables import Column
 from grafana.targets import events, metric
 from openai_safety_otel.contract import conventions as c
 
+# The shipped collectors' (collector-config/).
+_EXPORTERS = tuple(
+    f"otlp_{one}"
+    for one in (
+        "http/safety",
+        "http/completed",
+        "http/prometheus",
+        "http/evidence",
+        "grpc/tempo",
+        "grpc/safety",
+        "grpc/completed",
+        "grpc/traces",
+    )
+)
+
 
 def _instrumentation() -> frame.Row:
     columns = {
@@ -95,6 +110,7 @@ def _collector() -> frame.Row:
                 metric(pipe.queue_fill(HERE), "{{exporter}}"),
                 unit="percentunit",
                 most=1,
+                known=_EXPORTERS,
                 no_value=p.UNSEEN,
                 link_to=frame.runbook("CollectorQueueFilling"),
             ),

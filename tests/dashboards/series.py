@@ -101,6 +101,14 @@ def _levels(week: Week) -> dict[Series, Callable[[float], float | None]]:
                 **{c.REASON: reason},
             )
         gauge(instruments.DROPPED, service, lambda _: 0.0, **{c.SIGNAL: "event", c.REASON: "queue_full"})
+        for api, model, a_day in (("realtime", "gpt-realtime", 4.0), ("live", "gpt-live", 3.0)):
+            values = (api, model, "completed", "end_user", "sent", "production")
+            gauge(
+                instruments.CALLS,
+                service,
+                lambda t, n=a_day: float(int(n * t / DAY)),  # type: ignore[misc]
+                **dict(zip(instruments.CALLS.labels, values, strict=True)),
+            )
         gauge(
             instruments.CLIENT_SECRETS,
             service,

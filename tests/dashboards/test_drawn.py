@@ -12,7 +12,8 @@ from dashboards.drawing import Drawing
 from dashboards.edges import EDGES, at_another_time, at_the_edge, nothing_grew
 from dashboards.stores import Stores
 from dashboards.week import DAY, LEFT, WORST, Week
-from dashboards.wrong import RULES, complaints
+from dashboards.wrong import RULES, alike, complaints
+from grafana.panels import UNSEEN
 from openai_safety_otel.operations.page.kinds import KINDS
 from support.interpolate import interpolate
 from support.panels import BOARDS, queries
@@ -76,6 +77,22 @@ def test_shares_of_nothing_say_so(stores: Stores, drawing: Drawing, name: str) -
     assert [text for panel in panels for text in panel["text"] if "NaN" in text] == []
 
 
+@each_board
+def test_series_can_be_told_apart(answered: Any, drawing: Drawing, name: str) -> None:
+    """No two lines or bars of a panel have colours that only an instrument tells from each other."""
+    panels = drawing.draw(name, answered(name))
+    assert {panel["title"]: found for panel in panels if (found := alike(panel["shades"]))} == {}
+
+
+def test_no_door_is_unseen_that_something_came_through(answered: Any, drawing: Drawing) -> None:
+    """Secrets that were issued and sockets that were seen are calls of their APIs."""
+    panels = drawing.draw("overview", answered("overview"))
+    doors = _one(panels, "Calls by door")["text"]
+    after = {api: doors[doors.index(api) + 1 :] for api in ("realtime", "live")}
+    assert _one(panels, "Secrets issued")["text"][1:] == ["8"]
+    assert [api for api, texts in after.items() if texts[0] == UNSEEN] == []
+
+
 def test_danger_and_deadline_are_said_in_their_colours(answered: Any, drawing: Drawing) -> None:
     """A warning with 19 hours left: both tiles are red, and say so in words."""
     panels = drawing.draw("overview", answered("overview"))
@@ -101,6 +118,7 @@ def test_without_a_receiver_nothing_is_calm(answered: Any, drawing: Drawing) -> 
     panels = drawing.draw("overview", at_the_edge(answered("overview"), "empty store"))
     assert "not known: no receiver reports" in _one(panels, "Are we in danger?")["text"]
     assert "none reports" in _one(panels, "Collectors")["text"]
+    assert ["no deadline", rgb(KINDS["enforcement"].dark)] not in _one(panels, "Until when?")["tiles"]
 
 
 def test_who_causes_it_is_short_and_leads_to_all_of_it(answered: Any, drawing: Drawing) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
+
+from support.colours import APART, lab
 
 Panel = dict[str, Any]
 MOST_ENTRIES = 8
@@ -36,6 +40,19 @@ def one_name_twice(panel: Panel) -> list[str]:
 def too_many_entries(panel: Panel) -> list[str]:
     """More series than anybody tells apart by colour."""
     return [f"{len(panel['legend'])} entries"] if len(panel["legend"]) > MOST_ENTRIES else []
+
+
+def alike(shades: list[list[str]]) -> list[str]:
+    """Two series of almost one colour; each entry is a name and ``rgb(…)``."""
+    seen = {
+        name: lab("#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", rgb)[:3])))
+        for name, rgb in shades
+    }
+    return [
+        f"{one} and {other}"
+        for one, other in combinations(seen, 2)
+        if math.dist(seen[one], seen[other]) < APART
+    ]
 
 
 def lists_as_text(panel: Panel) -> list[str]:

@@ -79,10 +79,20 @@ export const dim = (panel) =>
 
 const scrolls = (element) => ['auto', 'scroll'].includes(getComputedStyle(element).overflowY);
 
+// Dots in the place of the end: they come with the first fraction of a pixel that is missing.
+const dotted = (element, box) => {
+  const style = getComputedStyle(element);
+  const room = element.getBoundingClientRect().width - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return style.textOverflow === 'ellipsis' && style.overflowX === 'hidden' && (element.scrollWidth > element.clientWidth || box.width > room + 0.1);
+};
+
 export const cut = (panel) =>
   texts(panel)
-    .filter(({ element }) => {
+    .filter(({ element, box }) => {
       for (let one = element; one && one !== panel; one = one.parentElement) {
+        if (dotted(one, box)) {
+          return true;
+        }
         if (getComputedStyle(one).overflowX !== 'visible' && !scrolls(one) && one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 0) {
           return true;
         }
