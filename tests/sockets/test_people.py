@@ -135,6 +135,33 @@ async def test_a_block_that_names_no_lane_is_not_the_connectors(
     assert len(told) == len(telemetry.events)
 
 
+@pytest.mark.parametrize("lanes", ["b", "bc"])
+async def test_a_connection_closed_for_one_blocks_no_others(
+    lanes: str,
+    caller: Any,
+    server: SocketServer,
+    instrument: Instrument,
+    telemetry: Telemetry,
+) -> None:
+    """The reason of a closing names no request: where several wait for an answer, it is about none of them."""
+    instrument()
+
+    async def script(peer: Peer) -> None:
+        for _ in lanes:
+            await peer.hear("response.create")
+        await peer.close(1008, "safety identifier blocked")
+
+    server.script = script
+    async with Talk(connect(caller, "responses")) as talk:
+        for lane in lanes:
+            with end_user(f"u{lane}"):
+                await talk.send({"type": "response.create", "input": "hi", "stream_id": lane})
+        with pytest.raises(Exception, match="blocked"):
+            await talk.hear("error")
+    blocked = [("blocked", "identifier_blocked", "enforcement")]
+    assert (blocked if lanes == "b" else [("failed", None, None)] * 2) == seen(telemetry)
+
+
 async def test_somebody_else_on_a_realtime_session(
     caller: Any, server: SocketServer, instrument: Instrument, telemetry: Telemetry, hasher: Hasher
 ) -> None:

@@ -72,11 +72,14 @@ def _beside(mine: Identity, value: str, theirs: Identity) -> Identity:
     return dataclasses.replace(mine, linked=value, conflict=True, matches=known)
 
 
-def broken(call: Call, error: BaseException) -> None:
-    """The connection broke under a call. The reason it was closed for is read by rules, never exported."""
+def broken(call: Call, error: BaseException, *, alone: bool = True) -> None:
+    """The connection broke under a call. The reason it was closed for is read by rules, never exported.
+
+    It names no request: unless those that waited are of one person ``alone``, it tells of none of them.
+    """
     record = call.record
     record.raised = type(error).__name__
     reason = dig(error, "rcvd", "reason")
-    if isinstance(reason, str) and reason:
+    if alone and isinstance(reason, str) and reason:
         add_error(record.errors, facts_of({"message": reason}))
     call.finish("raised")

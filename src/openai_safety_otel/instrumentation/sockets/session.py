@@ -273,8 +273,10 @@ class Session:
     def _lost(self, error: BaseException) -> None:
         """The connection ended under the reader; the SDK may connect again."""
         self._dropped = True
-        for call in self.pending.clear():
-            broken(call, error)
+        calls = self.pending.clear()
+        alone = len({call.record.identity.value for call in calls}) <= 1
+        for call in calls:
+            broken(call, error, alone=alone)
         if type(error).__name__ == "ConnectionClosedOK":
             self._end("returned")
         elif (own := self._own_call()) is not None:
