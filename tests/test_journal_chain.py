@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,50 @@ def test_what_somebody_entered_cannot_write_to_the_terminal(
     shown = run("decisions").stdout + run("notice", "list").stdout
     assert "\x1b" not in shown
     assert "�[31mann" in shown
+
+
+def test_a_notice_taken_out_is_found(tmp_path: Path) -> None:
+    """Whoever deletes a notice's row leaves what the chain says of it."""
+    with closing(open_journal(str(tmp_path / "journal.db"))) as journal:
+        journal.add_notice(NOTICE)
+        with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+            database.execute("DELETE FROM notices")
+            database.commit()
+        assert whole(journal) == "notice warning:C-1: it was received, and is not there"
+
+
+@pytest.mark.parametrize("key", ["notices", "notice:warning:C-1"])
+def test_a_notice_that_redis_evicts_is_not_forgotten(redis_url: str, key: str) -> None:
+    """It is listed from what the chain knows, open or closed as it was, also when others come; it can be closed."""
+    closed = replace(NOTICE, key="warning:C-2", id="C-2", received_at=900, deadline_at=5_000)
+    with closing(open_journal(redis_url)) as journal:
+        for one in (NOTICE, closed):
+            journal.add_notice(one)
+        journal.close_notice(closed.key, by="ann", why="answered", at=2_000)
+        before = journal.notices()
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.delete("{openai-safety}:" + key) == 1
+        journal.add_notice(replace(NOTICE, key="warning:C-3", id="C-3", received_at=3_000))
+        found = journal.notices()
+        assert [(one.id, one.status) for one in found] == [
+            ("C-2", "closed"),
+            ("C-1", "open"),
+            ("C-3", "open"),
+        ]
+        if key == "notices":
+            assert found[:2] == before
+        else:
+            assert (found[1].subject, found[1].look_up_error) == ("unknown", "what was stored of it is lost")
+        assert whole(journal) is None
+        assert journal.close_notice(NOTICE.key, by="bob", why="read at OpenAI", at=4_000) is not None
+
+
+def test_an_evicted_head_breaks_no_chain(redis_url: str) -> None:
+    """Redis evicts the key that holds the head alone: the next entry follows the last one all the same."""
+    with closing(open_journal(redis_url)) as journal:
+        for _ in range(2):
+            journal.append_decision(Decision(identifier=ANN, action="watch", by="ann", why="x"))
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.delete("{openai-safety}:head") == 1
+        journal.append_decision(Decision(identifier=ANN, action="suspend", by="ann", why="y"))
+        assert (len(journal.links()), whole(journal)) == (3, None)

@@ -118,6 +118,23 @@ def test_lost_data_lift_nothing(redis_url: str, follow: Follow) -> None:
     )
 
 
+@pytest.mark.parametrize("key", [r.ENTRIES, r.EPOCH])
+def test_one_evicted_key_leaves_no_empty_list(redis_url: str, follow: Follow, key: str) -> None:
+    """Who follows keeps everybody out, who starts finds no list, nothing is written, and it can be made again."""
+    source = new_list(redis_url, {"a": ENTRY, "b": ENTRY})
+    follower, _ = follow(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(key)
+    for use in (source.entries, lambda: source.look_up(["a"]), lambda: source.write({"c": ENTRY})):
+        with pytest.raises(Unreadable, match="the list in Redis is missing"):
+            use()
+    with pytest.raises(Unreadable, match="the list in Redis is missing"):
+        open_suspensions(redis_url).poll()
+    assert sorted(follower.rows) == ["a", "b"]
+    assert source.create({"c": ENTRY}) is not None
+    assert until(lambda: sorted(follower.rows) == ["a", "b", "c"])
+
+
 def test_older_data_lift_nothing(redis_url: str, follow: Follow) -> None:
     """A backup put back, or a replica that was behind: who was suspended since stays so, and it is told."""
     source = new_list(redis_url, {"a": ENTRY})

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from openai_safety_otel.ledger.journal.entries import Notice
+from openai_safety_otel.ledger.journal.entries import REOPENED, Notice, closing
 
+LOST: Final = "what was stored of it is lost"
 START: Final = "0" * 64
 LinkKind = Literal["decision", "notice"]
 
@@ -59,6 +60,7 @@ def reopened(key: str, *, by: str, why: str, at: int) -> str:
 
 def first_broken(links: Iterable[Link], notices: Iterable[Notice]) -> str | None:
     """The first entry that is not as it was written, in one line; None where all are."""
+    links, notices = list(links), list(notices)
     before = START
     seen: dict[tuple[str, str], dict[str, object]] = {}
     erased = False
@@ -72,7 +74,24 @@ def first_broken(links: Iterable[Link], notices: Iterable[Notice]) -> str | None
             seen[content["key"], content["what"]] = content
             if content["what"] == "reopened":
                 seen.pop((content["key"], "closed"), None)
+    for lost in missing(links, {notice.key for notice in notices}):
+        return f"notice {lost.key}: it was received, and is not there"
     return next(filter(None, (_not_in(seen, notice, erased=erased) for notice in notices)), None)
+
+
+def missing(links: Iterable[Link], known: Container[str]) -> list[Notice]:
+    """The notices that the chain knows and the store does not: what never changes of them, and whether they ended."""
+    found: dict[str, Notice] = {}
+    for link in links:
+        if link.kind != "notice" or link.body is None:
+            continue
+        content = json.loads(link.body)
+        key, what = content.pop("key"), content.pop("what")
+        if what == "received" and key not in known:
+            found[key] = Notice(key=key, recorded_at=content["received_at"], look_up_error=LOST, **content)
+        elif key in found:
+            found[key] = replace(found[key], **(closing(**content) if what == "closed" else REOPENED))
+    return list(found.values())
 
 
 def _problem(link: Link, before: str) -> str | None:

@@ -95,6 +95,7 @@ class RedisJournal:
 
     def __init__(self, url: str) -> None:
         self._shown = _without_password(url)
+        self._looked_through = 0
         with self._guard():
             self._redis = redis.Redis.from_url(
                 url,
@@ -119,6 +120,9 @@ class RedisJournal:
 
     def add_notice(self, notice: Notice, *, delivery: str | None = None) -> bool:
         """Store a new notice; False if the delivery id was seen before or the notice is known already."""
+        with self._guard():
+            if not self._redis.exists(_BY_TIME):
+                self.notices()  # others that are lost are found again before this one hides it
         keys = [_delivery_key(delivery or ""), _notice_key(notice.key), _BY_TIME, _DUE]
         head: list[str | int] = [delivery or "", DELIVERY_SECONDS, notice.key, notice.received_at]
         head.append("" if notice.next_at is None else repr(notice.next_at))
@@ -136,10 +140,27 @@ class RedisJournal:
         return found[0] if found else None
 
     def notices(self, *, open_only: bool = False) -> list[Notice]:
-        """All notices, oldest received first."""
+        """All notices, oldest received first; of one that the server has evicted, what the chain knows."""
         with self._guard():
-            found = self._notices(cast("list[str]", self._redis.zrange(_BY_TIME, 0, -1)))
+            keys = cast("list[str]", self._redis.zrange(_BY_TIME, 0, -1))
+            found = self._notices(keys)
+            lost = len(found) < len(keys)
+            if not keys:  # a chain of decisions alone is looked through once
+                length = self._redis.llen(_CHAIN)
+                lost, self._looked_through = length != self._looked_through, length
+            if lost:
+                found = self._found_again(found)
         return [notice for notice in found if notice.open or not open_only]
+
+    def _found_again(self, found: list[Notice]) -> list[Notice]:
+        for lost in chain.missing(self.links(), {notice.key for notice in found}):
+            pipe = self._redis.pipeline()
+            if not self._redis.exists(_notice_key(lost.key)):
+                flat = _flat(asdict(lost))
+                pipe.hset(_notice_key(lost.key), mapping=dict(zip(flat[::2], flat[1::2], strict=True)))
+            pipe.zadd(_BY_TIME, {lost.key: lost.received_at})
+            pipe.execute()
+        return self._notices(cast("list[str]", self._redis.zrange(_BY_TIME, 0, -1)))
 
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
@@ -182,13 +203,21 @@ class RedisJournal:
         """Run a script that puts an entry on the chain; again while others put theirs there first."""
         with self._guard():
             for _ in range(BUSY_TRIES):
-                head = cast("str | None", self._redis.get(_HEAD))
+                head = self._head()
                 link = chain.linked(head or chain.START, kind, identifier, body)
                 first = [head or "", link.digest, _encoded(asdict(link))]
                 done = int(script(keys=[_CHAIN, _HEAD, *keys], args=[*first, *args]))
                 if done >= 0:
                     return done, link.digest
         raise JournalError(f"{self._shown}: too many processes write at once")
+
+    def _head(self) -> str | None:
+        """The digest of the last entry; found anew where a server that evicts keys has taken it."""
+        head = cast("str | None", self._redis.get(_HEAD))
+        if head is None and (last := cast("str | None", self._redis.lindex(_CHAIN, -1))):
+            self._redis.set(_HEAD, json.loads(last)["digest"], nx=True)
+            return cast("str | None", self._redis.get(_HEAD))
+        return head
 
     def decisions(self, identifier: str | None = None) -> list[Decision]:
         """Decisions in the order they were made, of everybody or of one identifier."""

@@ -21,22 +21,28 @@ except ModuleNotFoundError:
     raise Unreadable("unreachable", "needs: pip install 'openai-safety-otel[redis]'") from None
 
 _ROOT: Final = "{openai-safety:suspensions}:"  # the braces keep all keys on one node of a cluster
-ENTRIES: Final = _ROOT + "entries"  # identifier -> entry as JSON
+ENTRIES: Final = _ROOT + "entries"  # identifier -> entry as JSON, and _MARK
 CHANGES: Final = _ROOT + "changes"  # identifier, sorted by the version that changed it last
 VERSION: Final = _ROOT + "version"
 EPOCH: Final = _ROOT + "epoch"  # made with the list, and lost together with the data: without it, no list
 HOLDERS: Final = _ROOT + "holders"  # process -> "version time"
 BLOCKS: Final = _ROOT + "blocks:"  # identifier -> its block times
 TIMEOUT_SECONDS: Final = 1.0
+_MARK: Final = (
+    ""  # a field of the entries that is always there: a server that evicts them leaves no empty list
+)
 _NAME: Final = "the list in Redis"
 SILENT_SECONDS: Final = 16.0  # three missed heartbeats
 _SCAN: Final = 2000  # entries fetched at once: some milliseconds of work, then others may run
 
 # Indivisible for all writers: the version, what changed under it, and the entries themselves.
 _WRITE: Final = """
-if ARGV[1] ~= '' then
-  if not redis.call('SET', KEYS[4], ARGV[1], 'NX') then return -1 end
-elseif redis.call('EXISTS', KEYS[4]) == 0 then return -1 end
+local there = redis.call('EXISTS', KEYS[4]) == 1 and redis.call('HEXISTS', KEYS[3], '') == 1
+if there == (ARGV[1] ~= '') then return -1 end
+if not there then
+  redis.call('SET', KEYS[4], ARGV[1])
+  if redis.call('HSET', KEYS[3], '', ARGV[1]) == 1 then redis.call('DEL', KEYS[2]) end
+end
 local version = redis.call('INCR', KEYS[1])
 for i = 2, #ARGV, 2 do
   redis.call('ZADD', KEYS[2], version, ARGV[i])
@@ -75,8 +81,11 @@ class RedisStore:
     def poll(self) -> Update | None:
         """Ask for the version; fetch what changed since the one we hold."""
         with _reachable():
-            text, epoch = self._redis.mget(VERSION, EPOCH)
-            if not epoch:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.mget(VERSION, EPOCH)
+            pipe.hexists(ENTRIES, _MARK)
+            (text, epoch), marked = pipe.execute()
+            if not (epoch and marked):
                 raise missing(_NAME)
             version, held = int(text or 0), self._version
             if version == held and epoch == self._epoch:
@@ -106,6 +115,7 @@ class RedisStore:
         cursor = 0
         while True:
             cursor, page = self._redis.hscan(ENTRIES, cursor, count=_SCAN)
+            page.pop(_MARK, None)
             yield page
             if int(cursor) == 0:
                 return
@@ -159,7 +169,7 @@ class RedisStore:
         return int(self._write(keys=[VERSION, CHANGES, ENTRIES, EPOCH], args=[marker, *pairs]))
 
     def _must_exist(self) -> None:
-        if not self._redis.exists(EPOCH):
+        if not (self._redis.exists(EPOCH) and self._redis.hexists(ENTRIES, _MARK)):
             raise missing(_NAME)
 
     def look_up(self, identifiers: Iterable[str]) -> dict[str, ListEntry]:
