@@ -31,10 +31,11 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store import questions
-from openai_safety_otel.operations.store.columns import _FORMAT, MANIFEST, STORE, ColumnStore
+from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import compact_files, open_files
 from openai_safety_otel.operations.store.schema import COLUMNS, SUFFIX, column_name, days_of
+from openai_safety_otel.operations.store.writing import FORMAT
 
 USERS = 200_000
 DAYS = 365
@@ -104,7 +105,7 @@ def make(folder: Path, events: int) -> None:
             )
             database.execute(
                 f"COPY (SELECT {selected} FROM (SELECT * FROM narrow JOIN users USING (u) ORDER BY who, time_ns)) "
-                f"TO '{target}' ({_FORMAT}, ROW_GROUP_SIZE 30_720)"
+                f"TO '{target}' ({FORMAT}, ROW_GROUP_SIZE 30_720)"
             )
             files[str(target.relative_to(folder / STORE))] = rows
     manifest = {"files": files, "sources": {}, "skipped": {}}

@@ -16,6 +16,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.report.activity import Report
 from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store import writing
 from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.files import compact_files, open_files
 from openai_safety_otel.operations.store.shared import objects, share
@@ -48,7 +49,8 @@ def days(folder: Path) -> ColumnStore:
     """A store by day."""
     write(folder, EVENTS)
     compact_files([folder])
-    (folder / "events.jsonl").unlink()
+    for path in folder.glob("*.jsonl"):
+        path.unlink()
     return ColumnStore(folder)
 
 
@@ -92,6 +94,31 @@ def test_a_month_is_sorted_by_person(tmp_path: Path) -> None:
         order = database.execute(f"SELECT user_hash, time_ns FROM read_parquet('{file}')").fetchall()
     assert order == sorted(order)
     assert len(order) == 4
+
+
+def test_a_large_month_is_in_parts_by_end_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No end user is in two of them, nor is who is in none; who is erased touches theirs alone."""
+    monkeypatch.setattr(writing, "_ROWS_OF_A_PART", 2)
+    write(
+        tmp_path, [call(None, AUGUST + 3, IDENTIFIER_DELIVERY="none"), call(None, AUGUST - DAY)], "more.jsonl"
+    )
+    store = days(tmp_path)
+    rows = read(tmp_path)
+    assert store.merge_months(OVER) == 2
+    assert read(tmp_path) == rows
+    assert store.merge_months(OVER) == 0
+    parts = {path: _people(path) for path in (tmp_path / STORE).glob("stream=completed/month=*/*")}
+    assert sorted(parts.values(), key=repr) == [[ANN, ANN], [BOB, EVE], [None, None]]
+    store.erase(f"user_hash = '{EVE}'")
+    left = {path: _people(path) for path in (tmp_path / STORE).glob("stream=completed/month=*/*")}
+    assert sorted(left.values(), key=repr) == [[ANN, ANN], [BOB], [None, None]]
+    assert len(left.keys() & parts.keys()) == 2
+
+
+def _people(path: Path) -> list[str | None]:
+    with duckdb.connect() as database:
+        found = database.execute(f"SELECT user_hash FROM read_parquet('{path}') ORDER BY 1").fetchall()
+    return [who for (who,) in found]
 
 
 def test_an_event_of_a_month_that_comes_late_or_again_counts_once(tmp_path: Path) -> None:
@@ -167,6 +194,7 @@ def test_days_of_another_version_become_a_month(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from openai_safety_otel.operations.store import writing
 from openai_safety_otel.operations.store.columns import ColumnStore
 steps = iter(range(10**6))
 def step(word):

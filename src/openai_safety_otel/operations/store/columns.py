@@ -1,7 +1,7 @@
 """The column store of a folder of event files: Parquet by stream and day, sorted by identifier and time.
 
 ``openai-safety-columns/stream=notable/day=2026-09-29/….parquet`` beside the event files; the days of a month that is
-over for long are in one file, ``stream=notable/month=2026-07/….parquet``. ``manifest.json`` says which
+over for long are one, ``stream=notable/month=2026-07/….parquet``, in parts by end user. ``manifest.json`` says which
 Parquet files count and which event files are in them; it is written aside and renamed, after the Parquet files it
 names. So a run that is killed leaves the last state, and files that nobody names, which the next run removes.
 """
@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,19 +23,18 @@ import duckdb
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.one_line import OneLineError
-from openai_safety_otel.operations.store.events import connect, fresh_table, stored_table
+from openai_safety_otel.operations.store.events import fresh_table, stored_table
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
 from openai_safety_otel.operations.store.oddities import Skipped
 from openai_safety_otel.operations.store.schema import (
-    COLUMNS,
     SAME,
-    SCHEMA,
     SUFFIX,
     days_of,
     is_month,
     quoted,
 )
+from openai_safety_otel.operations.store.writing import in_columns, parts_of, workplace
 
 STORE: Final = "openai-safety-columns"
 MANIFEST: Final = "manifest.json"
@@ -47,14 +45,6 @@ _COMMIT_BYTES: Final = 4 * 1024**3  # of event files: what a killed run has to d
 _TIMES_LARGER: Final = 4
 _FULL_ROWS: Final = 2_000_000
 _DAY: Final = 86_400.0
-# Only a column with a dictionary gets a Bloom filter, and identifiers are to have one. A dictionary that is tried for
-# every response id costs as much as sorting.
-_FORMAT: Final = (
-    "FORMAT parquet, COMPRESSION zstd, "
-    "DICTIONARY_SIZE_LIMIT 15_000, STRING_DICTIONARY_PAGE_SIZE_LIMIT 8_000_000"
-)
-# One person is in few row groups of a month, however large; what each takes to be looked at counts there.
-_ROWS_OF_A_GROUP: Final = {"day": 30_720, "month": 122_880}
 _MERGED_AFTER: Final = 35 * _DAY  # when a month is over for so long, hardly an event of it comes any more
 
 
@@ -131,7 +121,7 @@ class ColumnStore:
             return sum(before.values()) - sum(manifest.files.values())
 
     def merge_months(self, now: float) -> int:
-        """Make one file of the days of each stream and month that is over for long; returns the files made."""
+        """Make one of the days of each stream and month that is over for long; returns how many were made."""
         with self._writing() as ours:
             if not ours:
                 return 0
@@ -142,8 +132,8 @@ class ColumnStore:
                     months[f"{name.partition('/')[0]}/month={month}/"][name] = rows
             made = 0
             for place, files in sorted(months.items()):
-                large = sum(rows for name, rows in files.items() if is_month(name))
-                if len(files) > 1 and large <= _TIMES_LARGER * (sum(files.values()) - large):
+                added = sum(rows for name, rows in files.items() if not is_month(name))
+                if len(files) > 1 and sum(files.values()) <= (_TIMES_LARGER + 1) * added:
                     with workplace() as (database, _):
                         self._merge_month(database, manifest, place, files)
                     made += 1
@@ -152,10 +142,14 @@ class ColumnStore:
     def _merge_month(
         self, database: duckdb.DuckDBPyConnection, manifest: Manifest, place: str, files: Mapping[str, int]
     ) -> None:
-        rows, count = stored_table(self.root / name for name in files), sum(files.values())
-        merged = self._write(database, rows, place, count)
-        manifest.files = {name: rows for name, rows in manifest.files.items() if name not in files}
-        manifest.files[merged] = count
+        table = stored_table(self.root / name for name in files)
+        merged = {
+            self._write(database, f"SELECT * FROM ({table}) WHERE {condition}", place, rows): rows  # noqa: S608
+            for condition, rows in parts_of(database, table)
+        }
+        if sum(merged.values()) != sum(files.values()):
+            raise StoreError(f"{place}: {sum(merged.values())} rows were written, not {sum(files.values())}")
+        manifest.files = {name: rows for name, rows in manifest.files.items() if name not in files} | merged
         self._commit(manifest)
 
     def count(self, condition: str) -> Counter[str]:
@@ -311,23 +305,6 @@ class ColumnStore:
             return
         with locked(self.root / _WRITER, wait=wait) as ours:
             yield ours
-
-
-def in_columns(rows: str, target: str) -> str:
-    """SQL that writes rows as a file of a column store."""
-    columns = ", ".join((*(column.name for column in COLUMNS), *(["day"] if is_month(target) else ())))
-    size = _ROWS_OF_A_GROUP["month" if is_month(target) else "day"]
-    return (
-        f"COPY (SELECT {columns} FROM ({rows}) ORDER BY user_hash, time_ns) TO {quoted(target)} "  # noqa: S608
-        f"({_FORMAT}, ROW_GROUP_SIZE {size}, KV_METADATA {{openai_safety_schema: '{SCHEMA}'}})"
-    )
-
-
-@contextmanager
-def workplace() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database, and a folder for what does not fit into memory."""
-    with tempfile.TemporaryDirectory(prefix="openai-safety-") as name, connect(Path(name)) as database:
-        yield database, Path(name)
 
 
 def _to_disk(path: Path) -> None:

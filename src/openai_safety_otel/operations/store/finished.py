@@ -9,11 +9,12 @@ from typing import Final
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.instrumentation.signals.pruning import EVENT_FILE, in_use
-from openai_safety_otel.operations.store.columns import ColumnStore, workplace
+from openai_safety_otel.operations.store.columns import ColumnStore
 from openai_safety_otel.operations.store.events import fresh_table, stored_table
 from openai_safety_otel.operations.store.lines import lines_left, read_lines
 from openai_safety_otel.operations.store.oddities import Skipped
 from openai_safety_otel.operations.store.schema import CONTENT, SAME, days_of, quoted
+from openai_safety_otel.operations.store.writing import workplace
 
 _LONGEST_FIRST: Final = 1000
 

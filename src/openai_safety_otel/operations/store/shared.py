@@ -17,15 +17,10 @@ from urllib.parse import quote
 
 import duckdb
 
-from openai_safety_otel.operations.store.columns import (
-    ColumnStore,
-    Manifest,
-    StoreError,
-    in_columns,
-    workplace,
-)
+from openai_safety_otel.operations.store.columns import ColumnStore, Manifest, StoreError
 from openai_safety_otel.operations.store.events import stored_table
 from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month, quoted, version_of
+from openai_safety_otel.operations.store.writing import in_columns, workplace
 
 S3: Final = "s3://"
 _SHARED: Final = "shared.json"  # which files of the store are under which prefix
