@@ -131,7 +131,7 @@ def test_collector_metrics_carry_the_names_we_use(fed: Fed) -> None:
 def test_log_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
     """Loki's own ruler loads the shipped rules; each alert reaches the Alertmanager, for nobody else."""
     expected = {alert.name for alert in LOG_ALERTS}
-    assert until(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
+    assert until(lambda: not _unfired(fed, expected), seconds=200), _unfired(fed, expected)
     about = {
         "IdentifierBlockedEvent": ("user_hash", {hashed("gone")}),
         "SafetyNoticeEvent": ("openai_safety_notice_id", {"case_1", "evt_2"}),
@@ -166,6 +166,6 @@ def test_metric_alerts_fire_at_the_alertmanager(fed: Fed) -> None:
         "WebhookSignatureFailures",
         "SafetyDrillReceived",
     }
-    assert until(lambda: not _unfired(fed, expected), seconds=100), _unfired(fed, expected)
+    assert until(lambda: not _unfired(fed, expected), seconds=200), _unfired(fed, expected)
     testers = [hashed(f"tester-{n}") for n in range(3)]
     assert [one for one in fed.alerts if any(tester in str(one) for tester in testers)] == []

@@ -63,7 +63,7 @@ def _agent(collector: Callable[..., Running], folder: Path) -> Running:
 
 def _written(folder: Path, signal: str, mark: str, count: int, agent: Running) -> str:
     path = folder / f"{signal}.jsonl"
-    assert query.until(lambda: path.exists() and path.read_text().count(mark) == count, timeout=20), (
+    assert query.until(lambda: path.exists() and path.read_text().count(mark) == count, timeout=120), (
         agent.log[-2000:]
     )
     return path.read_text()

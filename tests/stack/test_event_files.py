@@ -102,7 +102,7 @@ def test_app_and_agent_killed(agent: Running, loki: Running, folder: Path, servi
         agent.start()
     on_disk = written(folder)
     assert max(on_disk.values()) == 1
-    query.until(lambda: set(stored(loki, service)) == set(on_disk), timeout=90)
+    query.until(lambda: set(stored(loki, service)) == set(on_disk), timeout=200)
     assert set(on_disk) == set(stored(loki, service)), said(agent)
     assert len(on_disk) > 300
 
@@ -117,7 +117,7 @@ def test_loki_away_while_files_are_read(agent: Running, loki: Running, folder: P
     time.sleep(1)
     app.kill()
     on_disk = written(folder)
-    query.until(lambda: stored(loki, service) == on_disk, timeout=90)
+    query.until(lambda: stored(loki, service) == on_disk, timeout=200)
     assert on_disk == stored(loki, service), said(agent)
 
 
@@ -127,7 +127,7 @@ def test_erased_records_are_not_read_again(agent: Running, loki: Running, folder
     time.sleep(2)
     app.kill()
     on_disk = written(folder)
-    query.until(lambda: stored(loki, service) == on_disk, timeout=90)
+    query.until(lambda: stored(loki, service) == on_disk, timeout=200)
     for path in folder.glob("*.jsonl"):
         first, *rest = path.read_bytes().split(b"\n")
         rest[0] = b" " * len(rest[0])
@@ -138,5 +138,5 @@ def test_erased_records_are_not_read_again(agent: Running, loki: Running, folder
     time.sleep(2)
     later.kill()
     expected = on_disk + Counter({key: count for key, count in written(folder).items() if key not in on_disk})
-    query.until(lambda: stored(loki, service) == expected, timeout=90)
+    query.until(lambda: stored(loki, service) == expected, timeout=200)
     assert expected == stored(loki, service), said(agent)

@@ -63,7 +63,7 @@ def test_every_metric_arrives_with_its_labels(agent: Running, prometheus: Runnin
         )
         return {row["metric"]["__name__"]: set(row["metric"]) for row in rows}
 
-    assert query.until(lambda: len(labels()) > len(NAMES), timeout=20), agent.log[-2000:]
+    assert query.until(lambda: len(labels()) > len(NAMES), timeout=120), agent.log[-2000:]
     stored = labels()
     for name, shown in NAMES.items():
         metric = instruments.METRICS[name]
@@ -111,4 +111,4 @@ def test_collector_tells_about_itself(agent: Running, service: str) -> None:
         "otelcol_receiver_accepted_log_records",
         "otelcol_exporter_sent_log_records",
     )
-    assert query.until(lambda: all(name in shown() for name in wanted), timeout=20), shown()
+    assert query.until(lambda: all(name in shown() for name in wanted), timeout=120), shown()

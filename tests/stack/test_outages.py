@@ -90,7 +90,7 @@ def test_prometheus_down(agent: Running, prometheus: Running, service: str) -> N
         found = query.promql(prometheus.url, f'openai_safety_calls_total{{service_name="{service}"}}[5m]')
         return [int(value) for _, value in found[0]["values"]] if found else []
 
-    assert query.until(lambda: samples() == list(range(1, 12)), timeout=30), (samples(), said(agent))
+    assert query.until(lambda: samples() == list(range(1, 12)), timeout=120), (samples(), said(agent))
     assert repeated == 0
 
 
@@ -112,7 +112,7 @@ def test_queue_full_and_drained(collector: Collector, small_disk: Path, loki: Ru
     agent = collector(env={"LOKI_URL": loki.url, "QUEUE_DIR": str(small_disk / "queue"), **sizes})
     with traffic.Load(agent.url, service, batch=100, pause=0) as load:
         loki.kill()
-        assert query.until(lambda: load.ledger.waiting, timeout=40), said(agent)
+        assert query.until(lambda: load.ledger.waiting, timeout=120), said(agent)
         accepted = load.ledger.total
         loki.start()
         assert query.until(lambda: load.ledger.total > accepted + 500), said(agent)
@@ -130,7 +130,7 @@ def test_disk_full_and_freed(collector: Collector, small_disk: Path, loki: Runni
             3
         )  # every consumer has its hands full: what is read from a queue on a full disk would be lost
         _fill(small_disk / "ballast")
-        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=40), said(
+        assert query.until(lambda: "no space left" in agent.log and load.ledger.waiting, timeout=120), said(
             agent
         )
         accepted = load.ledger.total
@@ -159,7 +159,7 @@ def test_late_events_are_accepted(agent: Running, loki: Running, service: str) -
         def arrived(expected: int = stored) -> bool:
             return sum(query.calls_by_identifier(loki.url, service, window="96h").values()) == expected
 
-        assert query.until(arrived, timeout=20), said(agent)
+        assert query.until(arrived, timeout=120), said(agent)
     assert query.calls_by_identifier(loki.url, service, window="96h") == ledger.calls
     assert "too far behind" not in agent.log
 

@@ -63,7 +63,7 @@ def test_each_stream_is_kept_for_its_time(old_loki: Running) -> None:
     flush = urllib.request.Request(f"{old_loki.url}/flush", method="POST")
     urllib.request.urlopen(flush, timeout=30).close()
     everything = sorted((tenant, age) for tenant, _, age, _ in RECORDS)
-    assert query.until(lambda: _chunks(old_loki) == everything, timeout=20), _chunks(old_loki)
+    assert query.until(lambda: _chunks(old_loki) == everything, timeout=120), _chunks(old_loki)
     old_loki.stop()  # writes the index out, which otherwise happens every quarter of an hour
     old_loki.start()
     expected = sorted((tenant, age) for tenant, _, age, kept in RECORDS if kept)

@@ -76,7 +76,7 @@ def test_traces_with_an_outcome_are_kept_whole(sampling: Running, sink: Path, se
     spans += [_span(trace, "chat gpt-5", OUTCOMES.get(kind)) for kind, trace in traces.items()]
     _deliver(sampling, service, spans)
     expected = sorted((traces[kind], name) for kind in OUTCOMES for name in ("GET /chat", "chat gpt-5"))
-    assert query.until(lambda: _stored(sink) == expected, timeout=20), _stored(sink)
+    assert query.until(lambda: _stored(sink) == expected, timeout=120), _stored(sink)
 
 
 def test_late_outcome_bypasses_the_sampler(sampling: Running, sink: Path, service: str) -> None:
@@ -86,7 +86,7 @@ def test_late_outcome_bypasses_the_sampler(sampling: Running, sink: Path, servic
     time.sleep(4)  # four times the sampler's wait: the decision to drop has been made and is remembered
     assert _stored(sink) == []
     _deliver(sampling, service, [_span(trace, "chat gpt-5", OUTCOMES["blocked"])])
-    assert query.until(lambda: _stored(sink) == [(trace, "chat gpt-5")], timeout=10), _stored(sink)
+    assert query.until(lambda: _stored(sink) == [(trace, "chat gpt-5")], timeout=120), _stored(sink)
 
 
 def test_share_of_ordinary_traces(collector: Collector, sink: Path, service: str) -> None:
@@ -96,10 +96,10 @@ def test_share_of_ordinary_traces(collector: Collector, sink: Path, service: str
     chance = random.Random(7)  # the share is taken by hash: ids must be as random as real ones
     traces = [f"{chance.getrandbits(128):032x}" for _ in range(800)]
     _deliver(agent, service, [_span(trace, "chat gpt-5") for trace in traces])
-    time.sleep(3)
-    assert query.until(lambda: len(_stored(sink)) > 0, timeout=10)
-    time.sleep(1)
-    assert 120 < len(_stored(sink)) < 280  # 200 of 800, five standard deviations either way
+    # 200 of 800, five standard deviations either way.
+    assert query.until(lambda: len(_stored(sink)) > 120, timeout=120), len(_stored(sink))
+    time.sleep(4)  # whatever else would be kept
+    assert len(_stored(sink)) < 280
 
 
 def test_identifier_on_a_span_is_no_personal_data(collector: Collector, sink: Path, service: str) -> None:
@@ -109,7 +109,7 @@ def test_identifier_on_a_span_is_no_personal_data(collector: Collector, sink: Pa
         {c.OUTCOME: "blocked", c.USER_HASH: who} for who in (traffic.identifier(1), "a.person@example.com")
     )
     _deliver(agent, service, [_span("1" * 32, "good", good), _span("2" * 32, "bad", bad)])
-    assert query.until(lambda: len(_stored(sink)) == 2, timeout=10)
+    assert query.until(lambda: len(_stored(sink)) == 2, timeout=120)
     text = sink.read_text()
     assert (text.count(traffic.identifier(1)), text.count("example.com"), text.count(c.IDENTIFIER_RAW)) == (
         1,
