@@ -453,6 +453,25 @@ def test_a_fetched_answer_is_of_whom_it_was_made_for(
     assert set(json.loads(path.read_text())["entries"]) == {owner}
 
 
+@pytest.mark.parametrize("fetcher", [{}, {"user": "bob"}, {"system": "poller"}], ids=str)
+def test_an_answer_without_an_echo_is_of_whoever_asked_for_it(
+    fetcher: dict[str, str], telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """Where no identifier was sent none comes back: this process knows for whom it asked, whoever fetches it."""
+    instrument(inject_hosts="api.openai.com")
+    queued = {"id": "resp_9", "object": "response", "status": "queued", "background": True, "output": []}
+    failed = {**queued, "status": "failed", "error": {"code": "cyber_policy", "message": "no"}}
+    with end_user("ann", session="s9"):
+        scripted([json.dumps(queued).encode()]).responses.create(model="m", input="x", background=True)
+    with end_user(**fetcher):
+        scripted([json.dumps(queued).encode()]).responses.cancel("resp_9")
+        telemetry.clear()
+        scripted([json.dumps(failed).encode()]).responses.retrieve("resp_9")
+    ann = Hasher(KEY).end_user("ann")
+    found = [(one[c.OUTCOME], one.get(c.USER_HASH), one[c.IDENTIFIER_SOURCE]) for one in telemetry.events]
+    assert [("blocked", ann, "end_user")] == found
+
+
 @pytest.mark.parametrize(
     ("url", "inject", "suspended"),
     [

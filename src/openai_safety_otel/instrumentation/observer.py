@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.process import Callback, after_fork, at_exit, at_worker_exit
-from openai_safety_otel.contract.record import CallRecord, Outcome
+from openai_safety_otel.contract.record import CallRecord, Identity, Outcome
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.deliver import CallAddress, Delivery
@@ -66,6 +66,7 @@ class Observer:
         self._on_first = on_first
         self._open: dict[int, Call] = {}
         self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
+        self._made: collections.OrderedDict[str, Identity] = collections.OrderedDict()
         self._cancel_exit: Callback | None = None
         self._said_overtaken = False
         after_fork(self.disown)
@@ -205,8 +206,8 @@ class Observer:
             return
         try:
             record = call.record
-            if call.endpoint.once and record.echoed_identifier:
-                self._give_to_owner(call, record.echoed_identifier)
+            if call.endpoint.once:
+                self._give_to_owner(call)
             outcome = classify(record)
             counted = self._is_news(record, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
@@ -220,16 +221,22 @@ class Observer:
         except Exception as error:  # noqa: BLE001 - as in `observe`
             own_errors.failed("record", error)
 
-    def _give_to_owner(self, call: Call, echoed: str) -> None:
-        """A fetched answer belongs to whom the provider says it was created for, whoever fetches it."""
+    def _give_to_owner(self, call: Call) -> None:
+        """A fetched answer is of whom it was made for, as the provider says or as is known here, whoever fetches it."""
         record = call.record
-        reader, record.identity = record.identity, owner(echoed, record.identity, self.hasher)
-        if call.evidence is not None and record.identity is not reader:
+        reader, echoed = record.identity, record.echoed_identifier
+        made = self._made.get(record.response_id or "", reader)
+        record.identity = owner(echoed, reader, self.hasher) if echoed else made
+        if call.evidence is not None and record.identity.value != reader.value:
             call.evidence.watched = False  # the watch is over whoever fetched it
 
     def _is_news(self, record: CallRecord, *, once: bool) -> bool:
         """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""
         response_id = record.response_id
+        if response_id and record.inference:
+            self._made.setdefault(response_id, record.identity)
+            if len(self._made) > _MAX_SEEN:
+                self._made.popitem(last=False)
         early = pending(record) or (record.streaming and goes_on(record))
         if once and record.end == "returned" and (early or (response_id or "") in self._counted):
             return False
