@@ -105,6 +105,27 @@ def test_what_would_silently_not_work_fails(case: str, key_file: Path, tmp_path:
     assert any(one["topic"] == topic and text in one["text"] for one in failed), failed
 
 
+@pytest.mark.parametrize(
+    ("changes", "mend"),
+    [
+        (
+            {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+            "OPENAI_SAFETY_INJECT_HOSTS=+127.0.0.1, if identifiers may go there",
+        ),
+        ({"OPENAI_SAFETY_INJECT": "off"}, "leave out OPENAI_SAFETY_INJECT=off"),
+        ({"OPENAI_SAFETY_HMAC_KEY_FILE": "missing"}, "see key above"),
+    ],
+    ids=["another host", "switched off", "no key"],
+)
+def test_a_sample_without_identifier_says_what_would_add_it(
+    changes: dict[str, str], mend: str, key_file: Path
+) -> None:
+    """The one setting that is in the way, not all that could be."""
+    with Provider() as provider:
+        _, findings, _ = doctor({**healthy(key_file, provider), **changes})
+    assert [mend] == [one["mend"] for one in findings if one["topic"] == "sample"]
+
+
 def test_a_key_others_can_read_is_a_warning(key_file: Path) -> None:
     """Loose file permissions are named with the command that mends them."""
     key_file.chmod(0o644)

@@ -98,6 +98,15 @@ def _sample(openai: Any, settings: Settings) -> Iterator[Finding]:
     elif not settings.identifier:
         yield Finding("sample", "ok", f"{where} carries no identifier: OPENAI_SAFETY_IDENTIFIER=off")
     else:
-        yield Finding("sample", "fail", f"{where} would carry no identifier", "see key and inject above")
+        mend = _mend(settings, request.url.host)
+        yield Finding("sample", "fail", f"{where} would carry no identifier", mend)
     if "moderation" in body:
         yield Finding("sample", "ok", f"and ask for inline moderation by {body['moderation']['model']}")
+
+
+def _mend(settings: Settings, host: str) -> str:
+    if not settings.inject:
+        return "leave out OPENAI_SAFETY_INJECT=off"
+    if host not in {*settings.inject_hosts, *dict(settings.host_identifiers)}:
+        return f"OPENAI_SAFETY_INJECT_HOSTS=+{host}, if identifiers may go there"
+    return "see key above"
