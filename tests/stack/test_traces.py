@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import secrets
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,11 +81,22 @@ def test_traces_with_an_outcome_are_kept_whole(sampling: Running, sink: Path, se
     assert query.until(lambda: _stored(sink) == expected, timeout=120), _stored(sink)
 
 
+_DROPPED = (
+    r'(?m)^otelcol_processor_tail_sampling_global_count_traces_sampled\S*\{[^}]*sampled="false"[^}]*\} (\d+)'
+)
+
+
+def _dropped(agent: Running) -> int:
+    """How many traces the sampler has decided to drop, by its own count."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{agent.ports['metrics']}/metrics", timeout=30) as answer:
+        return sum(map(int, re.findall(_DROPPED, answer.read().decode())))
+
+
 def test_late_outcome_bypasses_the_sampler(sampling: Running, sink: Path, service: str) -> None:
     """A block that comes long after the sampler dropped its trace is in the store all the same."""
     trace = secrets.token_hex(16)
     _deliver(sampling, service, [_span(trace, "begin")])
-    time.sleep(4)  # four times the sampler's wait: the decision to drop has been made and is remembered
+    assert query.until(lambda: _dropped(sampling) == 1, timeout=120)  # and is remembered
     assert _stored(sink) == []
     _deliver(sampling, service, [_span(trace, "chat gpt-5", OUTCOMES["blocked"])])
     assert query.until(lambda: _stored(sink) == [(trace, "chat gpt-5")], timeout=120), _stored(sink)
