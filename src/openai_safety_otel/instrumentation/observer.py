@@ -233,11 +233,11 @@ class Observer:
     def _is_news(self, record: CallRecord, *, once: bool) -> bool:
         """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""
         response_id = record.response_id
-        if response_id and record.inference:
+        early = pending(record) or (record.streaming and goes_on(record))
+        if response_id and early and record.inference:  # it will be fetched, perhaps by somebody else
             self._made.setdefault(response_id, record.identity)
             if len(self._made) > _MAX_SEEN:
                 self._made.popitem(last=False)
-        early = pending(record) or (record.streaming and goes_on(record))
         if once and record.end == "returned" and (early or (response_id or "") in self._counted):
             return False
         if response_id and not early:
