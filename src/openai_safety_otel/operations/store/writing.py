@@ -22,7 +22,7 @@ FORMAT: Final = (
 )
 # One person is in few row groups of a month, however large; what each takes to be looked at counts there.
 _ROWS_OF_A_GROUP: Final = {"day": 30_720, "month": 122_880}
-_ROWS_OF_A_PART: Final = 2_000_000  # sorted with two gigabytes of scratch space
+_ROWS_OF_A_PART: Final = 1_000_000
 
 
 def in_columns(rows: str, target: str) -> str:
