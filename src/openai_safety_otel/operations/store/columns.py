@@ -142,7 +142,7 @@ class ColumnStore:
     def _merge_month(
         self, database: duckdb.DuckDBPyConnection, manifest: Manifest, place: str, files: Mapping[str, int]
     ) -> None:
-        # Of the machine's; a part takes a gigabyte. What is sorted on the disk takes four times as long.
+        # Of the machine's; a part takes up to three gigabytes, and four times as long where it is sorted on the disk.
         database.execute("SET memory_limit = '30%'")
         table = stored_table(self.root / name for name in files)
         merged = {
