@@ -9,7 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import columns_page
 import remains
+from tables import table
 
 HERE = Path(__file__).parent
 # A plain call over OpenTelemetry's own instrumentation, a moderated one over the floor, a streamed chunk over the bare
@@ -55,11 +57,6 @@ def _spread(found: dict[str, float]) -> str:
     return f"{whole(found['median'])} ({whole(found['low'])} … {whole(found['high'])})"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def render(found: dict[str, Any]) -> str:
     """The whole page."""
     parts = [_INTRO.format(**_machine(found)), _targets(found), _cost(found)]
@@ -68,6 +65,7 @@ def render(found: dict[str, Any]) -> str:
         _start(found),
         _memory(found),
         remains.render(found["profile"]),
+        *([columns_page.render(found["columns_scale"])] if "columns_scale" in found else []),
         _others(found),
     ]
     return "\n\n".join(parts) + "\n"
@@ -114,7 +112,7 @@ def _targets(found: dict[str, Any]) -> str:
     imported = found["startup"]["import_ms"]["median"]
     ours, bare = (found["memory"]["growth"][name] for name in ("ours", "bare"))
     flat = ours["blocks_per_call"] < bare["blocks_per_call"] + 0.05
-    return "## Targets\n\n" + _table(
+    return "## Targets\n\n" + table(
         ["Target", "Measured", ""],
         [
             [
@@ -220,7 +218,7 @@ def _cost(found: dict[str, Any]) -> str:
     return (
         "## CPU time added to a call, µs\n\nIn brackets what one call made each record: spans / events / measurements. "
         "Cheaper is not better where less is said.\n\n"
-        + _table(["Case", "bare", *names, "ours / floor"], lines)
+        + table(["Case", "bare", *names, "ours / floor"], lines)
         + f"\n\nA stream has {found['cost_per_call']['chunks']} chunks.\n\n"
         + _chunks(found)
     )
@@ -247,7 +245,7 @@ def _chunks(found: dict[str, Any]) -> str:
         f"What a chunk costs, µs, in the middle of {cost['streams']} streams of {cost['chunks']}, observed and not, "
         "read in turn in one process; beside it what a whole stream of the table above adds over a call of its kind, "
         "spread over its chunks (beginning and end of a stream included):\n\n"
-        + _table(["Case", "bare chunk", "ours adds", "%", "whole stream, a chunk"], lines)
+        + table(["Case", "bare chunk", "ours adds", "%", "whole stream, a chunk"], lines)
     )
 
 
@@ -269,7 +267,7 @@ def _together(found: dict[str, Any]) -> str:
     ]
     return (
         f"## {whole(both['calls'])} calls at once on one event loop, and single calls one after another\n\n"
-        + _table(
+        + table(
             ["", "calls a second", "CPU µs a call", "median latency added, µs", "99th percentile added, µs"],
             lines,
         )
@@ -311,7 +309,6 @@ def _others(found: dict[str, Any]) -> str:
         "suspensions",
         "collector_throughput",
         "loki_ranking",
-        "columns_scale",
     )
     blocks = [
         f"`{name}.py`:\n\n```json\n{json.dumps(found[name], indent=1)}\n```"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tables import table
+
 _SHOWN = 2.0  # own microseconds from which on a function has a line of its own
 _BOTH = ("ours", "official")
 _UNDER = ("opentelemetry", "everything else")
@@ -29,9 +31,9 @@ def _case(case: str, both: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"### {case}",
-            _table(["", "its own functions", *_UNDER], totals),
+            table(["", "its own functions", *_UNDER], totals),
             "OpenTelemetry's functions, under us and under the official instrumentation:",
-            _table(_SIDES, _side_by_side(both)),
+            table(_SIDES, _side_by_side(both)),
             *(part for name in _BOTH for part in _own(name, both[name]["functions"])),
         ]
     )
@@ -68,16 +70,11 @@ def _own(name: str, functions: list[dict[str, Any]]) -> tuple[str, str]:
     rest = [row for row in own if row not in shown]
     lines = [[f"`{row['function']}`", _us(row["calls"]), _us(row["own_us"])] for row in shown]
     left = [f"{len(rest)} more", *(_us(sum(row[key] for row in rest)) for key in ("calls", "own_us"))]
-    return f"Own functions of *{name}*:", _table(["Function", "calls", "µs"], [*lines, left])
+    return f"Own functions of *{name}*:", table(["Function", "calls", "µs"], [*lines, left])
 
 
 def _us(value: float) -> str:
     return f"{value:,.1f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 _TRIED = """### What was tried
