@@ -86,9 +86,16 @@ def _added(path: Path, content: bytes) -> None:
     aged(path)
 
 
+def _emptied(path: Path) -> None:
+    compact_files([path.parent])
+    path.write_bytes(b"")
+    aged(path)
+
+
 REPORTED = SafetyEvent(c.USER_REPORT_EVENT, int(NOON * 1e9), {c.REPORT_TEXT: "secret"})
 NEEDED: dict[str, Callable[[Path], object]] = {
     "young": lambda path: path.touch(),
+    "empty": _emptied,
     "with a line that is no event": lambda path: _added(path, b'{"traces": 1\n'),
     "with half a line": lambda path: _added(path, lines(EVENTS)[:-9]),
     "with content": lambda path: _added(path, lines([REPORTED])),

@@ -54,6 +54,7 @@ def remove_finished(
                 and file.stat().st_mtime < before
                 and not in_use(file)
                 and passed(file)
+                and file.stat().st_size
                 and not _holds_content(file)
                 and _is_stored(store, file, days, now)
             )
