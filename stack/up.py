@@ -119,7 +119,8 @@ def _print_links(programs: dict[str, Running]) -> None:
 
 def main() -> int:
     """Run until interrupted, or told to end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell in the background has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="openai-safety-stack-")))
         if command := _engine():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -96,5 +95,8 @@ def up() -> Iterator[Up]:
             assert query.until(lambda: bool(query.lines(links.loki, watched)), timeout=300)
             yield links
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(300)
+            process.terminate()
+            try:
+                process.wait(300)
+            finally:
+                process.kill()  # nothing, where it has ended
