@@ -199,6 +199,6 @@ def _damage(file: Path, how: str) -> None:
         data[:8192] = b"\xff" * 8192
     elif how == "middle":
         data[8192:] = b"\xff" * (len(data) - 8192)
-    else:
-        data = data[: len(data) // 2 + 100]
+    else:  # behind the two pages that say where the rest is: with more of it left, a collector may start
+        data = data[: 8192 + 100]
     file.write_bytes(bytes(data))
