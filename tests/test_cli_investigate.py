@@ -479,8 +479,11 @@ def test_a_journal_that_was_changed_is_said_in_the_appeal(here: Path) -> None:
     assert ("broken", "entry 1 (decision): its content was changed") == (found["state"], found["problem"])
 
 
-def test_a_drill_and_a_notice_that_is_anothers_are_not_theirs(here: Path) -> None:
+def test_a_drill_and_a_notice_that_is_anothers_are_not_theirs(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither moves where they stand or what they reach, and what happened says of each that it is none of theirs."""
+    monkeypatch.setenv("COLUMNS", "160")  # a narrow terminal folds names
     write(
         here / "events",
         [
