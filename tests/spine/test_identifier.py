@@ -462,9 +462,11 @@ def test_an_answer_without_an_echo_is_of_whoever_asked_for_it(
     queued = {"id": "resp_9", "object": "response", "status": "queued", "background": True, "output": []}
     failed = {**queued, "status": "failed", "error": {"code": "cyber_policy", "message": "no"}}
     with end_user("ann", session="s9"):
-        scripted([json.dumps(queued).encode()]).responses.create(model="m", input="x", background=True)
+        scripted([json.dumps(queued).encode()]).responses.create(
+            model="m", input="x", extra_body={"background": True}
+        )
     with end_user(**fetcher):
-        scripted([json.dumps(queued).encode()]).responses.cancel("resp_9")
+        scripted([json.dumps(queued).encode()]).post("/responses/resp_9/cancel", cast_to=object)
         telemetry.clear()
         scripted([json.dumps(failed).encode()]).responses.retrieve("resp_9")
     ann = Hasher(KEY).end_user("ann")
