@@ -110,3 +110,17 @@ def test_people_are_named_neutrally() -> None:
         and (words := re.findall(r"(?i)\b(?:he|him|his|she|hers?)\b", path.read_text(encoding="utf-8")))
     }
     assert found == {}
+
+
+# What stands at the top of the repository. Whatever else is there was left lying about.
+TOP = """
+    .ci .gitignore .pre-commit-config.yaml CHANGELOG.md CONTRIBUTING.md LICENSE Makefile README.md SECURITY.md
+    benchmarks collector-config compose.yaml deploy docs grafana pyproject.toml src stack tests
+"""
+
+
+def test_nothing_else_stands_at_the_top() -> None:
+    """The repository's first page shows what belongs to it: no download, log or output was put in."""
+    command = ["git", "ls-tree", "--name-only", "HEAD"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert shown.split() == TOP.split()
