@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.state import Fault
 from openai_safety_otel.testing.usage import ADMIN_KEY
 from support.collector import Collector
-from support.services import CALLS, HOUR, SECRETS, SETTINGS, run_services
+from support.services import CALLS, HOUR, SECRETS, compares, keys_file, run_services
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +47,13 @@ def place(
     served: tuple[Provider, Path], tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A folder with the events and the settings of whoever compares."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(served[1], tmp_path / "events")
-    here = {"OPENAI_SAFETY_FILE_DIR": str(tmp_path / "events"), "OPENAI_BASE_URL": provider.url}
-    for name, value in {**SETTINGS, **here, "OPENAI_ADMIN_KEY": ADMIN_KEY}.items():
-        monkeypatch.setenv(name, value)
+    compares(served, tmp_path, monkeypatch)
     return tmp_path
 
 
 def reconcile(*words: str, who: bool = True) -> Result:
     audited = ["--by", "ann", "--why", "is everything seen?"] if who else []
     return CliRunner().invoke(app, ["reconcile", *words, *audited])
-
-
-def keys_file(folder: Path, *names: str) -> str:
-    target = folder / "keys.txt"
-    target.write_text("# what we hold\n" + "".join(f"{name} {SECRETS[name]}\n" for name in names))
-    return str(target)
 
 
 def sources(done: Result) -> list[tuple[str, str, str, int, int]]:

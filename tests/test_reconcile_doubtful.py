@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ from click.testing import CliRunner
 
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.testing.provider import Provider
-from openai_safety_otel.testing.usage import ADMIN_KEY
-from support.services import AGO, DOUBTFUL, HOUR, SECRETS, SETTINGS, run_services, set_back
+from support.services import AGO, DOUBTFUL, HOUR, compares, run_services, set_back
 
 pytest.importorskip("openai.types.admin", reason="older SDKs lack some of these APIs")
 pytest.importorskip("websockets")
@@ -38,14 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider,
 @pytest.fixture(autouse=True)
 def place(served: tuple[Provider, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The settings of whoever compares."""
-    provider, folder = served[0], tmp_path / "events"
-    shutil.copytree(served[1], folder)
-    monkeypatch.chdir(tmp_path)
-    settings = {**SETTINGS, "OPENAI_SAFETY_FILE_DIR": str(folder), "OPENAI_BASE_URL": provider.url}
-    for name, value in {**settings, "OPENAI_ADMIN_KEY": ADMIN_KEY}.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "keys.txt").write_text(f"web {SECRETS['web']}\n")
-    return folder
+    return compares(served, tmp_path, monkeypatch, "web")
 
 
 def run(*words: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +17,7 @@ from openai_safety_otel.operations.cli.reconcile import summary
 from openai_safety_otel.operations.reconcile.compare import Comparison, Counted, Names, Recorded, compare
 from openai_safety_otel.operations.reconcile.tell import comparison_events
 from openai_safety_otel.testing.provider import Provider
-from openai_safety_otel.testing.usage import ADMIN_KEY
-from support.services import SECRETS, SETTINGS, run_services
+from support.services import SECRETS, compares, run_services
 
 HELD = {"key_web": {"hash-web"}, "key_jobs": {"hash-jobs"}}
 NAMES = Names({"proj_1": "Shop"}, {"key_web": "web", "key_jobs": "jobs"})
@@ -126,13 +124,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Provider,
 @pytest.fixture(autouse=True)
 def place(served: tuple[Provider, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The settings of whoever compares."""
-    provider, folder = served[0], tmp_path / "events"
-    shutil.copytree(served[1], folder)
-    monkeypatch.chdir(tmp_path)
-    settings = {**SETTINGS, "OPENAI_SAFETY_FILE_DIR": str(folder), "OPENAI_BASE_URL": provider.url}
-    for name, value in {**settings, "OPENAI_ADMIN_KEY": ADMIN_KEY}.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "keys.txt").write_text("".join(f"{name} {SECRETS[name]}\n" for name in ("web", "search")))
+    compares(served, tmp_path, monkeypatch, "web", "search")
     (tmp_path / "keys.txt").chmod(0o600)
     return tmp_path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,7 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from openai_safety_otel.testing.provider import Provider
+from openai_safety_otel.testing.usage import ADMIN_KEY
 
 HOUR: Final = 3600
 AGO: Final = 2 * HOUR
@@ -95,3 +99,30 @@ def set_back(file: Path, seconds: int, *, only: str = "") -> None:
             for line in file.read_text().splitlines(keepends=True)
         )
     )
+
+
+def keys_file(folder: Path, *names: str) -> str:
+    """Write the file of the API keys that whoever compares holds."""
+    target = folder / "keys.txt"
+    target.write_text("# what we hold\n" + "".join(f"{name} {SECRETS[name]}\n" for name in names))
+    return str(target)
+
+
+def compares(
+    served: tuple[Provider, Path], folder: Path, monkeypatch: pytest.MonkeyPatch, *held: str
+) -> Path:
+    """Stand in a folder, as whoever compares does: with the settings, the keys of some services, and all events.
+
+    Returns:
+        The folder of the events.
+    """
+    provider, written = served
+    events = folder / "events"
+    shutil.copytree(written, events)
+    monkeypatch.chdir(folder)
+    here = {"OPENAI_SAFETY_FILE_DIR": str(events), "OPENAI_BASE_URL": provider.url}
+    for name, value in {**SETTINGS, **here, "OPENAI_ADMIN_KEY": ADMIN_KEY}.items():
+        monkeypatch.setenv(name, value)
+    if held:
+        keys_file(folder, *held)
+    return events
