@@ -209,7 +209,10 @@ class Observer:
             if call.endpoint.once:
                 self._give_to_owner(call)
             outcome = classify(record)
-            counted = self._is_news(record, once=call.endpoint.once)
+            early = pending(record) or (record.streaming and goes_on(record))
+            if early and record.inference and record.response_id:
+                self._remember_asker(record.response_id, record.identity)
+            counted = self._is_news(record, early=early, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
             if counted:
                 self._follow_up(call, outcome)
@@ -230,14 +233,15 @@ class Observer:
         if call.evidence is not None and record.identity.value != reader.value:
             call.evidence.watched = False  # the watch is over whoever fetched it
 
-    def _is_news(self, record: CallRecord, *, once: bool) -> bool:
-        """Whether this outcome is counted: that of a fetched response once, by its id, when it has ended."""
+    def _remember_asker(self, response_id: str, asker: Identity) -> None:
+        """Keep who asked for an answer that will be fetched, perhaps by somebody else."""
+        self._made.setdefault(response_id, asker)
+        if len(self._made) > _MAX_SEEN:
+            self._made.popitem(last=False)
+
+    def _is_news(self, record: CallRecord, *, early: bool, once: bool) -> bool:
+        """Whether this outcome is counted: that of a fetched response once, by its id, when it is not ``early``."""
         response_id = record.response_id
-        early = pending(record) or (record.streaming and goes_on(record))
-        if response_id and early and record.inference:  # it will be fetched, perhaps by somebody else
-            self._made.setdefault(response_id, record.identity)
-            if len(self._made) > _MAX_SEEN:
-                self._made.popitem(last=False)
         if once and record.end == "returned" and (early or (response_id or "") in self._counted):
             return False
         if response_id and not early:

@@ -252,10 +252,10 @@ class Session:
     def _alone(self, event: object, what: str) -> None:
         """A record for one event alone."""
         record = fresh(self.record, endpoint=f"{self.api.name}.{what}")
-        if self.api.create is not None:
-            record.identity = (
-                Identity()
-            )  # each request has its own person: whoever connected need not be this one's
+        if (
+            self.api.create is not None
+        ):  # each request has its own person: whoever connected need not be this one's
+            record.identity = Identity()
         call = self.observer.begin(record, self.api.at(None), self.client, free=True, kind=SessionCall)
         call.chunk(event)
         call.drained()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import Decision, from_mapping
 
 KEEPS_OUT = ("suspend", "revoke")
+# That somebody was erased, by whom and why, is the operator's record: a later erasure finds nothing in it.
+ERASURE: Final = "erase"
 ENDS = ("clear",)
 # Fields of a notice that lead to a person.
 ERASED_FIELDS: dict[str, Any] = {
@@ -40,7 +42,7 @@ def erasure(links: Iterable[Link], identifier: str) -> Erasure:
         if one.kind == "decision" and one.body is not None
     }
     kept = kept_decision(list(said.values()))
-    stays = {at for at, one in said.items() if one.action == "erase" or one == kept}
+    stays = {at for at, one in said.items() if one.action == ERASURE or one == kept}
     return Erasure([at for at in theirs if at not in stays], None if kept in said.values() else kept)
 
 

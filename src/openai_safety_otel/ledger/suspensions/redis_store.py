@@ -28,9 +28,8 @@ EPOCH: Final = _ROOT + "epoch"  # made with the list, and lost together with the
 HOLDERS: Final = _ROOT + "holders"  # process -> "version time"
 BLOCKS: Final = _ROOT + "blocks:"  # identifier -> its block times
 TIMEOUT_SECONDS: Final = 1.0
-_MARK: Final = (
-    ""  # a field of the entries that is always there: a server that evicts them leaves no empty list
-)
+# A field of the entries that is always there: a server that evicts them leaves no list, not an empty one.
+_MARK: Final = ""
 _NAME: Final = "the list in Redis"
 SILENT_SECONDS: Final = 16.0  # three missed heartbeats
 _SCAN: Final = 2000  # entries fetched at once: some milliseconds of work, then others may run

@@ -84,7 +84,7 @@ def compact(
         raise click.UsageError("say where the event files are: --files DIR, or OPENAI_SAFETY_FILE_DIR")
     with progress_bar("reading events") as advance:
         compact_files(folders, progress=advance)
-    _tidy(folders, days, to, host)
+    _tidy(folders, days, now, to, host)
     if before is not None:
         passed = (
             passed_by(read_until(checkpoint)) if checkpoint and str(checkpoint) != "none" else lambda _: True
@@ -94,10 +94,10 @@ def compact(
                 say(f"{file}: removed, its events are stored")
 
 
-def _tidy(folders: tuple[Path, ...], days: dict[str, float], to: str | None, host: str) -> None:
+def _tidy(folders: tuple[Path, ...], days: dict[str, float], now: float, to: str | None, host: str) -> None:
     for store in find_stores(folders):
-        gone = store.expire(days, time.time())
-        store.merge_months(time.time())
+        gone = store.expire(days, now)
+        store.merge_months(now)
         held = store.manifest().files
         say(f"{store.root}: {sum(held.values()):,} events in {len(held):,} files; {gone:,} too old, removed")
         if to:

@@ -14,7 +14,7 @@ import click
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import is_written, open_journal
-from openai_safety_otel.ledger.journal.erasure import erasure
+from openai_safety_otel.ledger.journal.erasure import ERASURE, erasure
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
@@ -117,7 +117,7 @@ def erase(
         erase_case_files(cases or ("*.zip",), forms)
         _erase_loki(result, loki)
         _erase_lists(result, settings)
-        audit(settings, forms[0], "erase", by=by, why=why)
+        audit(settings, forms[0], ERASURE, by=by, why=why)
     _print(result, as_json=as_json)
     if result.unreached and not dry_run:
         sys.exit(2)
@@ -167,7 +167,7 @@ def _say_nothing_found(result: Result, settings: Settings, *, as_json: bool) -> 
     said = f"nothing is stored about {names} where this command looked; nothing was done"
     if is_written(settings.store):
         with closing(open_journal(settings.store)) as journal:
-            past = [one for one in journal.decisions() if one.action == "erase"]
+            past = [one for one in journal.decisions() if one.action == ERASURE]
         if last := next((one for one in reversed(past) if one.identifier in result.identifiers), None):
             said += clean(f" (erased {moments.day(last.at)} by {last.by}: {last.why})")
     raise click.ClickException(said)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Final, cast
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.ledger.journal.erasure import ERASURE
 from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.files import find_files, find_stores
 from openai_safety_otel.operations.store.schema import column_name, quoted
@@ -25,8 +26,6 @@ from openai_safety_otel.operations.store.shared import objects
 
 # Not the linked session: a record that names one is about the user it has, and two users may share one.
 _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
-# That they were erased, by whom and why, is the operator's record: a later erasure finds nothing in it.
-ERASURE: Final = "erase"
 
 
 @dataclass(slots=True)

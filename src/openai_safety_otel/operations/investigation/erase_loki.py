@@ -8,7 +8,7 @@ from itertools import product
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.operations.investigation.erase_events import ERASURE
+from openai_safety_otel.ledger.journal.erasure import ERASURE
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.operations.store.schema import column_name
 

@@ -33,6 +33,7 @@ from openai_safety_otel.operations.store.schema import (
     days_of,
     is_month,
     quoted,
+    stream_of,
 )
 from openai_safety_otel.operations.store.writing import in_columns, parts_of, workplace
 
@@ -108,7 +109,7 @@ class ColumnStore:
             manifest = self.manifest()
             before = manifest.files.copy()
             for name in before:
-                kept = moments.day(now - days[name.partition("/")[0].partition("=")[2]] * _DAY)
+                kept = moments.day(now - days[stream_of(name)] * _DAY)
                 first, last = days_of(name)
                 if last < kept:
                     del manifest.files[name]
@@ -129,7 +130,7 @@ class ColumnStore:
             months = defaultdict[str, dict[str, int]](dict)
             for name, rows in manifest.files.items():
                 if (month := days_of(name)[0][:7]) < over:
-                    months[f"{name.partition('/')[0]}/month={month}/"][name] = rows
+                    months[f"stream={stream_of(name)}/month={month}/"][name] = rows
             made = 0
             for place, files in sorted(months.items()):
                 added = sum(rows for name, rows in files.items() if not is_month(name))

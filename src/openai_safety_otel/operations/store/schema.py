@@ -95,6 +95,11 @@ def version_of(file: str) -> str:
     return found[1] if found else ""
 
 
+def stream_of(name: str) -> str:
+    """The stream of a file of a column store, by its name in the store."""
+    return name.replace("\\", "/").split("/")[-3].partition("=")[2]
+
+
 def days_of(name: str) -> tuple[str, str]:
     """The first and the last day that a file of a column store may hold, by its name in the store."""
     kind, _, value = name.replace("\\", "/").split("/")[-2].partition("=")
