@@ -224,6 +224,6 @@ class Bench:
         self._provider.shutdown()
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = waiting.LONGEST) -> None:
     """Wait for something to become true; fail if it never does."""
     assert waiting.until(true, seconds), "it never became true"

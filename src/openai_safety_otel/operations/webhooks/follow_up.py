@@ -1,7 +1,8 @@
 """What happens to a notice after the 2xx: look up, emit, suspend, tell; each step retried, all resumable.
 
 The state of every step lies in the journal, so another process goes on after a crash. A process takes a
-notice by moving its due time into the future (`Journal.claim`): if it dies, the notice becomes due again.
+notice by moving its due time into the future (`Journal.claim`) and moves it again after each step: if it
+dies, the notice becomes due again.
 A crash between sending the event and noting that it was sent repeats the event, with the same notice id.
 """
 
@@ -43,8 +44,9 @@ class RetryPolicy:
     """How patient the follow-up is. All in seconds but ``tries`` (per step).
 
     ``patience`` bounds how long the event waits for its case; ``first`` doubles at each retry up to ``most``;
-    ``lease`` is how long a notice taken by a process that died stays taken; ``poll`` is how often work left
-    by other processes is looked for. The defaults retry for about five hours.
+    ``lease`` is how long a notice taken by a process that died stays taken, so it is longer than any one
+    step; ``poll`` is how often work left by other processes is looked for. The defaults retry for about five
+    hours.
     """
 
     patience: float = 30.0
@@ -95,7 +97,7 @@ class FollowUp:
         self._measures = measures
         self._retries = retries or RetryPolicy()
         self._wake = asyncio.Event()
-        self._rounds: set[asyncio.Task[None]] = set()
+        self._rounds: dict[str, asyncio.Task[None]] = {}  # by the notice's key
         # In this order: what a step needs is known when its turn comes.
         self._steps: dict[str, Callable[[Notice], Awaitable[dict[str, Any]]]] = {
             "look_up": self._look_up,
@@ -123,7 +125,7 @@ class FollowUp:
 
     async def finish(self, seconds: float) -> None:
         """Give running rounds this long to end, then leave them to the next process."""
-        rounds = list(self._rounds)
+        rounds = list(self._rounds.values())
         if rounds:
             await asyncio.wait(rounds, timeout=seconds)
         for task in rounds:
@@ -156,24 +158,31 @@ class FollowUp:
 
     async def _start_due(self) -> None:
         now = time.time()
-        for notice in await asyncio.to_thread(self._journal.due, now):
+        for notice in await self._due(now):
             if len(self._rounds) >= self._retries.at_once:
-                return  # a finished round wakes us
+                return
             until = now + self._retries.lease
             if await asyncio.to_thread(self._journal.claim, notice.key, now=now, until=until):
                 task = asyncio.create_task(self._guarded(lambda n=notice: self._round(n)))  # type: ignore[misc]
-                self._rounds.add(task)
-                task.add_done_callback(self._ended)
+                self._rounds[notice.key] = task
+                task.add_done_callback(lambda _, key=notice.key: self._ended(key))  # type: ignore[misc]
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._rounds.discard(task)
+    async def _due(self, now: float) -> list[Notice]:
+        """The notices due by then that this process is not at work on: a slow round may outlive its lease."""
+        due = await asyncio.to_thread(self._journal.due, now)
+        return [notice for notice in due if notice.key not in self._rounds]
+
+    def _ended(self, key: str) -> None:
+        del self._rounds[key]
         self._wake.set()
 
     async def _pause(self) -> float:
-        """Seconds until the next step is due, at most ``poll``."""
+        """Seconds until the next step is due, at most ``poll``; a round that ends wakes us before."""
         now = time.time()
+        if len(self._rounds) >= self._retries.at_once:
+            return self._retries.poll
         try:
-            soon = await asyncio.to_thread(self._journal.due, now + self._retries.poll)
+            soon = await self._due(now + self._retries.poll)
         except JournalError:
             return self._retries.poll  # already said by the round before
         times = [notice.next_at for notice in soon if notice.next_at is not None]
@@ -199,7 +208,7 @@ class FollowUp:
         except Exception as error:  # noqa: BLE001 - a sink's or suspender's own mistake is a failed try
             failure = StepFailedError(type(error).__name__)
             return await self._failed(notice, name, int(tries) + 1, failure)
-        return await self._update(notice, {"pending": rest, **changes})
+        return await self._taken(notice, {"pending": rest, **changes})
 
     async def _failed(self, notice: Notice, name: str, tries: int, error: StepFailedError) -> Notice:
         now = time.time()
@@ -216,7 +225,11 @@ class FollowUp:
             pending = steps.emit_at_once(notice, pending, now)  # what will not come soon is not waited for
             changes["pending"] = pending
         _log.warning("notice %s: %s failed (%s), try %d", notice.id, name, error.reason, tries)
-        return await self._update(notice, changes)
+        return await self._taken(notice, changes)
+
+    async def _taken(self, notice: Notice, changes: Mapping[str, Any]) -> Notice:
+        """The notice after a step, taken by this process for another lease."""
+        return await self._update(notice, {**changes, "next_at": time.time() + self._retries.lease})
 
     async def _update(self, notice: Notice, changes: Mapping[str, Any]) -> Notice:
         found = await asyncio.to_thread(lambda: self._journal.update_notice(notice.key, **changes))
