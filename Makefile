@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python tests/support/rerun.py -q
 
 .PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-kubernetes test-drills test-dashboards pictures stack-up bench audit docs generate generated clean help
 
@@ -15,10 +16,10 @@ demo: $(READY) ## the whole loop on this machine: provider stub, unchanged app, 
 test: lint types test-unit ## lint, types and all tests that need no built program
 
 test-unit: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not stack and not faults" tests
+	$(PYTEST) -n 2 --dist loadfile -m "not stack and not faults" tests
 
 test-faults: $(VENV)/.faults ## servers, exits and fuzzing: what is left when things break
-	$(BIN)/python -m pytest -q -n 2 --dist loadscope -m faults tests
+	$(PYTEST) -n 2 --dist loadscope -m faults tests
 
 test-wheel: $(VENV)/.faults ## the wheel: the same bytes twice, and working where there is no checkout
 	PYTHONPATH=tests $(BIN)/python -m wheel.check
@@ -49,25 +50,25 @@ test-frameworks: $(READY) ## the recipes of docs/frameworks.md on the real frame
 	$(BIN)/python tests/frameworks/run.py
 
 test-columns: $(VENV)/.columns ## the questions on ClickHouse, and columns on S3-compatible storage
-	$(BIN)/python -m pytest -q -m "not stack" tests/clickhouse tests/store tests/test_notebook.py
+	$(PYTEST) -m "not stack" tests/clickhouse tests/store tests/test_notebook.py
 
 test-load: $(READY) ## 10,000 streams of 200 users, 500 at a time (make test runs a tenth of it)
-	LOAD_CALLS=10000 $(BIN)/python -m pytest -q tests/test_load.py
+	LOAD_CALLS=10000 $(PYTEST) tests/test_load.py
 
 stack-build: $(READY) ## the real collector, Loki, Prometheus, Alertmanager, Kafka (Go, Java and Maven needed)
 	$(BIN)/python stack/build.py
 
 test-stack: stack-build ## everything that runs on the real programs, but for drills, drawing and Kubernetes
-	$(BIN)/python -m pytest -q --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up --ignore tests/kubernetes tests
+	$(PYTEST) --timeout 300 -n 2 --dist loadfile -m "stack and not drawing" --ignore tests/worst_day --ignore tests/stack_up --ignore tests/kubernetes tests
 
 test-kubernetes: stack-build ## the Helm chart and the operator's image: rendered, validated, their parts run
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m stack tests/kubernetes
+	$(PYTEST) -n 2 --dist loadfile -m stack tests/kubernetes
 
 test-drills: stack-build ## the worst day and the runbook on the whole stack: they wait more than they compute
-	PYTHONPATH=tests $(BIN)/python -m pytest -q -p support.dealing -n 4 -m stack tests/worst_day tests/stack_up
+	PYTHONPATH=tests $(PYTEST) -p support.dealing -n 4 -m stack tests/worst_day tests/stack_up
 
 test-dashboards: stack-build ## the dashboards as Grafana's own libraries draw them, from real stores
-	$(BIN)/python -m pytest -q --timeout 600 -m drawing tests/dashboards
+	$(PYTEST) --timeout 600 -m drawing tests/dashboards
 
 pictures: stack-build ## draw anew the pictures that README, grafana/README.md and the runbook show
 	PYTHONPATH=tests:. $(BIN)/python -m dashboards.pictures

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+RERUN = HERE.parent / "support" / "rerun.py"
 TESTS = (
     "opentelemetry-sdk>=1.37",
     "pytest>=8.3",
@@ -87,7 +88,7 @@ def main() -> int:
         started = time.monotonic()
         python = environment(name, GROUPS[name])
         # Warnings of frameworks, and of clients that an app never closes, are not ours to fail on.
-        command = [str(python), "-m", "pytest", "-q", "-W", "default", "--disable-warnings"]
+        command = [str(python), str(RERUN), "-q", "-W", "default", "--disable-warnings"]
         checks = [str(HERE / check) for check in GROUPS[name].checks]
         env = {**os.environ, "GROUP": name}
         worst = max(worst, subprocess.run([*command, *checks], check=False, cwd=ROOT, env=env).returncode)

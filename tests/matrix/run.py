@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from peers.run import ROOT, environment
+from peers.run import RERUN, ROOT, environment
 
 TOOLS = (
     "pytest>=8.3",
@@ -51,7 +51,7 @@ def main() -> int:
         python = environment(ROOT / ".cache" / f"matrix-{version}", pins)
         print(f"== openai {version}, {CELLS[version][0]}", flush=True)  # noqa: T201 - a command's own output
         tests = [str(path.relative_to(ROOT)) for name in TESTS for path in sorted(ROOT.glob(name))]
-        command = [str(python), "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *tests]
+        command = [str(python), str(RERUN), "-q", "-n", "2", "--dist", "loadfile", *tests]
         if subprocess.run(command, check=False, cwd=ROOT, env=os.environ).returncode:
             failed.append(version)
     if failed:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+RERUN = ROOT / "tests" / "support" / "rerun.py"
 PINS = (
     "openai==3.54.0",
     "opentelemetry-sdk==1.45.2",
@@ -44,7 +45,7 @@ def main() -> int:
     for name, logfire in LOGFIRES.items():
         python = environment(ROOT / ".cache" / name, (*PINS, *logfire))
         others = [] if name == "peers" else ["-k", "logfire"]
-        command = [str(python), "-m", "pytest", "-q", *others, checks]
+        command = [str(python), str(RERUN), "-q", *others, checks]
         failed += bool(subprocess.run(command, check=False, cwd=ROOT).returncode)
     return min(failed, 1)
 
