@@ -8,13 +8,17 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import environment_of_child
+from openai_safety_otel.operations.cli.group import app
+from openai_safety_otel.operations.store.files import open_files
 from stack import query
 from stack.programs import Running
 from support.stored import said
@@ -139,3 +143,82 @@ def test_erased_records_are_not_read_again(agent: Running, loki: Running, folder
     expected = on_disk + Counter({key: count for key, count in written(folder).items() if key not in on_disk})
     query.until(lambda: stored(loki, service) == expected, timeout=200)
     assert expected == stored(loki, service), said(agent)
+
+
+CALLS = 2500
+# An app whose files are full after some thirty calls; it ends by itself, and says then how many it made.
+ENDING = f"""
+    import sys, time
+    from openai_safety_otel.contract.record import SafetyEvent
+    from openai_safety_otel.contract.settings import Settings
+    from openai_safety_otel.instrumentation.signals.sink import EventSink
+    from stack import traffic
+    sink = EventSink.from_settings(Settings(file_dir=sys.argv[1], file_max_mb=0.1, file_keep=10_000))
+    for number in range({CALLS}):
+        made = traffic.call(number, outcome=("completed", "blocked")[number % 5 == 0], person=number % 7)
+        sink.emit(SafetyEvent(made.name, made.time_ns, made.attributes, made.body, made.severity))
+        time.sleep(0.01)
+    sink.close()
+"""
+EVERY = Counter(f"resp_{number:032x}" for number in range(CALLS))
+
+
+@contextmanager
+def working(folder: Path, service: str) -> Iterator[Callable[[], bool]]:
+    """An app in a process of its own; yields whether it is at work."""
+    env = environment_of_child(("OTEL_", "OPENAI_"), OTEL_SERVICE_NAME=service, PYTHONPATH=str(ROOT))
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(ENDING), str(folder)], env=env)
+    try:
+        yield lambda: process.poll() is None
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def compacted(folder: Path, agent: Running) -> int:
+    """Compact, and remove what the collector has passed; how many files went."""
+    checkpoint = str(agent.folder / "queue/files")
+    asked = ["compact", "--files", str(folder), "--remove-files", "1s", "--checkpoint", checkpoint]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    return done.output.count("removed, its events are stored")
+
+
+def files(folder: Path) -> set[Path]:
+    """The event files that are there."""
+    return set(folder.glob("*.jsonl"))
+
+
+def unread(folder: Path, at_work: Callable[[], bool]) -> set[Path]:
+    """Files that an app has begun since now, of which all but the last are closed."""
+    before = files(folder)
+    until(lambda: len(files(folder) - before) > 5 or not at_work())
+    return files(folder) - before
+
+
+def in_columns(folder: Path) -> Counter[str]:
+    """The response ids in the column store alone."""
+    with open_files([folder], compact=False) as events:
+        return Counter(row["id"] for row in events.rows("SELECT gen_ai_response_id AS id FROM stored"))
+
+
+@pytest.mark.timeout(600)
+def test_files_are_removed_beside_a_collector_that_is_killed(
+    agent: Running, loki: Running, folder: Path, service: str
+) -> None:
+    """Every event is once in Loki and once in the columns, though files went while both worked and it was killed."""
+    gone = 0
+    with working(folder, service) as at_work:
+        while at_work():
+            gone += sum(compacted(folder, agent) for _ in range(3))
+            agent.kill()
+            left = unread(folder, at_work)
+            compacted(folder, agent)
+            assert left <= files(folder)
+            agent.start()
+    assert gone > 10
+    assert until(lambda: (compacted(folder, agent), not files(folder))[1], 200), said(agent)
+    assert in_columns(folder) == EVERY
+    query.until(lambda: stored(loki, service) == EVERY, timeout=200)
+    assert stored(loki, service) == EVERY, said(agent)
