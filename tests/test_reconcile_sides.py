@@ -54,6 +54,28 @@ def test_only_what_can_be_in_the_providers_books_counts(tmp_path: Path) -> None:
     ]
 
 
+def test_a_call_under_way_when_the_time_begins_or_ends_may_be_in_the_books(tmp_path: Path) -> None:
+    """An event tells the end of its call, the provider may count the beginning: such a call is possible, never sure."""
+    write(
+        tmp_path,
+        [
+            call(ANN, NOON + 60, DURATION=61.0, REQUEST_MODEL="begun-before"),
+            call(ANN, NOON + 61, DURATION=61.0, REQUEST_MODEL="within"),
+            call(ANN, NOON + HOUR - 1, DURATION=60.0, REQUEST_MODEL="within"),
+            call(ANN, NOON + HOUR + 60, DURATION=61.0, REQUEST_MODEL="ended-after"),
+            call(ANN, NOON + HOUR + 61, DURATION=61.0, REQUEST_MODEL="later"),
+            call(ANN, NOON - 1, DURATION=60.0, REQUEST_MODEL="earlier"),
+        ],
+    )
+    with open_files([tmp_path]) as events:
+        found = recorded(events, NOON, NOON + HOUR, {"api.openai.com"})
+    assert {(one.model, one.sure, one.possible) for one in found} == {
+        ("begun-before", 0, 1),
+        ("within", 2, 2),
+        ("ended-after", 0, 1),
+    }
+
+
 def test_what_the_provider_may_run_for_calls_is_known_by_ledger_key_and_model(tmp_path: Path) -> None:
     """Sessions whose requests others make, the tools of a response, its checks, what a socket hears."""
     write(

@@ -18,12 +18,12 @@ APART: Final[tuple[UsageLedger, ...]] = ("completions", "decisions")  # what a b
 _SNAPSHOT: Final = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|latest)$")
 _ORDER: Final[tuple[Verdict, ...]] = ("dark", "cannot_tell", "ours_only", "matched")
 _DOUBTED_ALONE: Final = (
-    "all of our calls were blocked, failed, cancelled, retried, in the background or on a socket; "
-    "whether the provider counts those is not documented"
+    "all of our calls were blocked, failed, cancelled, retried, in the background, on a socket, or under "
+    "way when the time began or ended; whether the provider counts those in it is not documented"
 )
 _DOUBTED: Final = (
-    "as many of our calls were blocked, failed, cancelled, retried, in the background or on a socket; "
-    "whether the provider counts those is not documented"
+    "as many of our calls were blocked, failed, cancelled, retried, in the background, on a socket, or under "
+    "way when the time began or ended; whether the provider counts those in it is not documented"
 )
 _LINES: Final = (
     "may be lines of a batch, which run at the provider: `openai-safety batch results` reads their outcomes"

@@ -64,7 +64,7 @@ def opened(events: Events, since: float, until: float) -> set[Opened]:
 
 
 def _between(since: float, until: float) -> dict[str, int | str]:
-    times = {"since": since, "until": until}
+    times = {"since": since, "until": until, "late": until + HOUR}
     return {f"{name}_ns": int(at * 1e9) for name, at in times.items()} | {
         f"{name}_day": moments.day(at) for name, at in times.items()
     }

@@ -19,6 +19,8 @@ def requests(
 ) -> str:
     """Requests by the provider's ledger, API key and model.
 
+    A call that was under way when the time begins or ends is possible, not sure: the provider may count its beginning.
+
     Args:
         ledgers: the APIs and endpoints that are in each ledger.
         sessions: APIs of which no call is surely one request.
@@ -31,17 +33,19 @@ def requests(
         for ledger, names in ledgers.items()
     )
     here = "(server_address IS NULL OR list_contains($hosts, server_address))"
+    lasted = f"coalesce({column_name(c.DURATION)}, 0) * 1e9"  # an event is of the end of its call
     return f"""
 SELECT CASE {which} END AS ledger, coalesce(openai_safety_api_key_id, '') AS key,
   coalesce(gen_ai_response_model, gen_ai_request_model, '') AS model,
   coalesce(openai_safety_endpoint = {quoted(batch_line)}, false) AS batch,
   count(*) FILTER (WHERE {here} AND openai_safety_outcome IN ('completed', 'refused')
-    AND openai_safety_api NOT IN {_within(sessions)} AND NOT coalesce({column_name(c.BACKGROUND)}, false)) AS sure,
+    AND openai_safety_api NOT IN {_within(sessions)} AND NOT coalesce({column_name(c.BACKGROUND)}, false)
+    AND time_ns < $until_ns AND time_ns - $since_ns >= {lasted}) AS sure,
   coalesce(sum(1 + coalesce(openai_safety_retries, 0)) FILTER (WHERE {here}), 0) AS possible,
   count(*) FILTER (WHERE NOT {here}) AS elsewhere
 FROM events
-WHERE event = '{c.CALL_EVENT}' AND day >= $since_day AND day <= $until_day
-  AND time_ns >= $since_ns AND time_ns < $until_ns AND ledger IS NOT NULL
+WHERE event = '{c.CALL_EVENT}' AND day >= $since_day AND day <= $late_day
+  AND time_ns >= $since_ns AND (time_ns < $until_ns OR time_ns - $until_ns < {lasted}) AND ledger IS NOT NULL
   AND coalesce(openai_safety_endpoint, '') NOT IN {_within(no_request)}
   AND coalesce(openai_safety_block_class, '') <> 'local'
   AND coalesce(openai_safety_identifier_delivery, '') <> 'not_sent'
