@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.group import app
-from openai_safety_otel.operations.doctor.finding import Finding
+from openai_safety_otel.operations.doctor import Finding
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,15 @@ def test_settings_findings_and_errors_show_no_password(
     said = [CliRunner().invoke(app, one).output for one in words]
     assert [] == [one for one in (settings, str(finding), *said) if "hid" in one]
     assert "suspensions='redis://***@127.0.0.1:1/0'" in settings
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:hid#x@127.0.0.1:1/0", "redis://u:hid/x@127.0.0.1:1/0", "redis://:x?hid@h"]
+)
+def test_a_password_that_breaks_its_address_is_not_told(url: str) -> None:
+    """A ``#`` in it makes the client quote what it takes for the port: a part of the password."""
+    with pytest.raises((JournalError, Unreadable)) as journal:
+        open_journal(url)
+    with pytest.raises((JournalError, Unreadable)) as listing:
+        open_suspensions(url).entries()
+    assert [] == [str(one.value) for one in (journal, listing) if "hid" in str(one.value)]

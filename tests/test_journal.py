@@ -306,7 +306,7 @@ def test_redis_says_whether_it_keeps_a_file(redis_url: str) -> None:
 @pytest.mark.parametrize(
     ("place", "text"),
     [
-        ("redis://:hunter2@127.0.0.1:1/0", "redis://127.0.0.1:1: "),
+        ("redis://:hunter2@127.0.0.1:1/0", "redis://***@127.0.0.1:1/0: "),
         ("redis://127.0.0.1:port", "redis://127.0.0.1:port: "),
         ("/nowhere/at/all.db", "/nowhere/at/all.db: "),
         (__file__, f"{__file__}: file is not a database"),

@@ -16,12 +16,12 @@ from openai_safety_otel.ledger.journal.chain import Link, first_broken
 from openai_safety_otel.ledger.journal.entries import (
     Decision,
     JournalAction,
+    JournalError,
     Notice,
     from_mapping,
     notice_key,
     to_json,
 )
-from openai_safety_otel.ledger.journal.failure import JournalError
 
 __all__ = [
     "Decision",

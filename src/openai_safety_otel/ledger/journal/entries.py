@@ -9,25 +9,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
-from openai_safety_otel.contract.vocabulary import NoticeSubject, NoticeType, Traffic
+from openai_safety_otel.contract.one_line import OneLineError
+from openai_safety_otel.contract.vocabulary import DecisionAction, NoticeSubject, NoticeType, Traffic
 
-JournalAction = Literal[
-    "watch",
-    "filter",
-    "suspend",
-    "revoke",
-    "clear",
-    "whois",
-    "read",
-    "erase",
-    "close",
-    "reopen",
-    "subject",
-    "reconcile",
-]
+JournalAction = DecisionAction | Literal["whois", "read", "erase", "close", "reopen", "subject", "reconcile"]
 LookUp = Literal["none", "pending", "done", "failed"]
 Carried = Literal["off", "pending", "done", "failed"]
 EntryType = TypeVar("EntryType", "Notice", "Decision")
+
+
+class JournalError(OneLineError):
+    """The store cannot be read or written; the message is one line and holds no password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, cast
-from urllib.parse import urlsplit
 
+from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.ledger.journal import chain
 from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import (
     REOPENED,
     Decision,
+    JournalError,
     Notice,
     closing,
     from_mapping,
     to_json,
 )
 from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, Erasure, erasure
-from openai_safety_otel.ledger.journal.failure import JournalError
 
 try:
     import redis
@@ -94,21 +94,24 @@ class RedisJournal:
     """
 
     def __init__(self, url: str) -> None:
-        self._shown = _without_password(url)
+        self._shown = without_password(url)
         self._looked_through = 0
-        with self._guard():
+        try:
             self._redis = redis.Redis.from_url(
                 url,
                 decode_responses=True,
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
             )
+        except ValueError:  # its text may hold a part of the password
+            raise JournalError(f"{self._shown}: this is no redis://USER:PASSWORD@HOST:PORT/0") from None
+        with self._guard():
             self._redis.ping()
-            self._append = self._redis.register_script(_APPEND)
-            self._add = self._redis.register_script(_ADD)
-            self._turn = self._redis.register_script(_TURN)
-            self._change = self._redis.register_script(_CHANGE)
-            self._claim = self._redis.register_script(_CLAIM)
+        self._append = self._redis.register_script(_APPEND)
+        self._add = self._redis.register_script(_ADD)
+        self._turn = self._redis.register_script(_TURN)
+        self._change = self._redis.register_script(_CHANGE)
+        self._claim = self._redis.register_script(_CLAIM)
 
     def is_durable(self) -> bool | None:
         """Whether the server keeps an append-only file; None if it does not say (managed servers)."""
@@ -312,8 +315,3 @@ def _notice_key(key: str) -> str:
 
 def _delivery_key(delivery: str) -> str:
     return f"{_ROOT}delivery:{delivery}"
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2] or parts.path}"

@@ -18,13 +18,13 @@ from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import (
     REOPENED,
     Decision,
+    JournalError,
     Notice,
     closing,
     from_mapping,
     to_json,
 )
 from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, erasure
-from openai_safety_otel.ledger.journal.failure import JournalError
 
 BUSY_SECONDS = 10.0
 _AGAIN_SECONDS = 0.02

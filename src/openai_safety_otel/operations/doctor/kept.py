@@ -7,9 +7,8 @@ from contextlib import closing
 from typing import Final
 
 from openai_safety_otel.contract.settings import PREFIX, Settings, environment
-from openai_safety_otel.ledger.journal import Journal, open_journal
-from openai_safety_otel.ledger.journal.failure import JournalError
-from openai_safety_otel.operations.doctor.finding import Finding, FindingState
+from openai_safety_otel.ledger.journal import Journal, JournalError, open_journal
+from openai_safety_otel.operations.doctor import Finding, FindingState
 from openai_safety_otel.who.identifier import Hasher
 from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
