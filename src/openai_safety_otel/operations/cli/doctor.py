@@ -10,7 +10,7 @@ import click
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.operations.doctor import examine
+from openai_safety_otel.operations.doctor.examine import examine
 from openai_safety_otel.operations.doctor.kept import accept_key as accept
 
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warn": ("!", "yellow"), "fail": ("✗", "red")}

@@ -9,13 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from openai_safety_otel.contract.settings import PREFIX, Settings, environment, misspelt
-from openai_safety_otel.operations.doctor.finding import Finding
+from openai_safety_otel.operations.doctor import Finding
 from openai_safety_otel.operations.doctor.kept import kept
-from openai_safety_otel.operations.doctor.libraries import libraries
+from openai_safety_otel.operations.doctor.libraries import libraries, shared_names, wrappers
 from openai_safety_otel.operations.doctor.reach import exporters, limits, loading
 from openai_safety_otel.operations.doctor.resources import resources
 from openai_safety_otel.operations.doctor.sample import hooks_and_sample
-from openai_safety_otel.operations.doctor.wrappers import shared_names, wrappers
 from openai_safety_otel.who.keys import KeyProblemError, loose_permissions, require_hasher, retired_keys
 
 _PACKAGES = ("openai-safety-otel", "openai", "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-distro")

@@ -1,17 +1,27 @@
-"""Libraries that put a constant in place of every user's identifier."""
+"""Other libraries: which put a constant in place of every user's identifier, which wrap the SDK's methods too."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
+from typing import Any
 
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import LIBRARY_CONSTANTS
-from openai_safety_otel.ledger.journal import open_journal
-from openai_safety_otel.ledger.journal.failure import JournalError
-from openai_safety_otel.operations.doctor.finding import Finding
+from openai_safety_otel.ledger.journal import JournalError, open_journal
+from openai_safety_otel.operations.doctor import Finding
 
+# Where instrumentations of this SDK put their wrappers.
+_METHODS = (
+    ("openai", "OpenAI", "request"),
+    ("openai", "AsyncOpenAI", "request"),
+    ("openai.resources.responses", "Responses", "create"),
+    ("openai.resources.chat.completions", "Completions", "create"),
+    ("openai.resources.embeddings", "Embeddings", "create"),
+)
+_GROUP = "opentelemetry_instrumentor"
 _REACHED = ("identifier_blocked", "warning", "deactivation")
 
 
@@ -51,3 +61,54 @@ def _installed(library: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def wrappers() -> Iterator[Finding]:
+    """One line for each wrapped method, outermost first."""
+    for module, owner, attribute in _METHODS:
+        try:
+            found = vars(getattr(importlib.import_module(module), owner)).get(attribute)
+        except (ImportError, AttributeError):
+            continue
+        # The SDK decorates some methods itself.
+        names = [name for layer in _layers(found) if (name := _named(layer)) != "openai"]
+        if set(names) - {"openai-safety-otel"}:
+            yield Finding("wrappers", "note", f"{owner}.{attribute}: {' > '.join(names)} > openai")
+
+
+def shared_names() -> Iterator[Finding]:
+    """Instrumentations whose entry points share a name: only some loaders load both."""
+    found: dict[str, list[str]] = {}
+    for point in entry_points(group=_GROUP):
+        found.setdefault(point.name, []).append(point.dist.name if point.dist else point.value)
+    for name, owners in found.items():
+        if len(owners) > 1:
+            text = f"the instrumentor name {name!r} is shared by {', '.join(sorted(owners))}"
+            yield Finding("wrappers", "warn", text, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS turns off both")
+    ours = "openai_safety" in found
+    if not ours:
+        yield Finding(
+            "wrappers",
+            "fail",
+            "the instrumentor entry point is not installed",
+            "pip install openai-safety-otel",
+        )
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    while function is not None and hasattr(function, "__wrapped__"):
+        yield function
+        function = function.__dict__.get("__wrapped__") or getattr(function, "__wrapped__", None)
+
+
+def _named(layer: Any) -> str:
+    """The distribution whose code wraps here, else its top-level module."""
+    wrapper = getattr(layer, "_self_wrapper", layer)
+    code = getattr(getattr(wrapper, "__func__", wrapper), "__globals__", {})
+    module = str(code.get("__name__") or getattr(wrapper, "__module__", "unknown"))
+    top = module.partition(".")[0]
+    owners = packages_distributions().get(top, [])
+    if len(owners) == 1:
+        return owners[0]
+    # A namespace package has many owners: the module says which.
+    return "openai-safety-otel" if top == "openai_safety_otel" else module

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from openai_safety_otel.contract.settings import Settings, environment
 from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED, otlp_address, sdk_disabled
-from openai_safety_otel.operations.doctor.finding import Finding, FindingState
+from openai_safety_otel.operations.doctor import Finding, FindingState
 
 _SIGNALS = ("TRACES", "METRICS", "LOGS")
 _SECONDS = 1.0

@@ -15,7 +15,7 @@ from typing import Any, Final
 from openai_safety_otel.contract.settings import PREFIX, Settings
 from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions.automatic import AutoRule
-from openai_safety_otel.operations.doctor.finding import Finding
+from openai_safety_otel.operations.doctor import Finding
 from openai_safety_otel.operations.doctor.reach import listens
 from openai_safety_otel.who.resolver import SLOW_SECONDS
 from openai_safety_otel.who.user import EndUser, as_end_user

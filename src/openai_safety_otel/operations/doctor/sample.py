@@ -10,7 +10,7 @@ from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.instrumentation.options import HEADER
 from openai_safety_otel.instrumentation.suspended import http_library
-from openai_safety_otel.operations.doctor.finding import Finding
+from openai_safety_otel.operations.doctor import Finding
 from openai_safety_otel.operations.doctor.resources import resolved
 from openai_safety_otel.who.current import end_user
 from openai_safety_otel.who.user import EndUser
