@@ -1,4 +1,4 @@
-"""The ``openai-safety`` command: one verb per file, loaded when it is used."""
+"""The ``openai-safety`` command: each verb's file is loaded when it is used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERBS = {
     "webhooks": "openai_safety_otel.operations.cli.webhooks:webhooks",
     "reconcile": "openai_safety_otel.operations.cli.reconcile:reconcile",
     "batch": "openai_safety_otel.operations.cli.batch:batch",
-    "provider": "openai_safety_otel.operations.cli.provider:provider",
+    "provider": "openai_safety_otel.operations.cli.demo:provider",
     "compact": "openai_safety_otel.operations.cli.compact:compact",
     "erase": "openai_safety_otel.operations.cli.erase:erase",
 }

@@ -23,7 +23,6 @@ from openai_safety_otel.ledger.journal import (
     open_journal,
 )
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.moments import Moment, Until
 from openai_safety_otel.operations.cli.notice_end import (
     KINDS,
     close,
@@ -52,6 +51,37 @@ Examples:
 """
 
 
+class _Moment(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+    """A date or time in Unix seconds; UTC unless it says."""
+
+    name = "WHEN"
+    expected = "expected 2026-11-20 or 2026-11-20T09:30"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Unix seconds."""
+        if isinstance(value, int):
+            return value
+        try:
+            seconds = int(moments.instant(value))
+        except ValueError:
+            self.fail(f"{self.expected}, got {value!r}", param, ctx)
+        if seconds < 0:
+            self.fail(f"{value!r} is before 1970", param, ctx)
+        return seconds
+
+
+class _Until(_Moment):
+    """As `_Moment`, or a time after the notice was received: ``-N`` seconds until that is known."""
+
+    expected = "expected 2026-11-20 or 2026-11-20T09:30, or 48h or 7d after the receipt"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Unix seconds; negative: seconds after the receipt."""
+        if isinstance(value, str) and (seconds := moments.span(value)) is not None:
+            return -int(seconds)
+        return super().convert(value, param, ctx)
+
+
 @click.group(epilog=_EPILOG, no_args_is_help=True)
 def notice() -> None:
     """Notices of the provider: enter one that came by mail, list them, say whose they are, close and reopen them.
@@ -65,8 +95,8 @@ def notice() -> None:
 @click.argument("case")
 @click.option("--type", "kind", type=KINDS, default="warning", show_default=True, help="What it says.")
 @click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
-@click.option("--received", type=Moment(), help="When the mail came. [default: now]")
-@click.option("--deadline", type=Until(), help="Until when to answer; 48h or 7d counts from the receipt.")
+@click.option("--received", type=_Moment(), help="When the mail came. [default: now]")
+@click.option("--deadline", type=_Until(), help="Until when to answer; 48h or 7d counts from the receipt.")
 @click.option("--drill", is_flag=True, help="A fire drill: alerts go to the drills' own route.")
 @click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
