@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,9 +19,14 @@ from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import clean, say, warn
 from openai_safety_otel.operations.investigation.audit import audit, check, shown, usable_hasher
-from openai_safety_otel.operations.investigation.erase_cases import erase_case_files
-from openai_safety_otel.operations.investigation.erase_events import Erased, erase_files
-from openai_safety_otel.operations.investigation.erase_loki import NO_ERASURE, delete_from_loki, why_not
+from openai_safety_otel.operations.investigation.casefile import erase_case_files
+from openai_safety_otel.operations.investigation.erase_events import (
+    NO_ERASURE,
+    Erased,
+    delete_from_loki,
+    erase_files,
+    why_not,
+)
 from openai_safety_otel.operations.investigation.meant import in_loki
 from openai_safety_otel.operations.investigation.sessions import sessions_of
 from openai_safety_otel.operations.store.files import NoEventFilesError
@@ -162,7 +167,7 @@ def _anything(result: Result) -> bool:
 
 def _say_nothing_found(result: Result, settings: Settings, *, as_json: bool) -> NoReturn:
     if as_json:
-        say(json.dumps({name: getattr(result, name) for name in result.__slots__}))
+        say(json.dumps(asdict(result)))
     names = ", ".join(result.identifiers)
     said = f"nothing is stored about {names} where this command looked; nothing was done"
     if is_written(settings.store):
@@ -257,8 +262,7 @@ def _erase_lists(result: Result, settings: Settings) -> None:
 
 def _print(result: Result, *, as_json: bool) -> None:
     if as_json:
-        fields = {name: getattr(result, name) for name in result.__slots__}
-        say(json.dumps({**fields, "elsewhere": _ELSEWHERE}))
+        say(json.dumps({**asdict(result), "elsewhere": _ELSEWHERE}))
         return
     _print_result(result)
     for place in result.unreached:

@@ -1,6 +1,7 @@
-"""Erase a person's records from files in place: their bytes become spaces, so a process may go on appending.
+"""Erase a person's records from files in place, and ask Loki to delete them.
 
-Events and spans are records; what is no record about exactly this person stays byte-equal.
+Their bytes in a file become spaces, so a process may go on appending. Events and spans are records; what is no record
+about exactly this person stays byte-equal.
 """
 
 from __future__ import annotations
@@ -9,23 +10,29 @@ import gzip
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.journal.erasure import ERASURE
 from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.files import find_files, find_stores
+from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.operations.store.schema import column_name, quoted
 from openai_safety_otel.operations.store.shared import objects
 
 # Not the linked session: a record that names one is about the user it has, and two users may share one.
 _NAMES: Final = (c.USER_HASH, c.REPORTED_HASH)
+NO_ERASURE: Final = f'{column_name(c.DECISION_ACTION)}!="{ERASURE}"'  # a filter of Loki's
+_SINCE: Final = "1000000000"  # Unix seconds, before anything; Loki wants ten digits
 
 
 @dataclass(slots=True)
@@ -120,14 +127,8 @@ def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bo
 
 def _pack_again(path: Path, plain: BinaryIO) -> None:
     plain.seek(0)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with gzip.open(beside, "wb") as packed:
-            shutil.copyfileobj(plain, packed)
-        shutil.copymode(path, beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path, keep=True) as out, gzip.open(out, "wb") as packed:
+        shutil.copyfileobj(plain, packed)
 
 
 def _erase_open(
@@ -245,3 +246,31 @@ def _overwrite(file: BinaryIO, changes: list[tuple[int, bytes]]) -> None:
         file.write(left)
     file.flush()
     os.fsync(file.fileno())
+
+
+# --- Loki ---
+
+
+def delete_from_loki(url: str, forms: list[str]) -> int:
+    """Request the deletion of every entry about these identifiers, evidence too; returns the requests taken.
+
+    Loki deletes later, when its compactor runs and its cancel period is over; until then they can be queried.
+
+    Raises:
+        LokiError: Loki cannot be reached, or its deletion is not switched on.
+    """
+    taken = 0
+    for tenant in (TENANT, EVIDENCE_TENANT):
+        with LokiHttp(url, tenant) as http:
+            for form, name in product(forms, map(column_name, _NAMES)):
+                query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()} | {NO_ERASURE}'
+                http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time())))
+                taken += 1
+    return taken
+
+
+def why_not(error: LokiError) -> str:
+    """Why Loki did not take the request, in words that say what to change."""
+    if error.status in (403, 404):
+        return "its deletion is off: set compactor.retention_enabled and limits_config.deletion_mode"
+    return str(error)
