@@ -14,8 +14,12 @@ from openai_safety_otel.operations.report.activity import (
     OrganisationLadder,
     Rung,
 )
-from openai_safety_otel.operations.report.ladders import LostAccess, identifier_ladder, organisation_ladder
-from openai_safety_otel.operations.report.ranking import risk
+from openai_safety_otel.operations.report.ladders import (
+    LostAccess,
+    identifier_ladder,
+    organisation_ladder,
+    risk,
+)
 from support.events import DAY, NOON, decided, noticed
 
 WARNING = noticed("C-17", "warning", NOON, subject="organization")

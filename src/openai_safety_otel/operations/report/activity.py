@@ -20,16 +20,16 @@ def short(identifier: str) -> str:
 
 
 class Rung(IntEnum):
-    """Where an identifier stands, lowest first."""
+    """Where an identifier stands, the least risky first."""
 
     QUIET = 0
-    FLAGGED = 1
-    ENFORCEMENT = 2
-    HELD = 3
-    WARNED = 4
-    BLOCKED = 5
-    DEACTIVATED = 6
-    DECIDED = 7
+    DECIDED = 1
+    FLAGGED = 2
+    ENFORCEMENT = 3
+    HELD = 4
+    WARNED = 5
+    BLOCKED = 6
+    DEACTIVATED = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Any
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.instrumentation.extract.endpoints import ENDPOINTS
+from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import Decision, Notice, notice_key
-from openai_safety_otel.operations.report import ladders, ranking
+from openai_safety_otel.operations.report import ladders
 from openai_safety_otel.operations.report.activity import (
     Activity,
     ApiState,
@@ -27,7 +28,6 @@ from openai_safety_otel.operations.store import questions
 from openai_safety_otel.operations.store.events import Events
 
 NS = 1_000_000_000
-ADDRESSING = ("watch", "filter", "suspend", "revoke", "clear")
 # Operations that neither generate nor open a session: they do not count for coverage.
 LOOKS = sorted({endpoint.name for _, _, endpoint in ENDPOINTS if not endpoint.inference})
 _SAME_DECISION_SECONDS = 5.0
@@ -118,8 +118,8 @@ def build_report(
         totals=_totals(building),
         organisation=ladders.organisation_ladder(notices, window.until, _lost_access(building)),
         notices=notices,
-        activities=sorted(building.found.values(), key=ranking.risk),
-        rule=f"{ranking.RISK_RULE} {ladders.LADDER_RULE}",
+        activities=sorted(building.found.values(), key=ladders.risk),
+        rule=f"{ladders.RISK_RULE} {ladders.LADDER_RULE}",
         timeline=[DayCount(row["day"], row["kind"], row["n"]) for row in building.ask(questions.TIMELINE)],
         categories=_category_days(building),
         daily=_daily(building),
@@ -318,5 +318,5 @@ def from_journal(notices: Iterable[Notice], decisions: Iterable[Decision]) -> Kn
     """What a report uses of the journal: drills are left out, look-ups are no decisions."""
     return Known(
         tuple(notice for notice in notices if notice.traffic == "production"),
-        tuple(one for one in decisions if one.action in ADDRESSING),
+        tuple(one for one in decisions if one.action in ACTIONS),
     )

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -178,17 +177,16 @@ def to_csv(report: Report) -> str:
     out = io.StringIO()
     rows = flat_rows(report)
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_names(rows, report))
+    writer.writerow(_empty_row(report))
     writer.writerows([_cell(value) for value in row.values()] for row in rows)
     return out.getvalue()
 
 
-def _names(rows: list[dict[str, Any]], report: Report) -> Iterable[str]:
-    if rows:
-        return rows[0]
-    return (
-        _flat_activity(Activity("")) if report.by == "identifier" else _flat_group(Group("", 0, 0, 0, 0, 0))
-    )
+def _empty_row(report: Report) -> dict[str, Any]:
+    """A row that says nothing: its columns are those of every row."""
+    if report.by == "identifier":
+        return _flat_activity(Activity(""))
+    return _flat_group(Group("", 0, 0, 0, 0, 0))
 
 
 def _cell(value: Any) -> Any:
@@ -198,13 +196,11 @@ def _cell(value: Any) -> Any:
 def to_parquet(report: Report, target: Path) -> None:
     """Write the report's lines as a Parquet file."""
     rows = flat_rows(report)
-    empty = (
-        _flat_activity(Activity("")) if report.by == "identifier" else _flat_group(Group("", 0, 0, 0, 0, 0))
-    )
     with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as database:
         lines = Path(scratch, "rows.jsonl")
         lines.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        columns = ", ".join(f"{quoted(name)}: {quoted(_sql(name, value))}" for name, value in empty.items())
+        row = _empty_row(report)
+        columns = ", ".join(f"{quoted(name)}: {quoted(_sql(name, value))}" for name, value in row.items())
         database.execute(
             f"COPY (SELECT * FROM read_json({quoted(str(lines))}, format='newline_delimited', "  # noqa: S608 - our own names
             f"columns={{{columns}}})) TO {quoted(str(target))} (FORMAT parquet, COMPRESSION zstd)"

@@ -1,4 +1,7 @@
-"""The two ladders. A notice moves the ladder of whom it concerns; filters and our own suspensions move neither."""
+"""The two ladders, and a report's order by risk.
+
+A notice moves the ladder of whom it concerns; filters and our own suspensions move neither.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,11 @@ LADDER_RULE = (
     "flag, enforcement block or notice after it). Content filters and local suspensions move no ladder. The "
     "organisation's ladder is moved by notices that name no identifier, and by answers that say its access is "
     "gone; a notice whose case is not read counts as possibly the organisation's."
+)
+RISK_RULE = (
+    "Sorted by risk: deactivated or blocked by the provider, warned, possibly held, enforcement blocks, "
+    "flagged, decided, quiet; among equals by open notices, days with enforcement blocks, enforcement blocks, "
+    "flagged calls, highest score, calls. Calls without an identifier come last."
 )
 MOVING = ("warning", "deactivation", "identifier_blocked")
 
@@ -152,6 +160,23 @@ def reachable(state: ApiState) -> str:
     if state.blocked_at is not None:
         return f"blocked on {moments.day(state.blocked_at)}, answered again since"
     return "reachable"
+
+
+def risk(activity: Activity) -> tuple[object, ...]:
+    """Sort key of a report, by `RISK_RULE`: the riskiest first."""
+    top = activity.top_score
+    return (
+        not activity.identifier,
+        -activity.ladder.rung,
+        -activity.open_notices,
+        -activity.enforcement_days,
+        -activity.enforcement_blocks,
+        -activity.recent_flagged,
+        -activity.flagged,
+        -(top[1] if top else 0.0),
+        -activity.calls,
+        activity.identifier,
+    )
 
 
 def _ids(notices: Iterable[Notice]) -> tuple[str, ...]:
