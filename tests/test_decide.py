@@ -267,7 +267,7 @@ def test_where_two_decide_at_once_the_list_says_what_is_last_on_record(
 
 def test_a_busy_list_is_tried_again(place: Path) -> None:
     """Another writer that holds the list for a while only delays the decision."""
-    from openai_safety_otel.ledger.suspensions.lock import file_lock
+    from openai_safety_otel.ledger.suspensions.file_store import file_lock
 
     source = new_list(str(place / "list.json"))
     entered, leave = threading.Event(), threading.Event()

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.suspensions import document
 from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, active
-from openai_safety_otel.ledger.suspensions.lock import BusyError, file_lock
 from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
 # A process that was not heard of for so many seconds is taken for ended: three missed heartbeats.
 SILENT_SECONDS = 16.0
+WAIT_SECONDS = 1.0  # for another writer
 _SAFE_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -184,6 +185,28 @@ def _counts(path: Path, since: float) -> dict[str, list[float]]:
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
     return {name: times for name, times in recent.items() if times}
+
+
+class BusyError(Exception):
+    """Somebody else is writing."""
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file at ``path``: SQLite's own lock on an empty database, the same on every system.
+
+    Raises:
+        OSError: the folder cannot be written.
+        BusyError: somebody else holds it for longer than `WAIT_SECONDS`.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise BusyError(f"somebody else is writing ({path.name})") from None
+        raise OSError(0, f"the lock {path.name} cannot be had: {error}") from None
 
 
 @contextmanager
