@@ -17,15 +17,15 @@ from types import FrameType
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.check import Differences, compare, count_calls, count_refused
 from openai_safety_otel.demo.people import Person, people
 from openai_safety_otel.demo.product import Product, ProductError
-from openai_safety_otel.demo.table import identifier_table
 from openai_safety_otel.demo.walk import Walk
 from openai_safety_otel.ledger.suspensions import INIT, open_suspensions
-from openai_safety_otel.operations.report.activity import Report
+from openai_safety_otel.operations.report.activity import Activity, Report, short
 from openai_safety_otel.operations.report.build import Known, Window, build_report
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.testing.provider import Provider
@@ -141,7 +141,7 @@ def _play(stage: Stage, provider: Provider, console: Console) -> int:
         _drive(crowd, product, console)
         _await_events(stage, len(provider.ledger.calls()))
         verdict, report = _read(stage, provider)
-        console.print(identifier_table(report))
+        console.print(_identifier_table(report))
         _say_verdict(verdict, console)
         stage.users.write_text("".join(f"{person.name}\n" for person in crowd), encoding="utf-8")
         walk = Walk(stage.operator(), str(stage.exports), str(stage.users), product, provider, console)
@@ -190,6 +190,31 @@ def _read(stage: Stage, provider: Provider) -> tuple[Differences, Report]:
         verdict = compare(provider.ledger.calls(), events)
         report = build_report(events, Window(now - 86_400, now + 60, "production"), Known())
     return verdict, report
+
+
+def _identifier_table(report: Report) -> Table:
+    """Calls, flags, refusals and blocks of each identifier that had any, the riskiest first."""
+    table = Table("identifier", title="What the files say, riskiest first", title_justify="left")
+    for name in ("calls", "flagged", "refused"):
+        table.add_column(name, justify="right")
+    table.add_column("blocked by type")
+    quiet = [one for one in report.activities if _is_quiet(one)]
+    for one in report.activities:
+        if not _is_quiet(one):
+            table.add_row(*_cells(one))
+    if quiet:
+        table.add_row(f"{len(quiet)} others", str(sum(one.calls for one in quiet)), "", "", "", style="dim")
+    return table
+
+
+def _cells(one: Activity) -> tuple[str, ...]:
+    blocked = ", ".join(f"{kind} {many}" for kind, many in sorted(one.blocked.items()))
+    counts = (str(count or "") for count in (one.calls, one.flagged, one.refused))
+    return (short(one.identifier) or "(nobody)", *counts, blocked)
+
+
+def _is_quiet(one: Activity) -> bool:
+    return not (one.flagged or one.refused or one.blocked)
 
 
 def _refusal_untold(stage: Stage, identifier: str) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from openai_safety_otel.demo.product import Product, ProductError, program
-from openai_safety_otel.demo.table import shortened
+from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.testing.provider import Provider
 
 _REFUSED = "end_user_suspended"
@@ -36,7 +36,7 @@ class Walk:
 
     def go(self, identifier: str) -> list[str]:
         """Find the user, look at the history, suspend, and ask once more; what went wrong, in words."""
-        self.console.print(f"\n[bold]The runbook[/], for {shortened(identifier)}")
+        self.console.print(f"\n[bold]The runbook[/], for {short(identifier)}")
         self._show(f". {shlex.quote(self.exports)}")
         user = self._whois(identifier)
         self._command("investigate", identifier)
@@ -72,7 +72,7 @@ class Walk:
 
     def _command(self, *words: str) -> str:
         """Run one ``openai-safety`` command as an operator does, show it, and give back what it printed."""
-        shown = shlex.join(shortened(word) if len(word) == 64 else word for word in words)  # noqa: PLR2004 - hex
+        shown = shlex.join(short(word) if len(word) == 64 else word for word in words)  # noqa: PLR2004 - hex
         self._show(f"openai-safety {shown}")
         done = subprocess.run(
             [program("openai-safety"), *words],
