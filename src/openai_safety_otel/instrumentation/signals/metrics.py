@@ -15,7 +15,6 @@ from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES, BLOCK_TYPES
 from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.instrumentation.blocks import reachable_blocks
-from openai_safety_otel.instrumentation.signals.capped import Capped
 
 MAX_ZERO_SERIES = 60
 # Hosts and error codes come from others too. Together with the models they stay far below the 2,000 series an
@@ -59,9 +58,9 @@ class Metrics:
     def __init__(self, meter: Meter, *, max_models: int, traffic: str) -> None:
         self._meter = meter
         self._traffic = traffic
-        self._model = Capped(max_models, c.OTHER_MODEL)
-        self._host = Capped(MAX_HOSTS, c.OTHER)
-        self._error = Capped(MAX_ERRORS, c.OTHER, _DOCUMENTED.__contains__)
+        self._model = _Capped(max_models, c.OTHER_MODEL)
+        self._host = _Capped(MAX_HOSTS, c.OTHER)
+        self._error = _Capped(MAX_ERRORS, c.OTHER, _DOCUMENTED.__contains__)
         self._failures: set[tuple[object, ...]] = set()
         self._zeroed: set[str] = set()
         self._zero_series = 0
@@ -241,3 +240,30 @@ class Metrics:
             self._blocks.add(
                 0, self._label(instruments.BLOCKS, api, kind, BLOCK_CLASSES[kind], source, self._traffic)
             )
+
+
+class _Capped:
+    """A label whose values others choose: the first ``limit`` distinct ones are kept, any other becomes ``other``.
+
+    Args:
+        limit: how many.
+        other: what later ones become.
+        always: says of which values there can be only a few, so that they are kept however late they come.
+    """
+
+    __slots__ = ("_always", "_kept", "_limit", "_other")
+
+    def __init__(self, limit: int, other: str, always: Callable[[str], bool] = lambda _: False) -> None:
+        self._limit = limit
+        self._other = other
+        self._always = always
+        self._kept: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """The value as a label."""
+        if value in self._kept or self._always(value):
+            return value
+        if len(self._kept) >= self._limit:
+            return self._other
+        self._kept.add(value)
+        return value
