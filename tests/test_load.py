@@ -86,7 +86,7 @@ async def test_many_streams_at_once(origin: str, instrument: Instrument, telemet
     observer = instrument().observer
     assert observer is not None
     for number in range(REMEMBERED):  # the answers kept for user reports: bounded, and full from the start
-        observer._counted[f"resp_before_{number}"] = f"{number:064x}"
+        observer.answers.told[f"resp_before_{number}"] = f"{number:064x}"
     async with openai.AsyncOpenAI(api_key="k", base_url=f"{origin}/v1", timeout=120) as client:
         await drive(client, WARM)
         warm = len(telemetry.events)

@@ -106,7 +106,7 @@ def test_memory_is_bounded(telemetry: Telemetry, instrument: Instrument) -> None
     for number in range(300):
         body = json.dumps({"id": f"resp_{number}", "model": f"m-{number}", "status": "completed"}).encode()
         scripted([body]).responses.create(model=f"m-{number}", input="x")
-    from openai_safety_otel.instrumentation.observer import _MAX_SEEN
+    from openai_safety_otel.instrumentation.answers import MAX_SEEN
 
     models = {dict(labels).get("gen_ai.request.model") for labels in telemetry.points("openai_safety.calls")}
-    assert (6, 0, True) == (len(models), len(observer._open), len(observer._counted) <= _MAX_SEEN)
+    assert (6, 0, True) == (len(models), len(observer._open), len(observer.answers.told) <= MAX_SEEN)

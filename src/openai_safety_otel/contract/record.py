@@ -97,7 +97,8 @@ class CallRecord:
 
     ``standard`` maps standard attribute names (``gen_ai.*``, ``openai.*``, ``server.*``) to values ready to
     be set. Times are Unix nanoseconds; durations are seconds. ``choice_reasons`` collects a stream's finish
-    reasons by choice; ``oversized`` counts bodies and events too large for the tap to read.
+    reasons by choice; ``oversized`` counts bodies and events too large for the tap to read. ``session_id`` is the
+    session of agents that a call is about, ``asks`` whether it asks for a turn there.
     """
 
     api: str
@@ -120,6 +121,8 @@ class CallRecord:
     echoed_identifier: str | None = field(default=None, repr=False)
     streaming: bool = False
     background: bool = False
+    session_id: str | None = None
+    asks: bool = False
     status: str | None = None
     incomplete_reason: str | None = None
     finish_reasons: tuple[str, ...] = ()

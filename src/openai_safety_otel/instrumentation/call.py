@@ -44,6 +44,7 @@ class Call:
     gate: Gate | None = None
     evidence: Collector | None = None
     overtaken = False  # it came past the outer hook, so that it ends where its answer is parsed
+    owned = True  # False: nobody knows whose the answer is that it looks at
     reading = False
     claimed = False
     listening = True

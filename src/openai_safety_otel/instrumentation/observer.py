@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.process import Callback, after_fork, at_exit, at_worker_exit
-from openai_safety_otel.contract.record import CallRecord, Identity, Outcome
+from openai_safety_otel.contract.record import CallRecord, Outcome
 from openai_safety_otel.contract.settings import Settings
+from openai_safety_otel.instrumentation.answers import Answers, read_session
 from openai_safety_otel.instrumentation.call import Call
 from openai_safety_otel.instrumentation.deliver import CallAddress, Delivery
 from openai_safety_otel.instrumentation.evidence import Evidence
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint, find
 from openai_safety_otel.instrumentation.extract.request import read_request
-from openai_safety_otel.instrumentation.extract.terminal import goes_on
 from openai_safety_otel.instrumentation.filtering import Filter, running
 from openai_safety_otel.instrumentation.gate import gate_for
 from openai_safety_otel.instrumentation.options import body_of, with_moderation
-from openai_safety_otel.instrumentation.outcome import classify, pending
+from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.instrumentation.signals import Signals
-from openai_safety_otel.who.identifier import Hasher, owner
+from openai_safety_otel.who.identifier import Hasher
 
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.guard import Guard
 
-_MAX_SEEN = 10_000
 _log = logging.getLogger(__name__)
 CallListener = Callable[[CallRecord, Outcome], None]
 
@@ -65,8 +63,7 @@ class Observer:
         self._late_peer = late_peer
         self._on_first = on_first
         self._open: dict[int, Call] = {}
-        self._counted: collections.OrderedDict[str, str | None] = collections.OrderedDict()
-        self._made: collections.OrderedDict[str, Identity] = collections.OrderedDict()
+        self.answers = Answers(hasher)
         self._cancel_exit: Callback | None = None
         self._said_overtaken = False
         after_fork(self.disown)
@@ -173,6 +170,8 @@ class Observer:
             if moderated is not None:
                 sent, body = moderated, body_of(moderated)
         read_request(record, body)
+        if endpoint.api == "agents":
+            read_session(record, options.url, body)
         return sent
 
     def _adds_moderation(self, record: CallRecord, to: CallAddress, body: Mapping[str, Any]) -> bool:
@@ -209,10 +208,7 @@ class Observer:
             if call.endpoint.once:
                 self._give_to_owner(call)
             outcome = classify(record)
-            early = pending(record) or (record.streaming and goes_on(record))
-            if early and record.inference and record.response_id:
-                self._remember_asker(record.response_id, record.identity)
-            counted = self._is_news(record, early=early, once=call.endpoint.once)
+            counted = self.answers.is_news(record, outcome, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
             if counted:
                 self._follow_up(call, outcome)
@@ -225,36 +221,20 @@ class Observer:
             own_errors.failed("record", error)
 
     def _give_to_owner(self, call: Call) -> None:
-        """A fetched answer is of whom it was made for, as the provider says or as is known here, whoever fetches it."""
+        """A fetched answer is of whom it was made for, as far as is known, whoever fetches it."""
         record = call.record
-        reader, echoed = record.identity, record.echoed_identifier
-        made = self._made.get(record.response_id or "", reader)
-        record.identity = owner(echoed, reader, self.hasher) if echoed else made
+        reader, found = record.identity, self.answers.owner(record)
+        call.owned = found is not None
+        record.identity = found or reader
         if call.evidence is not None and record.identity.value != reader.value:
             call.evidence.watched = False  # the watch is over whoever fetched it
-
-    def _remember_asker(self, response_id: str, asker: Identity) -> None:
-        """Keep who asked for an answer that will be fetched, perhaps by somebody else."""
-        self._made.setdefault(response_id, asker)
-        if len(self._made) > _MAX_SEEN:
-            self._made.popitem(last=False)
-
-    def _is_news(self, record: CallRecord, *, early: bool, once: bool) -> bool:
-        """Whether this outcome is counted: that of a fetched response once, by its id, when it is not ``early``."""
-        response_id = record.response_id
-        if once and record.end == "returned" and (early or (response_id or "") in self._counted):
-            return False
-        if response_id and not early:
-            self._counted[response_id] = record.identity.value
-            if len(self._counted) > _MAX_SEEN:
-                self._counted.popitem(last=False)
-        return True
 
     def _follow_up(self, call: Call, outcome: Outcome) -> None:
         record = call.record
         if record.oversized:
             self.signals.metrics.dropped("facts", "oversized_body", record.oversized)
-        if self.guard is not None and record.identity.source != "library":  # a constant of all users
+        named = call.owned and record.identity.source != "library"  # a constant of all users
+        if self.guard is not None and named:
             # An identifier that the provider was never given, it cannot have blocked.
             known = record.delivery == "sent" or (call.endpoint.once and bool(record.echoed_identifier))
             self.guard.seen(record.identity, outcome, known=known)
@@ -265,10 +245,6 @@ class Observer:
             event = self.evidence.event(record, outcome, call.evidence, ids)
             if event is not None:
                 self.signals.sink.emit(event)
-
-    def identifier_of(self, response_id: str) -> str | None:
-        """Whose answer this was, if it is among the last ten thousand of this process."""
-        return self._counted.get(response_id)
 
     def forget(self, call: Call) -> None:
         """Let go of a call without a record: others tell of it."""

@@ -17,7 +17,9 @@ from openai_safety_otel.contract.vocabulary import AccessCode, BlockSource
 from openai_safety_otel.instrumentation.blocks import access_of, blocking, certainty
 from openai_safety_otel.instrumentation.extract.terminal import cut_off
 
-_PENDING: Final = frozenset({"queued", "in_progress", "waiting", "validating", "finalizing", "cancelling"})
+_PENDING: Final = frozenset(
+    {"queued", "in_progress", "requires_action", "waiting", "validating", "finalizing", "cancelling"}
+)
 _FAILED: Final = frozenset({"failed", "expired"})
 _FINE: Final = frozenset({None, "completed"})
 _CUT: Final = "length"

@@ -83,7 +83,7 @@ def report_issue(response_id: str, reason: vocabulary.ReportReason, *, text: str
             (c.REPORT_REASON, reason),
             (c.USER_HASH, reporter.value),
             (c.IDENTIFIER_KEY_ID, reporter.key_id),
-            (c.REPORTED_HASH, observer.identifier_of(response_id)),
+            (c.REPORTED_HASH, observer.answers.identifier_of(response_id)),
             (c.REPORT_TEXT, _kept(text) if text and observer.settings.evidence != "off" else None),
             (c.TRAFFIC, observer.settings.traffic),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -48,8 +48,8 @@ def _looks(api: str, name: str) -> Endpoint:
     return Endpoint(api, name, "fetch_response", inference=False, once=True, passes=_MADE)
 
 
-def _other(api: str, name: str, operation: str, passes: str = "") -> Endpoint:
-    return Endpoint(api, name, operation, inference=False, passes=passes)
+def _other(api: str, name: str, operation: str) -> Endpoint:
+    return Endpoint(api, name, operation, inference=False)
 
 
 _CONTENT = "generate_content"
@@ -61,7 +61,9 @@ ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     (
         "POST",
         "/responses/{response_id}/cancel",
-        _other("responses", "responses.cancel", "cancel_response", passes="stops what runs"),
+        replace(
+            _looks("responses", "responses.cancel"), operation="cancel_response", passes="stops what runs"
+        ),
     ),
     ("POST", "/responses/compact", Endpoint("responses", "responses.compact", "compact_response")),
     (
@@ -139,7 +141,7 @@ ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     (
         "GET",
         "/agents/sessions/{session_id}/events",
-        _other("agents", "beta.agents.sessions.events.stream", "fetch_response", passes=_MADE),
+        _looks("agents", "beta.agents.sessions.events.stream"),
     ),
     (
         "GET",

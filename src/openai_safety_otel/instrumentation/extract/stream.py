@@ -307,7 +307,8 @@ _EVENTS: Final[dict[str, Callable[[CallRecord, object], Seen]]] = {
     "session.closed": _closed,
 }
 _RUN_ENDS: Final = frozenset(
-    f"thread.run.{state}" for state in ("completed", "incomplete", "failed", "cancelled", "expired")
+    f"thread.run.{state}"
+    for state in ("completed", "incomplete", "failed", "cancelled", "expired", "requires_action")
 )
 
 
