@@ -368,7 +368,7 @@ open_suspensions(place).create({})
 guard = Guard.from_settings(Settings(suspensions=place))
 reading, writing = os.pipe()
 if os.fork() == 0:
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while guard.check(Identity(value="a")) is None and time.monotonic() < end:
         time.sleep(0.01)
     entry = guard.check(Identity(value="a"))
@@ -389,7 +389,7 @@ def test_a_forked_worker_goes_on_following(place: str) -> None:
         [sys.executable, "-W", "ignore", "-c", FORK, place],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert "after-the-fork 2" == done.stdout.strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -177,7 +176,7 @@ def test_a_server_that_is_gone_is_counted_and_found_again(
 def test_a_slow_server_never_holds_up_a_call(
     proxy: Proxy, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While Redis answers nothing, a thousand checks go by within its timeout, and it is counted."""
+    """While Redis answers nothing, a thousand checks wait for nothing, and it is counted."""
     monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(redis_url, {"a": ENTRY})
     drops: Drops = []
@@ -187,15 +186,14 @@ def test_a_slow_server_never_holds_up_a_call(
     try:
         proxy.stall()
         until(lambda: drops)
-        refused = 0
-        begun = time.monotonic()
-        while time.monotonic() - begun < r.TIMEOUT_SECONDS / 4:
-            refused += guard.check(Identity(value="a")) == ENTRY
+        # One that waited for Redis would take its timeout: a thousand of them, longer than a test may.
+        for _ in range(1000):
+            assert guard.check(Identity(value="a")) == ENTRY
             assert guard.check(Identity(value="nobody")) is None
         age = guard.age()
         proxy.back()
         until(lambda: guard.age() < age)
-        assert (True, {("suspensions", "slow")}, True) == (refused > 1000, set(drops), guard.age() < age)
+        assert ({("suspensions", "slow")}, True) == (set(drops), guard.age() < age)
     finally:
         guard.close()
 

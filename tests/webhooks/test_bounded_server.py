@@ -76,11 +76,11 @@ def test_a_request_that_does_not_arrive_ends(bench: Bench, what: bytes, trickle:
         began = time.monotonic()
         if trickle:
             with pytest.raises(ConnectionError):
-                while time.monotonic() - began < 15:
+                while time.monotonic() - began < 60:
                     one.sendall(b"x")
                     time.sleep(0.1)
         assert ended(one)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         assert health(port) == 200
 
 
