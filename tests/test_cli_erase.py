@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import time
@@ -14,8 +13,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
 from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.operations.cli.group import app
-from openai_safety_otel.operations.store.columns import STORE
-from openai_safety_otel.operations.store.files import compact_files, open_files
+from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.who.identifier import Hasher
 from support.events import ANN, BOB, DAY, EVE, batch, call, decision, event, lines, write
 from support.lists import new_list
@@ -161,21 +159,6 @@ def test_a_line_half_written_is_said(here: Path) -> None:
     found = run(ANN, "--files", "events", "--yes")
     assert found.exit_code == 2
     assert "NOT reached: events/a.jsonl: the last line is still being written; run this again" in found.stderr
-
-
-def test_packed_files_and_columns_are_reached(here: Path) -> None:
-    """A gzip file is written anew, and the columns hold them no more; what stood only there counts as well."""
-    packed = here / "events" / "b.jsonl.gz"
-    packed.write_bytes(gzip.compress(lines([call(ANN, NOW - 9), call(BOB, NOW - 8)])))
-    gone = write(here / "events", [call(ANN, NOW - 7)], "a.jsonl")
-    compact_files([here / "events"])
-    gone.unlink()
-    found = run(ANN, "--files", "events", "--yes", "--json")
-    assert (found.exit_code, json.loads(found.stdout)["records"]) == (0, 2)
-    assert ANN.encode() not in gzip.decompress(packed.read_bytes())
-    assert not any(ANN.encode() in path.read_bytes() for path in (here / "events" / STORE).rglob("*.parquet"))
-    with open_files([here / "events"]) as events:
-        assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}]
 
 
 def test_a_user_is_erased_under_every_key_with_his_own_sessions(

@@ -16,12 +16,13 @@ import pytest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import SafetyEvent
+from openai_safety_otel.instrumentation.signals import otlp_json
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
 from openai_safety_otel.operations.store.files import compact_files, open_files
 from openai_safety_otel.operations.store.locks import locked
 from openai_safety_otel.operations.store.schema import RETENTION_DAYS
-from support.events import ANN, BOB, DAY, EVE, NOON, blocked, call, decision, flagged, lines, write
+from support.events import ANN, BOB, DAY, EVE, NOON, RESOURCE, blocked, call, decision, flagged, lines, write
 
 ROWS = "SELECT * EXCLUDE (name) FROM events ORDER BY time_ns, event, user_hash"
 FEW = [
@@ -93,6 +94,28 @@ def test_a_renamed_file_is_known_and_a_new_one_of_its_name_is_read(tmp_path: Pat
     compact_files([tmp_path])
     with open_files([tmp_path], compact=False) as events:
         assert (len(events.rows(ROWS)), events.skipped.duplicates) == (5, 0)
+
+
+def test_a_new_file_in_the_place_of_another_is_read_whole(tmp_path: Path) -> None:
+    """It may have the number of a file that was removed, and begin as that: with the same long resource."""
+    place = {**RESOURCE, "process.command_args": "x" * 1200}
+    path = tmp_path / "events.json"
+    path.write_bytes(otlp_json.line(FEW[0], place))
+    compact_files([tmp_path])
+    path.write_bytes(b"".join(otlp_json.line(one, place) for one in FEW[1:]))
+    assert len(read(tmp_path)) == 4
+    compact_files([tmp_path])
+    assert len(read(tmp_path)) == 4
+
+
+def test_a_link_to_a_file_is_taken_in_once(tmp_path: Path) -> None:
+    """What a link leads to is known as read: its events are no duplicates of themselves."""
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "events.jsonl").symlink_to(write(tmp_path / "there", FEW))
+    for _ in range(2):
+        compact_files([tmp_path / "linked"])
+    with open_files([tmp_path / "linked"], compact=False) as events:
+        assert (len(events.rows(ROWS)), events.skipped.duplicates) == (4, 0)
 
 
 def test_an_event_written_again_is_stored_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel.operations.store.files import NoEventFilesError, open_files
+from openai_safety_otel.operations.store.files import NoEventFilesError, compact_files, open_files
 from support.events import ANN, NOON, call, lines, write
 
 COUNT = "SELECT count(*) AS n FROM events"
@@ -14,14 +14,25 @@ COUNT = "SELECT count(*) AS n FROM events"
 
 def test_finds_rotated_packed_and_nested_files(tmp_path: Path) -> None:
     """Files of any rotation scheme in a folder and below are read, anything else is not."""
-    names = ("a.jsonl", "a.jsonl.1", "sub/b.json", "sub/deep/c-2026-01-01T00-00-00.jsonl")
+    names = ("a.jsonl", "a.jsonl.1", "sub/b.json", "sub/deep/c-2026-01-01T00-00-00.jsonl", "a.jsonl-20261121")
     for number, name in enumerate(names):
         write((tmp_path / name).parent, [call(ANN, NOON + number)], Path(name).name)
     (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(lines([call(ANN, NOON + 9)])))
+    (tmp_path / "e.jsonl-20261120.gz").write_bytes(gzip.compress(lines([call(ANN, NOON + 11)])))
     (tmp_path / "notes.txt").write_bytes(lines([call(ANN, NOON + 10)]))
     with open_files([tmp_path], compact=False) as events:
-        assert events.rows(COUNT) == [{"n": 5}]
-        assert events.origin == "5 files"
+        assert events.rows(COUNT) == [{"n": 7}]
+        assert events.origin == "7 files"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.zst", "a.jsonl-20261120.xz", "a.json.1.bz2"])
+def test_a_file_packed_in_another_way_is_counted(tmp_path: Path, name: str) -> None:
+    """It cannot be read, which is said, not passed over; it is not taken for read either."""
+    (tmp_path / name).write_bytes(b"\x28\xb5\x2f\xfd")
+    write(tmp_path, [call(ANN, NOON)])
+    compact_files([tmp_path])
+    with open_files([tmp_path], compact=False) as events:
+        assert (events.rows(COUNT), events.skipped.unreadable_files) == ([{"n": 1}], 1)
 
 
 def test_other_json_beside_the_events_is_left_alone(tmp_path: Path) -> None:

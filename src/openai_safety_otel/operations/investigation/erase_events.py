@@ -24,7 +24,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.journal.erasure import ERASURE
 from openai_safety_otel.operations.store.columns import StoreError
-from openai_safety_otel.operations.store.files import find_files, find_stores
+from openai_safety_otel.operations.store.files import PACKED_OTHERWISE, find_files, find_stores
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.operations.store.schema import column_name, quoted
 from openai_safety_otel.operations.store.shared import objects
@@ -81,6 +81,9 @@ def erase_files(paths: Iterable[Path], forms: Iterable[str], *, dry: bool = Fals
     erased = Erased()
     given = tuple(paths)
     for file in find_files(given):
+        if file.suffix in PACKED_OTHERWISE:
+            erased.unreached.append(f"{file}: packed otherwise than by gzip: unpack it")
+            continue
         try:
             found = _erase_packed(file, wanted, erased, dry=dry)
         except (OSError, EOFError) as error:
@@ -121,7 +124,7 @@ def _erase_packed(path: Path, wanted: frozenset[str], erased: Erased, *, dry: bo
             shutil.copyfileobj(packed, plain)
         found = _erase_open(path, cast("BinaryIO", plain), wanted, erased, dry=dry)
         if found and not dry:
-            _pack_again(path, cast("BinaryIO", plain))
+            _pack_again(path.resolve(), cast("BinaryIO", plain))
     return found
 
 

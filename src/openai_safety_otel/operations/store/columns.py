@@ -156,25 +156,27 @@ class ColumnStore:
         self._commit(manifest)
 
     def count(self, condition: str) -> Counter[str]:
-        """How many events of each kind meet a condition."""
+        """How many events of each kind meet a condition; where none that counts does, of those a killed run left."""
         with self.reading() as manifest, workplace() as (database, _):
-            return self._concerned(database, manifest, condition)[1]
+            kinds = self._concerned(database, manifest.files, condition)[1]
+            return kinds or self._left_over_kinds(database, manifest, condition)
 
     def erase(self, condition: str) -> Counter[str]:
-        """Write every Parquet file that holds such events without them; returns how many of each kind.
+        """Write every Parquet file that holds such events without them; returns how many of each kind, as `count`.
 
         Raises:
             StoreError: another process is writing, or what was written is not right.
         """
-        if not (self.root / MANIFEST).exists():
-            return Counter()
         with self._writing(wait=True), workplace() as (database, _):
             manifest = self.manifest()
-            concerned, kinds = self._concerned(database, manifest, condition)
+            concerned, kinds = self._concerned(database, manifest.files, condition)
+            kinds = kinds or self._left_over_kinds(database, manifest, condition)
             for name in concerned:
                 self._write_without(database, manifest, name, condition)
             if concerned:
                 self._commit(manifest, at_once=True)
+            else:
+                self._tidy(manifest, at_once=True)
             return kinds
 
     def _take_in(
@@ -260,12 +262,12 @@ class ColumnStore:
         return name
 
     def _concerned(
-        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, condition: str
+        self, database: duckdb.DuckDBPyConnection, files: Iterable[str], condition: str
     ) -> tuple[Counter[str], Counter[str]]:
         """The events of each file that meet a condition, and of each kind."""
         names, kinds = Counter[str](), Counter[str]()
         found = database.execute(
-            f"SELECT name, event, count(*) FROM ({stored_table(self.root / name for name in manifest.files)}) "  # noqa: S608
+            f"SELECT name, event, count(*) FROM ({stored_table(self.root / name for name in files)}) "  # noqa: S608
             f"WHERE {condition} GROUP BY ALL"
         ).fetchall()
         for name, event, count in found:
@@ -273,8 +275,21 @@ class ColumnStore:
             kinds[event] += count
         return names, kinds
 
+    def _left_over_kinds(
+        self, database: duckdb.DuckDBPyConnection, manifest: Manifest, condition: str
+    ) -> Counter[str]:
+        names = [name for name in self._left_over(manifest) if name.endswith(".parquet")]
+        with contextlib.suppress(duckdb.IOException):  # gone meanwhile
+            return self._concerned(database, names, condition)[1]
+        return Counter()
+
+    def _left_over(self, manifest: Manifest) -> list[str]:
+        """The files that do not count: another process may be about to name them, or was killed before it did."""
+        found = (str(path.relative_to(self.root)) for path in self.root.glob("stream=*/*=*/*"))
+        return [name for name in found if name not in manifest.files]
+
     def _commit(self, manifest: Manifest, *, at_once: bool = False) -> None:
-        present = {str(entry.inode()) for entry in os.scandir(self.folder)}
+        present = set(map(_number, os.scandir(self.folder)))
         manifest.sources = {
             key: size for key, size in manifest.sources.items() if key.partition("-")[0] in present
         }
@@ -290,12 +305,14 @@ class ColumnStore:
 
     def _tidy(self, manifest: Manifest, *, at_once: bool) -> None:
         """Remove what does not count; not while somebody reads it, unless a person's events must go."""
+        left = self._left_over(manifest)
+        if not left:
+            return
         with locked(self.root / _READERS) as alone:
-            for path in self.root.glob("stream=*/*=*/*") if alone or at_once else ():
-                if str(path.relative_to(self.root)) not in manifest.files:
-                    path.unlink(missing_ok=True)
-                    with contextlib.suppress(OSError):  # others of its day are there
-                        path.parent.rmdir()
+            for path in (self.root / name for name in left) if alone or at_once else ():
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # others of its day are there
+                    path.parent.rmdir()
 
     @contextmanager
     def _writing(self, *, wait: bool = False) -> Iterator[bool]:
@@ -308,6 +325,14 @@ class ColumnStore:
             return
         with locked(self.root / _WRITER, wait=wait) as ours:
             yield ours
+
+
+def _number(entry: os.DirEntry[str]) -> str:
+    """The number of a file, or of what a link leads to."""
+    try:
+        return str(entry.stat().st_ino if entry.is_symlink() else entry.inode())
+    except OSError:  # it leads to nothing
+        return ""
 
 
 def _to_disk(path: Path) -> None:

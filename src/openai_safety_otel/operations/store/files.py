@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from openai_safety_otel.contract.one_line import OneLineError
-from openai_safety_otel.operations.store.columns import MANIFEST, STORE, ColumnStore
+from openai_safety_otel.operations.store.columns import STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events, connect, open_events
 from openai_safety_otel.operations.store.lines import Lines, Progress, lines_left, read_lines
 from openai_safety_otel.operations.store.oddities import Skipped
 from openai_safety_otel.operations.store.shared import is_remote, objects, storage
 
 QUIET_SECONDS: Final = 600.0  # a file untouched for so long is taken into the store by whoever reads it
-_EVENT_FILE = re.compile(r"\.(json|jsonl|ndjson)(\.\d+)?(\.gz)?$")
+PACKED_OTHERWISE: Final = (".bz2", ".lz4", ".xz", ".zip", ".zst")  # than by gzip: not read, and said
+_PACKED = "|".join(name[1:] for name in (".gz", *PACKED_OTHERWISE))
+_EVENT_FILE = re.compile(rf"\.(json|jsonl|ndjson)([.-]\d+)*(\.({_PACKED}))?$")
 _HEAD_BYTES = 4096
 
 
@@ -44,12 +46,8 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 
 def find_stores(paths: Iterable[Path]) -> list[ColumnStore]:
     """The column stores of these folders and of all below."""
-    return [ColumnStore(path.parent.parent) for path in _manifests(paths)]
-
-
-def _manifests(paths: Iterable[Path]) -> list[Path]:
-    found = (path.rglob(f"{STORE}/{MANIFEST}") for path in paths)
-    return sorted({one.resolve(): one for each in found for one in each}.values())
+    found = {one.resolve(): one for path in paths for one in path.rglob(STORE) if one.is_dir()}
+    return [ColumnStore(path.parent) for path in sorted(found.values())]
 
 
 def _in_folder(path: Path) -> Iterator[Path]:
@@ -107,6 +105,9 @@ def _is_quiet(file: Path, since: float | None) -> bool:
 
 
 def _left(file: Path, read: dict[str, int], skipped: Skipped) -> list[Lines]:
+    if file.suffix in PACKED_OTHERWISE:
+        skipped.unreadable_files += 1
+        return []
     try:
         left = lines_left(file, read)
     except FileNotFoundError:  # rotated away meanwhile

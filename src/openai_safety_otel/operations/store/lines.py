@@ -17,7 +17,6 @@ from openai_safety_otel.operations.store.otlp import LONGEST_LINE, rows_of
 from openai_safety_otel.operations.store.schema import quoted
 
 _SLICE_BYTES = 512 * 1024 * 1024  # read by one query
-_FIRST_BYTES = 1000  # by which a collector, too, tells files apart
 _BLOCK = 64 * 1024  # bytes in which the end of the last whole line is looked for
 
 Progress = Callable[[int, int], None]
@@ -28,6 +27,8 @@ class Lines:
     """The lines of a file from a byte on; ``size`` is the byte after the last whole line.
 
     ``key`` tells the file from every other of its folder: a renamed one keeps it, a new one of the same name does not.
+    It is made of the whole first line: files of one process may begin with the same kilobytes, and a file system gives
+    the number of a file that was removed to the next.
     """
 
     path: Path
@@ -53,7 +54,7 @@ def lines_left(path: Path, read: Mapping[str, int]) -> Lines | None:
     """
     with path.open("rb") as source:
         state = os.fstat(source.fileno())
-        first = source.readline(_FIRST_BYTES)
+        first = source.readline(LONGEST_LINE)
         key = f"{state.st_ino}-{hashlib.sha256(first).hexdigest()[:16]}"
         before, size = read.get(key, 0), state.st_size
         if before == size:
