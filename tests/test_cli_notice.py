@@ -78,14 +78,24 @@ def test_entering_prints_stores_and_emits(store: str, journal: Journal, tmp_path
     }
 
 
-def test_entering_twice_is_one_notice_and_one_event(store: str, journal: Journal, tmp_path: Path) -> None:
-    """A second entry of the same case adds what it states and tells nothing again."""
+def test_entering_twice_is_one_notice_told_again_where_it_says_more(
+    store: str, journal: Journal, tmp_path: Path
+) -> None:
+    """A second entry of the same case adds what it states, and the alerts hear of it once."""
     folder = tmp_path / "events"
     run(store, "open", "C-17", "--received", "2026-11-20", OPENAI_SAFETY_FILE_DIR=str(folder))
-    second = run(
-        store, "open", "C-17", "--identifier", "cd" * 32, "--received", "2026-11-20", "--deadline", "3d", "--json",
-        OPENAI_SAFETY_FILE_DIR=str(folder),
-    )  # fmt: skip
+    more = [
+        "open",
+        "C-17",
+        "--identifier",
+        "cd" * 32,
+        "--received",
+        "2026-11-20",
+        "--deadline",
+        "3d",
+        "--json",
+    ]
+    second, _ = (run(store, *more, OPENAI_SAFETY_FILE_DIR=str(folder)) for _ in range(2))
     printed = json.loads(second.stdout)
     assert (printed["new"], printed["identifier"], printed["deadline_at"]) == (
         False,
@@ -93,7 +103,17 @@ def test_entering_twice_is_one_notice_and_one_event(store: str, journal: Journal
         RECEIVED + 3 * DAY,
     )
     assert [one.identifier for one in journal.notices()] == ["cd" * 32]
-    assert len(events(folder)) == 1
+    told = [(one.get(c.USER_HASH), one[c.NOTICE_DEADLINE]) for one in events(folder)]
+    assert told == [(None, str(RECEIVED + 7 * DAY)), ("cd" * 32, str(RECEIVED + 3 * DAY))]
+
+
+def test_a_drill_cannot_take_the_id_of_a_real_case(store: str, journal: Journal) -> None:
+    """A real notice of the same id would count as the drill, known already, and page nobody."""
+    refused = run(store, "open", "C-17", "--drill")
+    assert (refused.exit_code, journal.notices()) == (2, [])
+    assert "a drill's id has the word drill in it, e.g. drill-C-17: no real case has it" in refused.output
+    assert run(store, "open", "drill-C-17", "--drill").exit_code == 0
+    assert [(one.id, one.traffic) for one in journal.notices()] == [("drill-C-17", "drill")]
 
 
 def test_a_user_named_in_the_mail_is_hashed(store: str, journal: Journal) -> None:

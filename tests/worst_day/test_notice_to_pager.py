@@ -108,8 +108,8 @@ def _drilled_block(desk: Desk, folder: Path) -> Told:
 def _drilled_by_mail(desk: Desk, folder: Path) -> Told:
     """A drill entered as if by mail, where no receiver runs."""
     alone = {**desk.environ, "OPENAI_SAFETY_STORE": str(folder / "alone.db")}
-    said = run(alone, "notice", "open", "C-4", "--drill", "--json")
-    return Told("C-4", "drill", "", json.loads(said)["deadline_at"], alone)
+    said = run(alone, "notice", "open", "drill-4", "--drill", "--json")
+    return Told("drill-4", "drill", "", json.loads(said)["deadline_at"], alone)
 
 
 def _listed(environment: dict[str, str]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ several processes, and raise :class:`JournalError` with one line of text when th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +61,13 @@ class Journal(Protocol):
 
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
+        ...
+
+    def revise_notice(self, key: str, changes: Callable[[Notice], Mapping[str, Any]]) -> Notice | None:
+        """Change the fields that a function names when it sees the notice as stored; no other writer comes between.
+
+        The function may be called several times. Returns the notice as it is now, None if it does not exist.
+        """
         ...
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:

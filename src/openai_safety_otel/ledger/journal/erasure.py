@@ -8,19 +8,21 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from openai_safety_otel.ledger.journal.chain import Link
-from openai_safety_otel.ledger.journal.entries import Decision, from_mapping
+from openai_safety_otel.ledger.journal.entries import Decision, Notice, from_mapping
 
 KEEPS_OUT = ("suspend", "revoke")
 # That somebody was erased, by whom and why, is the operator's record: a later erasure finds nothing in it.
 ERASURE: Final = "erase"
 ENDS = ("clear",)
 # Fields of a notice that lead to a person.
-ERASED_FIELDS: dict[str, Any] = {
-    "identifier": None,
-    "request_id": None,
-    "response_id": None,
-    "closed_why": None,
-}
+_LEADING = ("identifier", "request_id", "response_id", "closed_why")
+
+
+def erased_fields(notice: Notice) -> dict[str, Any]:
+    """What changes of a notice about somebody who is erased; its case would name them again, and is not read."""
+    pending = {name: state for name, state in notice.pending.items() if name != "look_up"}
+    look_up = notice.look_up if notice.look_up == "done" else "none"
+    return {**dict.fromkeys(_LEADING), "pending": pending, "look_up": look_up}
 
 
 class Erasure(NamedTuple):

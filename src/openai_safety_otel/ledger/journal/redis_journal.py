@@ -7,7 +7,7 @@ always`` for the same promise as SQLite makes). :meth:`RedisJournal.is_durable` 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, cast
@@ -24,7 +24,7 @@ from openai_safety_otel.ledger.journal.entries import (
     from_mapping,
     to_json,
 )
-from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, Erasure, erasure
+from openai_safety_otel.ledger.journal.erasure import Erasure, erased_fields, erasure
 
 try:
     import redis
@@ -167,7 +167,23 @@ class RedisJournal:
 
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
-        return self._changed(key, changes)
+        return self.revise_notice(key, lambda _: changes)
+
+    def revise_notice(self, key: str, changes: Callable[[Notice], Mapping[str, Any]]) -> Notice | None:
+        """Change the fields that a function names when it sees the notice as stored."""
+
+        def revise(pipe: redis.client.Pipeline) -> None:
+            found = _notice_in(cast("dict[str, str]", pipe.hgetall(_notice_key(key))))
+            pipe.multi()
+            if found is not None and (new := changes(found)):
+                due = _encoded(new["next_at"]) if "next_at" in new else ""
+                self._change(keys=[_notice_key(key), _DUE], args=[key, due, *_flat(new)], client=pipe)
+
+        with self._guard():
+            self._redis.transaction(
+                revise, _notice_key(key)
+            )  # again from the start if somebody else writes it
+        return self.notice(key)
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
         """Close an open notice; None if it does not exist or is closed already."""
@@ -249,7 +265,9 @@ class RedisJournal:
         with self._guard():
             named = [notice for notice in self.notices() if notice.identifier == identifier]
             for notice in named:
-                self._changed(notice.key, ERASED_FIELDS)
+                self.revise_notice(
+                    notice.key, lambda now: erased_fields(now) if now.identifier == identifier else {}
+                )
             while (removed := self._without_content_of(identifier)) is None:
                 pass
             return len(named) + removed
@@ -276,22 +294,12 @@ class RedisJournal:
         """Let go of the connections."""
         self._redis.close()
 
-    def _changed(self, key: str, changes: dict[str, Any]) -> Notice | None:
-        due = _encoded(changes["next_at"]) if "next_at" in changes else ""
-        with self._guard():
-            args = [key, due, *_flat(changes)]
-            changed = self._change(keys=[_notice_key(key), _DUE], args=args)
-        return self.notice(key) if changed else None
-
     def _notices(self, keys: list[str]) -> list[Notice]:
         with self._guard():
             pipe = self._redis.pipeline(transaction=False)
             for key in keys:
                 pipe.hgetall(_notice_key(key))
-            rows = [row for row in pipe.execute() if row]
-            return [
-                from_mapping(Notice, {name: json.loads(text) for name, text in row.items()}) for row in rows
-            ]
+            return [found for row in pipe.execute() if (found := _notice_in(row)) is not None]
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -305,7 +313,11 @@ def _encoded(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _flat(values: dict[str, Any]) -> list[str]:
+def _notice_in(row: Mapping[str, str]) -> Notice | None:
+    return from_mapping(Notice, {name: json.loads(text) for name, text in row.items()}) if row else None
+
+
+def _flat(values: Mapping[str, Any]) -> list[str]:
     return [part for name, value in values.items() for part in (name, _encoded(value))]
 
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from openai_safety_otel.ledger.journal.entries import (
     from_mapping,
     to_json,
 )
-from openai_safety_otel.ledger.journal.erasure import ERASED_FIELDS, erasure
+from openai_safety_otel.ledger.journal.erasure import erased_fields, erasure
 
 BUSY_SECONDS = 10.0
 _AGAIN_SECONDS = 0.02
@@ -90,6 +90,11 @@ class SqliteJournal:
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
         with self._transaction() as db:
+            return _change(db, key, lambda _: changes)
+
+    def revise_notice(self, key: str, changes: Callable[[Notice], Mapping[str, Any]]) -> Notice | None:
+        """Change the fields that a function names when it sees the notice as stored."""
+        with self._transaction() as db:
             return _change(db, key, changes)
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:
@@ -106,7 +111,7 @@ class SqliteJournal:
             if row is None or row[0] != before:
                 return None
             _append(db, "notice", row[1] or "", body)
-            return _change(db, key, changes)
+            return _change(db, key, lambda _: changes)
 
     def due(self, now: float) -> list[Notice]:
         """Notices whose next step is due."""
@@ -116,7 +121,7 @@ class SqliteJournal:
         """Take a due notice's next step for this process alone; it is due again at ``until``."""
         with self._transaction() as db:
             due = db.execute("SELECT 1 FROM notices WHERE key = ? AND next_at <= ?", (key, now)).fetchone()
-            return due is not None and _change(db, key, {"next_at": until}) is not None
+            return due is not None and _change(db, key, lambda _: {"next_at": until}) is not None
 
     def append_decision(self, decision: Decision) -> str:
         """Add a line to the audit trail; returns the head of the hash chain, which is the entry's digest."""
@@ -157,7 +162,7 @@ class SqliteJournal:
         with self._transaction() as db:
             keys = db.execute("SELECT key FROM notices WHERE identifier = ?", (identifier,)).fetchall()
             for (key,) in keys:
-                _change(db, key, ERASED_FIELDS)
+                _change(db, key, erased_fields)
             rows = db.execute(
                 "SELECT seq, kind, identifier, commitment, digest, salt, body FROM chain "
                 "WHERE identifier = ? ORDER BY seq",
@@ -262,11 +267,14 @@ def _row(notice: Notice) -> tuple[Any, ...]:
     return (notice.received_at, notice.status, notice.next_at, notice.identifier, to_json(notice))
 
 
-def _change(db: sqlite3.Connection, key: str, changes: dict[str, Any]) -> Notice | None:
+def _change(
+    db: sqlite3.Connection, key: str, changes: Callable[[Notice], Mapping[str, Any]]
+) -> Notice | None:
     row = db.execute("SELECT body FROM notices WHERE key = ?", (key,)).fetchone()
     if row is None:
         return None
-    notice = replace(from_mapping(Notice, json.loads(row[0])), **changes)
+    notice = from_mapping(Notice, json.loads(row[0]))
+    notice = replace(notice, **changes(notice))
     db.execute(
         "UPDATE notices SET received_at = ?, status = ?, next_at = ?, identifier = ?, body = ? WHERE key = ?",
         (*_row(notice), key),

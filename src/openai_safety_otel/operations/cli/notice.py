@@ -35,7 +35,7 @@ from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.operations.webhooks.events import about, notice_event
 from openai_safety_otel.operations.webhooks.notice import LONGEST_SECONDS, deadline_of, identity, subject_of
-from openai_safety_otel.operations.webhooks.steps import entered
+from openai_safety_otel.operations.webhooks.steps import entered, says
 from openai_safety_otel.who.identifier import shown_identity
 from openai_safety_otel.who.keys import load_hasher
 
@@ -97,7 +97,9 @@ def notice() -> None:
 @click.option("--identifier", help="The end user it names; hashed if it looks like personal data.")
 @click.option("--received", type=_Moment(), help="When the mail came. [default: now]")
 @click.option("--deadline", type=_Until(), help="Until when to answer; 48h or 7d counts from the receipt.")
-@click.option("--drill", is_flag=True, help="A fire drill: alerts go to the drills' own route.")
+@click.option(
+    "--drill", is_flag=True, help="A fire drill, its id with drill in it: alerts go to their own route."
+)
 @click.option("--store", help="SQLite file or redis:// URL. [default: OPENAI_SAFETY_STORE]")
 @click.option("--json", "as_json", is_flag=True, help="Print the notice as one JSON object.")
 def open_(
@@ -114,6 +116,10 @@ def open_(
 
     Without --identifier it is the organisation's: that is what the provider sends mail about.
     """
+    if drill and "drill" not in case.lower():
+        raise click.UsageError(
+            f"a drill's id has the word drill in it, e.g. drill-{case.strip()}: no real case has it"
+        )
     settings = Settings.resolve(store=store)
     entry = _entry(case, kind, _shown(identifier, settings), received, deadline)
     entry = dataclasses.replace(entry, traffic="drill" if drill else "production")
@@ -182,18 +188,24 @@ def _add(
     notice = entered(entry, time.time(), outgoing=bool(settings.notify_url))
     if not journal.add_notice(notice):
         known = journal.notice(notice.key) or notice
-        if stated and known.status == "open":
-            known = journal.update_notice(notice.key, **stated) or known
-        return known, False, None
+        if not stated or known.status != "open":
+            return known, False, None
+        before, known = known, journal.update_notice(notice.key, **stated) or known
+        return known, False, _emitted(settings, known) if says(known) != says(before) else None
+    problem = _emitted(settings, notice)
+    if problem is None:
+        now = journal.update_notice(notice.key, emitted=True) or notice
+        if says(now) != says(notice):  # a receiver has read its case meanwhile
+            _emitted(settings, now)
+        notice = now
+    return notice, True, problem
+
+
+def _emitted(settings: Settings, notice: Notice) -> str | None:
+    """Send the event of a notice; why it did not arrive."""
     with event_output(settings) as told:
         told.sink.emit(notice_event(notice))
-    if not told.problem:
-        now = journal.update_notice(notice.key, emitted=True) or notice
-        if now.subject != notice.subject:  # a receiver has read its case meanwhile
-            with event_output(settings) as again:
-                again.sink.emit(notice_event(now))
-        notice = now
-    return notice, True, told.problem
+    return told.problem
 
 
 # --- listing ---
@@ -274,8 +286,7 @@ def subject(
         details={"notice": wanted.key},
     )
     chain = journal.append_decision(decision)
-    changes = _whose(wanted, identifier, decision.by)
-    found = journal.update_notice(wanted.key, **changes) or wanted
+    found = journal.revise_notice(wanted.key, lambda now: _whose(now, identifier, decision.by)) or wanted
     journal.close()
     tell(settings, [about(decision, chain, found), notice_event(found)])
     say(json.dumps(plain(found)) if as_json else f"{found.id}: {_subject_text(found)}{_until(found)}")

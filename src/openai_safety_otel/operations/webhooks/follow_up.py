@@ -3,6 +3,8 @@
 The state of every step lies in the journal, so another process goes on after a crash. A process takes a
 notice by moving its due time into the future (`Journal.claim`) and moves it again after each step: if it
 dies, the notice becomes due again.
+A person may change the notice meanwhile: each step begins with the notice as it is stored, and what it changes is
+worked out from the notice as it is stored then, so that their word stands.
 A crash between sending the event and noting that it was sent repeats the event, with the same notice id.
 """
 
@@ -18,6 +20,7 @@ from typing import Any, Protocol
 
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.sink import Sink
+from openai_safety_otel.ledger.decisions import last_in
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import steps
 from openai_safety_otel.operations.webhooks.cases import CaseReader, StepFailedError
@@ -30,6 +33,10 @@ _log = logging.getLogger(__name__)
 AUTOMATIC = "openai-safety webhooks"
 FLUSH_SECONDS = 5.0
 SEND_SECONDS = 30.0
+
+
+# What a step changes, from the notice as it is stored once the step is taken.
+Changes = Callable[[Notice], Mapping[str, Any]]
 
 
 class Suspender(Protocol):
@@ -99,7 +106,7 @@ class FollowUp:
         self._wake = asyncio.Event()
         self._rounds: dict[str, asyncio.Task[None]] = {}  # by the notice's key
         # In this order: what a step needs is known when its turn comes.
-        self._steps: dict[str, Callable[[Notice], Awaitable[dict[str, Any]]]] = {
+        self._steps: dict[str, Callable[[Notice], Awaitable[Changes]]] = {
             "look_up": self._look_up,
             "count": self._count,
             "emit": self._emit,
@@ -142,9 +149,11 @@ class FollowUp:
         """After a start (a key may be right by now) cases that could not be read get another chance."""
         for notice in await asyncio.to_thread(self._journal.notices, open_only=True):
             if notice.look_up == "failed":
-                await self._update(notice, self._again(notice))
+                await self._revise(notice, self._again)
 
     def _again(self, notice: Notice) -> dict[str, Any]:
+        if notice.look_up != "failed":
+            return {}  # another process was faster
         fresh = prepared(notice, self._tools, self._retries, time.time())
         wanted = {"look_up"} if notice.suspension == "done" else {"look_up", "suspension"}
         pending = notice.pending | {name: fresh.pending[name] for name in wanted & set(fresh.pending)}
@@ -191,14 +200,13 @@ class FollowUp:
     async def _round(self, notice: Notice) -> None:
         """Every step that is ready, in order; then the time of the next one."""
         for name in self._steps:
+            notice = await self._stored(notice)
             if steps.is_ready(notice, name, time.time()):
                 notice = await self._tried(notice, name)
-        times = [at for name, (_, at) in notice.pending.items() if not steps.waits(notice, name)]
-        await self._update(notice, {"next_at": min(times) if times else None})
+        await self._revise(notice, lambda now: {"next_at": steps.next_at(now)})
 
     async def _tried(self, notice: Notice, name: str) -> Notice:
         tries, _ = notice.pending[name]
-        rest = {step: state for step, state in notice.pending.items() if step != name}
         try:
             changes = await self._steps[name](notice)
         except StepFailedError as error:
@@ -208,74 +216,92 @@ class FollowUp:
         except Exception as error:  # noqa: BLE001 - a sink's or suspender's own mistake is a failed try
             failure = StepFailedError(type(error).__name__)
             return await self._failed(notice, name, int(tries) + 1, failure)
-        return await self._taken(notice, {"pending": rest, **changes})
+        return await self._taken(notice, name, changes)
 
     async def _failed(self, notice: Notice, name: str, tries: int, error: StepFailedError) -> Notice:
         now = time.time()
-        pending = dict(notice.pending)
-        pending[name] = [tries, now + self._retries.delay(tries, lasting=error.lasting)]
-        changes: dict[str, Any] = {"pending": pending}
-        if name == "look_up":
-            changes["look_up_error"] = error.reason
-        if tries >= self._retries.tries:
-            del pending[name]
-            changes.update({name: "failed"} if name in {"look_up", "suspension", "outgoing"} else {})
+        given_up = tries >= self._retries.tries
+        state = [tries, now + self._retries.delay(tries, lasting=error.lasting)]
+        if given_up:
             self._measures.dropped(name, error.reason)
-        if name == "look_up" and (error.lasting or "look_up" not in pending):
-            pending = steps.emit_at_once(notice, pending, now)  # what will not come soon is not waited for
-            changes["pending"] = pending
+
+        def changes(stored: Notice) -> dict[str, Any]:
+            pending = steps.without(stored.pending, name) | ({} if given_up else {name: state})
+            if name == "look_up" and (error.lasting or given_up):
+                pending = steps.emit_at_once(
+                    stored, pending, now
+                )  # what will not come soon is not waited for
+            failed = {name: "failed"} if given_up and name in {"look_up", "suspension", "outgoing"} else {}
+            why = {"look_up_error": error.reason} if name == "look_up" else {}
+            return {"pending": pending, **failed, **why}
+
         _log.warning("notice %s: %s failed (%s), try %d", notice.id, name, error.reason, tries)
-        return await self._taken(notice, changes)
+        return await self._taken(notice, name, changes)
 
-    async def _taken(self, notice: Notice, changes: Mapping[str, Any]) -> Notice:
-        """The notice after a step, taken by this process for another lease."""
-        return await self._update(notice, {**changes, "next_at": time.time() + self._retries.lease})
+    async def _taken(self, notice: Notice, name: str, changes: Changes) -> Notice:
+        """The notice after a step, taken for another lease; a step that was taken away meanwhile changes nothing."""
+        lease = {"next_at": time.time() + self._retries.lease}
 
-    async def _update(self, notice: Notice, changes: Mapping[str, Any]) -> Notice:
-        found = await asyncio.to_thread(lambda: self._journal.update_notice(notice.key, **changes))
-        return found or notice
+        def after(now: Notice) -> dict[str, Any]:
+            if name not in now.pending:
+                return lease
+            return {"pending": steps.without(now.pending, name), **changes(now), **lease}
 
-    # --- the steps: each returns the fields that change, or raises StepFailedError
+        return await self._revise(notice, after)
 
-    async def _count(self, notice: Notice) -> dict[str, Any]:
+    async def _stored(self, notice: Notice) -> Notice:
+        return await asyncio.to_thread(self._journal.notice, notice.key) or notice
+
+    async def _revise(self, notice: Notice, changes: Changes) -> Notice:
+        return await asyncio.to_thread(self._journal.revise_notice, notice.key, changes) or notice
+
+    # --- the steps: each returns what changes, or raises StepFailedError
+
+    async def _count(self, notice: Notice) -> Changes:
         """Counted once, when it is told; one entered by hand too, as a command's own counter ends with it."""
         self._measures.notice(notice)
-        return {}
+        return lambda _: {}
 
-    async def _look_up(self, notice: Notice) -> dict[str, Any]:
+    async def _look_up(self, notice: Notice) -> Changes:
         if self._tools.cases is None:
             raise StepFailedError("no_key", lasting=True)
-        details = read_case(notice, await self._tools.cases.read(notice), self._tools.show)
-        rest = {name: state for name, state in notice.pending.items() if name != "look_up"}
-        changes = {"look_up": "done", "look_up_error": None}
-        stored = await asyncio.to_thread(self._journal.notice, notice.key)
-        if stored is not None and stored.emitted and details.get("subject", notice.subject) != notice.subject:
-            return {**details, **changes, **steps.emit_again(rest, time.time())}
-        return {**details, **changes, "pending": steps.emit_at_once(notice, rest, time.time())}
+        case = await self._tools.cases.read(notice)
 
-    async def _emit(self, notice: Notice) -> dict[str, Any]:
-        now = await asyncio.to_thread(self._journal.notice, notice.key)
-        if now is not None and now.emitted:
-            return {}  # the command that entered it has sent it meanwhile
-        status = now.status if now is not None else notice.status  # it may be closed already
-        self._tools.sink.emit(notice_event(replace(notice, status=status)))
+        def changes(now: Notice) -> dict[str, Any]:
+            details = {**read_case(now, case, self._tools.show), "look_up": "done", "look_up_error": None}
+            rest = steps.without(now.pending, "look_up")
+            if now.emitted and steps.says(replace(now, **details)) != steps.says(now):
+                return {**details, **steps.emit_again(rest, time.time())}
+            return {**details, "pending": steps.emit_at_once(now, rest, time.time())}
+
+        return changes
+
+    async def _emit(self, notice: Notice) -> Changes:
+        if notice.emitted:
+            return lambda _: {}  # the command that entered it has sent it meanwhile
+        self._tools.sink.emit(notice_event(notice))
         if self._tools.flush is not None:
             with contextlib.suppress(
                 asyncio.TimeoutError
             ):  # handed over already: sending it again is no help
                 await asyncio.wait_for(asyncio.to_thread(self._tools.flush), FLUSH_SECONDS)
-        return {"emitted": True}
+        return lambda _: {"emitted": True}
 
-    async def _suspend(self, notice: Notice) -> dict[str, Any]:
+    async def _suspend(self, notice: Notice) -> Changes:
         suspender = self._tools.suspender
-        if suspender is None or notice.identifier is None:
-            return {"suspension": "off"}
+        if suspender is None or notice.identifier is None or await asyncio.to_thread(self._decided, notice):
+            return lambda _: {"suspension": "off"}
         why = f"notice {notice.type} {notice.id}"
         await asyncio.to_thread(suspender.suspend, notice.identifier, by=AUTOMATIC, why=why)
-        return {"suspension": "done"}
+        return lambda _: {"suspension": "done"}
 
-    async def _tell(self, notice: Notice) -> dict[str, Any]:
-        if self._tools.notifier is None:
-            return {"outgoing": "off"}
+    def _decided(self, notice: Notice) -> bool:
+        """Whether a person has closed the notice, or decided about its end user since it came."""
+        last = last_in(self._journal)(notice.identifier or "")
+        return not notice.open or (last is not None and not last.automatic and last.at > notice.recorded_at)
+
+    async def _tell(self, notice: Notice) -> Changes:
+        if self._tools.notifier is None or not notice.open:
+            return lambda _: {"outgoing": "off"}
         await asyncio.wait_for(asyncio.to_thread(self._tools.notifier.send, notice), SEND_SECONDS)
-        return {"outgoing": "done"}
+        return lambda _: {"outgoing": "done"}

@@ -127,7 +127,8 @@ def read_case(notice: Notice, details: Mapping[str, Any], show: Show) -> dict[st
     found = from_details(details, show)
     stated = _named_deadline(details, notice.received_at)
     if notice.subject_by is not None:
-        return {name: value for name, value in found.items() if name != "identifier"}
+        found.pop("identifier", None)
+        return {**found, "deadline_at": stated or notice.deadline_at}
     subject = subject_of(notice.type, found.get("identifier", notice.identifier), read=True)
     if stated is None and notice.deadline_at != deadline_of(notice.type, notice.subject, notice.received_at):
         stated = notice.deadline_at  # the mail said so

@@ -16,6 +16,7 @@ from openai_safety_otel.contract.asgi import Receive, Scope, Send
 from openai_safety_otel.contract.vocabulary import WebhookResult
 from openai_safety_otel.ledger.journal import Journal, JournalError, Notice
 from openai_safety_otel.operations.webhooks import notice as notices
+from openai_safety_otel.operations.webhooks import steps
 from openai_safety_otel.operations.webhooks.events import about, about_notice
 from openai_safety_otel.operations.webhooks.follow_up import FollowUp, FollowUpTools, RetryPolicy, prepared
 from openai_safety_otel.operations.webhooks.measures import Measures
@@ -169,23 +170,17 @@ class Receiver:
                     self._tools.sink.emit(about(made, self._journal.append_decision(made), closed))
 
     def _confirm(self, notice: Notice) -> bool:
-        """A webhook that confirms what was entered by hand: its case is now read, nothing is told again."""
-        stored = self._journal.notice(notice.key)
-        if stored is None or stored.origin != "manual" or stored.event_type is not None:
-            return False
-        steps = {"suspension"} if "look_up" in stored.pending else {"look_up", "suspension"}
-        wanted = {name: state for name, state in notice.pending.items() if name in steps}
-        if not wanted:
-            return False
-        self._journal.update_notice(
-            notice.key,
-            look_up=notice.look_up,
-            suspension=notice.suspension,
-            event_type=notice.event_type,
-            pending=stored.pending | wanted,
-            next_at=notice.next_at,
-        )
-        return True
+        """A webhook that confirms what was entered by hand: its case is now read, whom it names counts."""
+        confirmed = False
+
+        def changes(stored: Notice) -> dict[str, Any]:
+            nonlocal confirmed
+            found = steps.confirmed(stored, notice)
+            confirmed = bool(found)
+            return found
+
+        self._journal.revise_notice(notice.key, changes)
+        return confirmed
 
     async def _body(self, receive: Receive) -> bytes:
         try:

@@ -45,6 +45,36 @@ def _with(notice: Notice, pending: PendingSteps, now: float, *, outgoing: bool) 
     )
 
 
+def confirmed(stored: Notice, webhook: Notice) -> dict[str, Any]:
+    """What changes of a notice entered by hand when its webhook comes: whom that names counts, but for a person's word.
+
+    Nothing changes of one that was closed, that came by webhook, or where there is nothing to do.
+    """
+    if stored.origin != "manual" or stored.event_type is not None or not stored.open:
+        return {}
+    wanted = {name: webhook.pending[name] for name in ("suspension",) if name in webhook.pending}
+    if "look_up" in webhook.pending and "look_up" not in stored.pending:
+        wanted["look_up"] = webhook.pending["look_up"]
+    whose: dict[str, Any] = {}
+    if webhook.identifier is not None and stored.subject_by is None:
+        whose = {"subject": webhook.subject, "identifier": webhook.identifier}
+    if not wanted and not whose:
+        return {}
+    taken = stored.next_at is not None and stored.next_at != next_at(
+        stored
+    )  # by a process that goes on with it
+    pending = stored.pending | wanted
+    again = stored.emitted and says(replace(stored, **whose)) != says(stored)
+    return {
+        **whose,
+        "look_up": webhook.look_up,
+        "suspension": webhook.suspension,
+        "event_type": webhook.event_type,
+        "next_at": stored.next_at if taken else webhook.next_at,
+        **(emit_again(pending, webhook.recorded_at) if again else {"pending": pending}),
+    }
+
+
 def emit_at_once(notice: Notice, pending: PendingSteps, now: float) -> PendingSteps:
     """The steps, with the event and its count no longer waiting for the case."""
     if notice.origin == "manual":  # the command that entered it is about to emit
@@ -52,15 +82,31 @@ def emit_at_once(notice: Notice, pending: PendingSteps, now: float) -> PendingSt
     return pending | {name: [0, now] for name in ("count", "emit") if name in pending}
 
 
+def says(notice: Notice) -> tuple[object, ...]:
+    """What of a notice is told again when it changes: whose it is, and until when to answer."""
+    return notice.subject, notice.identifier, notice.deadline_at
+
+
 def emit_again(pending: PendingSteps, now: float) -> dict[str, Any]:
-    """The changes that tell a notice once more: what it said of its subject is no longer true."""
+    """The changes that tell a notice once more: what it said is no longer true."""
     return {"pending": pending | {"emit": [0, now]}, "emitted": False}
+
+
+def without(pending: PendingSteps, *names: str) -> PendingSteps:
+    """The steps but for these."""
+    return {name: state for name, state in pending.items() if name not in names}
+
+
+def next_at(notice: Notice) -> float | None:
+    """When the first step that waits for a time is due."""
+    return min((at for name, (_, at) in notice.pending.items() if not waits(notice, name)), default=None)
 
 
 def waits(notice: Notice, name: str) -> bool:
     """Whether a step waits for another step instead of a time."""
-    if name == "suspension":
-        return notice.identifier is None and "look_up" in notice.pending
+    if name == "suspension":  # whom somebody typed is not suspended before the case is read
+        typed = notice.origin == "manual" and notice.subject_by is None
+        return (notice.identifier is None or typed) and "look_up" in notice.pending
     return name == "outgoing" and "emit" in notice.pending
 
 
