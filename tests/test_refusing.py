@@ -112,7 +112,7 @@ async def test_a_refusal_of_what_is_not_recorded_leaves_a_record(
             made = client.post("/chatkit/sessions", cast_to=object, body={"user": "x"})
             await made
     names = ("user.hash", "openai_safety.api", "openai_safety.endpoint", "openai_safety.block.type")
-    told = [tuple(event.get(name) for name in names) for event in telemetry.events]
+    told = telemetry.facts(*names)
     who = Hasher(KEY).end_user("bad")
     expected = [] if leaves else [(who, "other", "beta.chatkit.sessions.create", "suspended_locally")]
     assert (expected, [("POST", "/chatkit/sessions")] * (1 + leaves)) == (told, asked)

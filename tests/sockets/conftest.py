@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -47,6 +48,11 @@ def async_client(
     clients: tuple[openai.OpenAI, openai.AsyncOpenAI], server: SocketServer
 ) -> openai.AsyncOpenAI:
     return clients[1].with_options(websocket_base_url=server.url)
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
+    return client if request.param == "sync" else async_client
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import openai
 import pytest
 
 from openai_safety_otel import end_user
@@ -24,11 +23,6 @@ from support.socket_server import (
 from support.telemetry import Instrument, Telemetry
 
 CANARY = "kanarie"
-
-
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
-    return client if request.param == "sync" else async_client
 
 
 def prose(place: str) -> str:

@@ -21,11 +21,6 @@ from support.telemetry import Instrument, Telemetry
 from support.waiting import until
 
 
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
-    return client if request.param == "sync" else async_client
-
-
 def connects() -> set[tuple[str, str]]:
     """Module and class of every public ``connect`` of the installed SDK."""
     found = set()

@@ -34,15 +34,6 @@ from support.waiting import until
 SEEN = ("openai_safety.outcome", "error.type", "gen_ai.response.id")
 
 
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
-    return client if request.param == "sync" else async_client
-
-
-def seen(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    return [tuple(event.get(name) for name in SEEN) for event in telemetry.events]
-
-
 async def half(peer: Peer) -> None:
     """Begins a response and stays there."""
     await peer.say(born())
@@ -73,7 +64,7 @@ async def test_dropped_in_the_middle(
             await talk.hear("response.done")
     assert "ConnectionClosedError" == type(raised.value).__name__
     failed = ("failed", "ConnectionClosedError")
-    assert {(*failed, "resp_1"), (*failed, None)} == set(seen(telemetry))
+    assert {(*failed, "resp_1"), (*failed, None)} == set(telemetry.facts(*SEEN))
     assert 2 == len(telemetry.events)
 
 
@@ -107,7 +98,7 @@ async def test_closed_by_the_server(
         await of(talk.connection.response.create())
         with pytest.raises(Exception, match=r"1000|1008"):
             await talk.hear("response.done")
-    assert [expected] == seen(telemetry)
+    assert [expected] == telemetry.facts(*SEEN)
     assert reason not in str(telemetry.events) or not reason
 
 
@@ -123,7 +114,7 @@ async def test_closed_by_the_app(
         await talk.hear("response.output_text.delta")
         await of(talk.connection.response.create())
         await of(talk.connection.close())
-    assert {("abandoned", None, "resp_1"), ("abandoned", None, None)} == set(seen(telemetry))
+    assert {("abandoned", None, "resp_1"), ("abandoned", None, None)} == set(telemetry.facts(*SEEN))
     assert 2 == len(telemetry.events)
 
 
@@ -147,7 +138,7 @@ async def test_cancelled_reader(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [("cancelled", None, "resp_1")] == seen(telemetry)
+    assert [("cancelled", None, "resp_1")] == telemetry.facts(*SEEN)
 
 
 async def test_a_reader_that_looks_with_a_timeout(
@@ -175,7 +166,7 @@ async def test_a_reader_that_looks_with_a_timeout(
         await talk.hear("response.done")
         await talk.connection.response.create()
         await talk.hear("response.created")
-    assert [("completed", None, "resp_1"), ("abandoned", None, "resp_2")] == seen(telemetry)
+    assert [("completed", None, "resp_1"), ("abandoned", None, "resp_2")] == telemetry.facts(*SEEN)
 
 
 async def test_forgotten_connection(
@@ -193,7 +184,7 @@ async def test_forgotten_connection(
     assert [] == telemetry.events
     del talk, manager
     gc.collect()
-    assert [("abandoned", None, "resp_1")] == until(lambda: seen(telemetry))
+    assert [("abandoned", None, "resp_1")] == until(lambda: telemetry.facts(*SEEN))
     await of(socket.close())
 
 
@@ -211,7 +202,7 @@ async def test_collected_while_the_telemetry_is_locked(
     with telemetry.span_exporter._lock:
         del talk
         gc.collect()
-    assert [("abandoned", None, "resp_1")] == until(lambda: seen(telemetry))
+    assert [("abandoned", None, "resp_1")] == until(lambda: telemetry.facts(*SEEN))
     await socket.close()
 
 
@@ -233,7 +224,7 @@ async def test_breaking_out_of_iteration(
                     break
         assert [] == telemetry.events
         await talk.hear("response.done")
-    assert [("completed", None, "resp_1_1")] == seen(telemetry)
+    assert [("completed", None, "resp_1_1")] == telemetry.facts(*SEEN)
 
 
 PROGRAM = """
@@ -289,7 +280,7 @@ async def test_uninstrumenting_ends_and_lets_go(
         instrumentor.uninstrument()
         await of(talk.connection.response.create())
         await talk.hear("response.done")
-    assert [("abandoned", None, "resp_1_1")] == seen(telemetry)
+    assert [("abandoned", None, "resp_1_1")] == telemetry.facts(*SEEN)
 
 
 async def test_relay_that_parses_nothing(
@@ -303,7 +294,7 @@ async def test_relay_that_parses_nothing(
             await of(talk.connection.response.create())
             while b'"response.done"' not in await of(talk.connection.recv_bytes()):
                 pass
-    assert [("completed", None, "resp_1_1")] == seen(telemetry)
+    assert [("completed", None, "resp_1_1")] == telemetry.facts(*SEEN)
     assert 0 < telemetry.events[0]["openai_safety.time_to_first_output"]
 
 
@@ -320,7 +311,7 @@ async def test_parsing_by_hand(
             raw = await of(talk.connection.recv_bytes())
             kind = talk.connection.parse_event(raw).type
             assert kind == talk.connection.parse_event(raw.decode()).type
-    assert [("completed", None, "resp_1_1")] == seen(telemetry)
+    assert [("completed", None, "resp_1_1")] == telemetry.facts(*SEEN)
 
 
 async def test_a_frame_parsed_twice(
@@ -338,7 +329,7 @@ async def test_a_frame_parsed_twice(
             raw = await of(talk.connection.recv_bytes())
             talk.connection.parse_event(raw)
             talk.connection.parse_event(raw)
-    assert [("completed", None, "resp_1"), ("blocked", "cyber_policy", None)] == seen(telemetry)
+    assert [("completed", None, "resp_1"), ("blocked", "cyber_policy", None)] == telemetry.facts(*SEEN)
 
 
 async def test_events_queued_before_the_connection(
@@ -371,7 +362,7 @@ async def test_queue_that_never_left(
     manager.send({"type": "response.create", "model": "gpt-5", "input": "hi"})
     del manager
     gc.collect()
-    assert [("abandoned", None, None)] == until(lambda: seen(telemetry))
+    assert [("abandoned", None, None)] == until(lambda: telemetry.facts(*SEEN))
     assert {} == telemetry.points("openai_safety.realtime.sessions")
 
 
@@ -416,4 +407,4 @@ async def test_a_frame_that_is_no_event_is_passed_on(
         await of(talk.connection.response.create())
         read = [await of(talk.connection.recv_bytes()) for _ in range(3)]
     assert read[1] == (frame.encode() if isinstance(frame, str) else frame)
-    assert [("completed", None, "resp_1")] == seen(telemetry)
+    assert [("completed", None, "resp_1")] == telemetry.facts(*SEEN)

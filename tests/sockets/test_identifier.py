@@ -23,15 +23,6 @@ RESPONSES = doors(api="responses")
 START = {"type": "session.start", "session": {"model": "gpt-live"}}
 
 
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
-    return client if request.param == "sync" else async_client
-
-
-def who(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    return [tuple(event.get(name) for name in WHO) for event in telemetry.events]
-
-
 async def live(peer: Peer) -> None:
     """Starts a session, answers nothing, closes it when asked."""
     await peer.hear("session.start")
@@ -56,7 +47,7 @@ async def test_realtime_header(
     mine = hasher.end_user("u42")
     assert [mine] == server.identifiers
     assert "1" == server.handshakes[0]["x-app"]
-    assert [(mine, "end_user", "sent")] == who(telemetry)
+    assert [(mine, "end_user", "sent")] == telemetry.facts(*WHO)
 
 
 @pytest.mark.parametrize("name", RESPONSES)
@@ -74,7 +65,7 @@ async def test_responses_body(
     hashes = [hasher.end_user("u1"), hasher.end_user("u2")]
     assert [None] == server.identifiers
     assert hashes == [event["safety_identifier"] for event in server.of("response.create")]
-    assert [(one, "end_user", "sent") for one in hashes] == who(telemetry)
+    assert [(one, "end_user", "sent") for one in hashes] == telemetry.facts(*WHO)
 
 
 async def test_live_start(
@@ -96,7 +87,7 @@ async def test_live_start(
         "session.start"
     )
     assert [None] == server.identifiers
-    assert [(mine, "end_user", "sent")] == who(telemetry)
+    assert [(mine, "end_user", "sent")] == telemetry.facts(*WHO)
 
 
 @pytest.mark.parametrize("name", ["live.sideband", "live.forks"])
@@ -112,7 +103,7 @@ async def test_attached_live_sessions_carry_nothing(
             await talk.hear("session.started")
     assert [START] == server.of("session.start")
     assert [None] == server.identifiers
-    assert [(hasher.end_user("u42"), "end_user", "not_accepted")] == who(telemetry)
+    assert [(hasher.end_user("u42"), "end_user", "not_accepted")] == telemetry.facts(*WHO)
 
 
 async def test_attached_call_carries_nothing(
@@ -127,7 +118,7 @@ async def test_attached_call_carries_nothing(
             await talk.hear("response.done")
     assert [None] == server.identifiers
     assert ["/v1/realtime?call_id=rtc_1"] == server.paths
-    assert [(hasher.end_user("u42"), "end_user", "not_accepted")] == who(telemetry)
+    assert [(hasher.end_user("u42"), "end_user", "not_accepted")] == telemetry.facts(*WHO)
 
 
 @pytest.mark.parametrize("who", [{}, {"user": "u7"}, {"system": "quality"}], ids=str)
@@ -176,7 +167,7 @@ async def test_the_apps_own_header_wins(
             await talk.hear("response.done")
     [seen] = server.identifiers
     assert seen in ({"own-77"} if given else {"own-77", hasher.end_user("u42")})
-    assert [(seen, "caller" if seen == "own-77" else "end_user", "sent")] == who(telemetry)
+    assert [(seen, "caller" if seen == "own-77" else "end_user", "sent")] == telemetry.facts(*WHO)
 
 
 @pytest.mark.parametrize("name", RESPONSES)
@@ -202,7 +193,7 @@ async def test_forms_of_an_event(
     mine = hasher.end_user("u42")
     assert [{**given, "safety_identifier": mine}] == server.of("response.create")
     assert before == repr(given)
-    assert [(mine, "end_user", "sent")] == who(telemetry)
+    assert [(mine, "end_user", "sent")] == telemetry.facts(*WHO)
 
 
 async def _send(talk: Talk, form: str, event: dict[str, Any]) -> None:
@@ -232,7 +223,7 @@ async def test_the_apps_own_field_wins(
             await talk.send(event)
             await talk.hear("response.completed")
     assert [event] == server.of("response.create")
-    assert [(value or None, "caller", "sent" if value else "none")] == who(telemetry)
+    assert [(value or None, "caller", "sent" if value else "none")] == telemetry.facts(*WHO)
 
 
 async def test_the_apps_own_live_field_wins(
@@ -247,7 +238,7 @@ async def test_the_apps_own_live_field_wins(
             await talk.send(event)
             await talk.hear("session.started")
     assert [event] == server.of("session.start")
-    assert [("own-77", "caller", "sent")] == who(telemetry)
+    assert [("own-77", "caller", "sent")] == telemetry.facts(*WHO)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import openai
 import pytest
 
 from openai_safety_otel import end_user
@@ -39,15 +38,6 @@ OUTCOME = (
 COMPLETED = ("completed", None, None, None, None)
 FILTERED = ("blocked", "content_filter", "output", "content_filter", "content_filter")
 Answer = Callable[[str], list[Event]]
-
-
-@pytest.fixture(params=["sync", "async"])
-def caller(request: pytest.FixtureRequest, client: openai.OpenAI, async_client: openai.AsyncOpenAI) -> Any:
-    return client if request.param == "sync" else async_client
-
-
-def outcomes(telemetry: Telemetry) -> list[tuple[Any, ...]]:
-    return [tuple(event.get(name) for name in OUTCOME) for event in telemetry.events]
 
 
 def blocked(kind: str, source: str, code: str) -> tuple[str, ...]:
@@ -118,7 +108,7 @@ async def test_realtime_outcomes(
             for _ in range(2):
                 await of(talk.connection.response.create())
                 await talk.hear("response.done", "error")
-    assert [expected, COMPLETED] == outcomes(telemetry)
+    assert [expected, COMPLETED] == telemetry.facts(*OUTCOME)
     assert [f"{REALTIME}.connect"] * 2 == [event["openai_safety.endpoint"] for event in telemetry.events]
 
 
@@ -203,7 +193,7 @@ async def test_responses_outcomes(
                     if (await talk.hear()).type == "response.failed":
                         break
                 case = ""
-    assert [expected, COMPLETED] == outcomes(telemetry)
+    assert [expected, COMPLETED] == telemetry.facts(*OUTCOME)
 
 
 async def test_live_session_closed_for_content(
@@ -226,7 +216,7 @@ async def test_live_session_closed_for_content(
         async with Talk(connect(caller, "live")) as talk:
             await talk.send({"type": "session.start", "session": {"model": "gpt-live"}})
             await talk.hear("session.closed")
-    assert [FILTERED] == outcomes(telemetry)
+    assert [FILTERED] == telemetry.facts(*OUTCOME)
     assert ["gpt-live"] == [event["gen_ai.request.model"] for event in telemetry.events]
 
 
@@ -273,7 +263,7 @@ async def test_live_delegated_responses(
             await talk.send({"type": "session.start", "session": {"model": "gpt-live"}})
             await of(talk.connection.response.create())
             await talk.hear("session.closed")
-    assert [expected, COMPLETED] == outcomes(telemetry)
+    assert [expected, COMPLETED] == telemetry.facts(*OUTCOME)
     assert 1 == len({event["user.hash"] for event in telemetry.events})
 
 
@@ -291,7 +281,7 @@ async def test_translation_session(
     server.script = script
     async with Talk(connect(caller, "realtime.translations")) as talk:
         await talk.hear("session.closed")
-    assert [COMPLETED] == outcomes(telemetry)
+    assert [COMPLETED] == telemetry.facts(*OUTCOME)
     assert {} == telemetry.points("openai_safety.time_to_first_output")
 
 
@@ -303,7 +293,7 @@ async def test_session_without_a_response(
     instrument()
     async with Talk(connect(caller, name)):
         pass
-    assert [COMPLETED] == outcomes(telemetry)
+    assert [COMPLETED] == telemetry.facts(*OUTCOME)
     assert [1] == list(telemetry.points("openai_safety.realtime.sessions").values())
     assert [f"{name}.connect"] == [event["openai_safety.endpoint"] for event in telemetry.events]
 
@@ -340,7 +330,7 @@ async def test_rejected_handshake(
     with pytest.raises(Exception, match=str(status)):
         async with Talk(manager):
             pass
-    assert [expected] == outcomes(telemetry)
+    assert [expected] == telemetry.facts(*OUTCOME)
     assert {} == telemetry.points("openai_safety.realtime.sessions")
 
 
@@ -366,7 +356,7 @@ async def test_errors_outside_responses(
     async with Talk(connect(caller, REALTIME)) as talk:
         for _ in range(len(said) + 1):
             await talk.hear()
-    assert expected == outcomes(telemetry)
+    assert expected == telemetry.facts(*OUTCOME)
 
 
 async def test_block_before_the_first_response(
@@ -381,7 +371,7 @@ async def test_block_before_the_first_response(
     server.script = script
     async with Talk(connect(caller, REALTIME)) as talk:
         await talk.hear("response.done")
-    assert [blocked("cyber_policy", "request", "cyber_policy"), COMPLETED] == outcomes(telemetry)
+    assert [blocked("cyber_policy", "request", "cyber_policy"), COMPLETED] == telemetry.facts(*OUTCOME)
 
 
 async def test_block_between_responses(
@@ -394,7 +384,7 @@ async def test_block_between_responses(
         await of(talk.connection.response.create())
         await talk.hear("response.done")
         await talk.hear("session.created")
-    assert [COMPLETED, blocked("cyber_policy", "request", "cyber_policy")] == outcomes(telemetry)
+    assert [COMPLETED, blocked("cyber_policy", "request", "cyber_policy")] == telemetry.facts(*OUTCOME)
 
 
 async def test_error_names_the_event_it_is_about(
@@ -444,7 +434,7 @@ async def test_error_of_another_event_ends_no_response(
             await talk.hear("response.done")
     assert [("resp_1", COMPLETED)] == [
         (event["gen_ai.response.id"], outcome)
-        for event, outcome in zip(telemetry.events, outcomes(telemetry), strict=True)
+        for event, outcome in zip(telemetry.events, telemetry.facts(*OUTCOME), strict=True)
     ]
 
 
@@ -465,7 +455,7 @@ async def test_transcription_failed(
         await of(talk.connection.response.create())
         await talk.hear("response.done")
     code = "content_policy_violation"
-    assert [blocked("usage_policy", "input", code), COMPLETED] == outcomes(telemetry)
+    assert [blocked("usage_policy", "input", code), COMPLETED] == telemetry.facts(*OUTCOME)
     endpoints = [event["openai_safety.endpoint"] for event in telemetry.events]
     assert [f"{REALTIME}.input_audio_transcription", f"{REALTIME}.connect"] == endpoints
 
@@ -485,7 +475,7 @@ async def test_unasked_responses(
         async with Talk(manager) as talk:
             await talk.hear("response.done")
             await talk.hear("response.done")
-    assert [COMPLETED, COMPLETED] == outcomes(telemetry)
+    assert [COMPLETED, COMPLETED] == telemetry.facts(*OUTCOME)
     assert server.identifiers * 2 == [event["user.hash"] for event in telemetry.events]
     assert ["resp_1", "resp_2"] == [event["gen_ai.response.id"] for event in telemetry.events]
 

@@ -111,7 +111,7 @@ def test_tokens_of_work_that_was_only_begun(
     client = scripted([json.dumps(body).encode()])
     for _ in range(3):
         client.get(path, cast_to=object)
-    assert [tokens] == [tuple(event.get(name) for name in TOKENS) for event in telemetry.events]
+    assert [tokens] == telemetry.facts(*TOKENS)
     counted = telemetry.points("gen_ai.client.token.usage")
     assert (2 if tokens[0] else 0) == len(counted)
 
@@ -132,9 +132,7 @@ def test_a_budget_that_is_reached(telemetry: Telemetry) -> None:
             if "budget" in str(event):
                 break
     names = ("openai_safety.outcome", "openai_safety.block.type", "openai_safety.stream.terminal_seen")
-    assert [("completed", None, True)] == [
-        tuple(event.get(name) for name in names) for event in telemetry.events
-    ]
+    assert [("completed", None, True)] == telemetry.facts(*names)
 
 
 @pytest.mark.parametrize(

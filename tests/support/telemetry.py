@@ -51,6 +51,10 @@ class Telemetry:
     def events(self) -> list[Attributes]:
         return [dict(one.log_record.attributes or {}) for one in self.log_exporter.get_finished_logs()]
 
+    def facts(self, *names: str) -> list[tuple[Any, ...]]:
+        """These attributes of each event."""
+        return [tuple(event.get(name) for name in names) for event in self.events]
+
     @property
     def log_records(self) -> list[Any]:
         return [one.log_record for one in self.log_exporter.get_finished_logs()]
