@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -28,15 +30,31 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
     assert ([0] * len(pages), True) == ([page.exit_code for page in pages], f"openai-safety {verb}" in shown)
 
 
-@pytest.mark.parametrize("name", ["duckdb", "jinja2", "msgspec"])
-def test_a_missing_extra_is_one_line(name: str) -> None:
-    """Without the packages of an extra, its verb names the extra instead of a traceback."""
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("duckdb", ["report"]),
+        ("jinja2", ["report"]),
+        ("msgspec", ["report"]),
+        ("duckdb", ["decisions", "--verify", "--source", "files"]),
+        ("openai", ["webhooks"]),
+        ("uvicorn", ["webhooks"]),
+        (
+            "sqlalchemy",
+            ["whois", "a" * 64, "--sql", "sqlite:///u.db", "--query", "u.id", "--by", "ann", "--why", "x"],
+        ),
+    ],
+)
+def test_a_missing_extra_is_one_line(name: str, args: list[str], tmp_path: Path) -> None:
+    """Without the packages of an extra, its verb names the extra instead of a traceback, whenever it needs them."""
     done = subprocess.run(
-        [sys.executable, "-c", BLOCK.format(name=name, args=["report"])],
+        [sys.executable, "-c", BLOCK.format(name=name, args=args)],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "OPENAI_SAFETY_HMAC_KEY": "k" * 40},
     )
     assert 1 == done.returncode
     (line,) = done.stderr.splitlines()

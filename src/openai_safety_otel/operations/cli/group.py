@@ -42,16 +42,14 @@ class Verbs(click.Group):
         try:
             return cast("click.Command", getattr(importlib.import_module(module), name))
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get(str(error.name).partition(".")[0])
-            if extra is None:
-                raise
-            needed = f"{cmd_name} needs {error.name}: pip install 'openai-safety-otel[{extra}]'"
-            raise click.ClickException(needed) from None
+            raise _missing(cmd_name, error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an error is one line that names no password of an address, and moves no cursor."""
         try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:  # a package that this way of calling the verb needs
+            raise _missing(str(ctx.invoked_subcommand), error) from None
         except OneLineError as error:
             raise click.ClickException(clean(without_password(str(error)))) from None
         except click.ClickException as error:
@@ -70,6 +68,14 @@ class Verbs(click.Group):
         except click.ClickException as missing:
             return f"({missing.message.partition(': ')[2]})"
         return command.get_short_help_str(width) if command else ""
+
+
+def _missing(verb: str, error: ModuleNotFoundError) -> Exception:
+    """What to install; the error itself where no extra brings that package."""
+    extra = EXTRAS.get(str(error.name).partition(".")[0])
+    if extra is None:
+        return error
+    return click.ClickException(f"{verb} needs {error.name}: pip install 'openai-safety-otel[{extra}]'")
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -55,7 +55,6 @@ def webhooks(
 ) -> None:
     """Receive the provider's webhooks: verify, keep, answer, look up the case, tell."""
     settings = Settings.resolve(store=store)
-    _require_packages()
     try:
         if drill:
             _drill(settings, drill, url, as_json=as_json)
@@ -63,16 +62,6 @@ def webhooks(
             _serve(settings, host, port, suspend_on)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-
-
-def _require_packages() -> None:
-    try:
-        import openai  # noqa: F401, PLC0415 - optional packages, needed by this verb only
-        import uvicorn  # noqa: F401, PLC0415
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error.name} is missing: pip install 'openai-safety-otel[webhooks]'"
-        ) from None
 
 
 def _serve(settings: Settings, host: str, port: int, suspend_on: tuple[NoticeType, ...]) -> None:

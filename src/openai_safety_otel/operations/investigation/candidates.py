@@ -111,12 +111,10 @@ def from_sql(url: str, query: str) -> tuple[int | None, Blocks]:
         query: a SELECT, or ``table.column`` (``schema.table.column``).
 
     Raises:
-        CandidatesError: the database cannot be used, or its driver or SQLAlchemy is missing.
+        CandidatesError: the database cannot be used, or its driver is missing.
     """
-    try:
-        import sqlalchemy  # noqa: PLC0415 - optional package
-    except ModuleNotFoundError:
-        raise CandidatesError("--sql needs SQLAlchemy: pip install 'openai-safety-otel[report]'") from None
+    import sqlalchemy  # noqa: PLC0415 - optional package
+
     try:
         engine = _engine(sqlalchemy, url)
         statement = _statement(sqlalchemy, query)
