@@ -209,7 +209,7 @@ def _seen_by(holders: Holders) -> str:
     "  openai-safety decisions --in-force --restore\n  openai-safety decisions --verify --source loki\n"
 )
 @click.argument("identifier", required=False)
-@click.option("--in-force", is_flag=True, help="Only what counts now.")
+@click.option("--in-force", "now_only", is_flag=True, help="Only what counts now.")
 @click.option("--restore", is_flag=True, help="Put what counts now back on a suspension list that lost it.")
 @click.option("--verify", "verified", is_flag=True, help="Check that nobody has changed what was recorded.")
 @click.option(
@@ -218,7 +218,7 @@ def _seen_by(holders: Holders) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def decisions(
     identifier: str | None,
-    in_force: bool,
+    now_only: bool,
     restore: bool,
     verified: bool,
     source: str | None,
@@ -237,10 +237,10 @@ def decisions(
     found = open_journal(settings.store).decisions(identifier)
     listing = open_suspensions(settings.suspensions) if settings.suspensions else None
     found += _automatic(listing, found, identifier)
-    counting = _counting(found)
+    counting = in_force(found)
     if restore:
         _restore(counting, listing)
-    chosen = list(counting.values()) if in_force else found
+    chosen = list(counting.values()) if now_only else found
     _print_all(chosen, as_json=as_json)
 
 
@@ -251,10 +251,6 @@ def _verify(settings: Settings, source: str | None) -> None:
 
         place = EventSource(source, (), None, compact=True)
     verify(settings, place)
-
-
-def _counting(found: list[Decision]) -> dict[str, Decision]:
-    return in_force(found)
 
 
 def _automatic(
