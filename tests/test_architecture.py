@@ -36,7 +36,7 @@ IN_THE_APP = ROOMS[: ROOMS.index("operations")]
 ONLY_IN = {
     "os.environ": ("contract.settings",),
     ".fromisoformat(": ("contract.moments",),
-    ".strftime(": ("contract.moments", "instrumentation.signals.", "operations.report.table"),
+    ".strftime(": ("contract.moments", "instrumentation.signals."),
     "atexit.register": ("contract.process",),
     "os.register_at_fork": ("contract.process",),
     "wrapt": ("instrumentation.instrumentor", "instrumentation.sockets."),

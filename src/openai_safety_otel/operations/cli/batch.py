@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.progress import Progress
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.replacing import replacing
@@ -33,7 +31,7 @@ from openai_safety_otel.operations.batch import (
     read_results,
     read_users,
 )
-from openai_safety_otel.operations.cli.output import say
+from openai_safety_otel.operations.cli.output import progress_bar, say
 from openai_safety_otel.who.keys import KeyProblemError, load_hasher, require_hasher
 
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -183,20 +181,16 @@ def _suspended(settings: Settings) -> Callable[[Iterable[str]], bool]:
 @contextmanager
 def _reading(path: Path) -> Iterator[Iterator[str]]:
     """The lines of a file, with a progress bar on standard error where that is a terminal."""
-    with (
-        path.open(encoding="utf-8", newline="") as file,
-        Progress(transient=True, disable=not sys.stderr.isatty()) as bar,
-    ):
-        task = bar.add_task(path.name, total=path.stat().st_size)
+    with path.open(encoding="utf-8", newline="") as file, progress_bar(path.name) as advance:
+        total = path.stat().st_size
 
         def lines() -> Iterator[str]:
             done = 0
-            for line in file:
+            for number, line in enumerate(file):
                 yield line
                 done += len(line)
-                if done > _PIECE:
-                    bar.advance(task, done)
-                    done = 0
+                if number % _TOGETHER == 0:
+                    advance(done, total)
 
         yield lines()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.operations.cli.output import say
-from openai_safety_otel.operations.cli.sources import parse_past, progress_bar
+from openai_safety_otel.operations.cli.output import progress_bar, say
+from openai_safety_otel.operations.cli.sources import parse_past
 from openai_safety_otel.operations.store.checkpoint import read_until
 from openai_safety_otel.operations.store.files import compact_files, find_stores
 from openai_safety_otel.operations.store.finished import passed_by, remove_finished

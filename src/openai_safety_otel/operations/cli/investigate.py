@@ -17,13 +17,12 @@ from rich.text import Text
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.output import put, warn
+from openai_safety_otel.operations.cli.output import progress_bar, put, warn
 from openai_safety_otel.operations.cli.sources import (
     EventSource,
     known_besides,
     open_place,
     parse_past,
-    progress_bar,
     source_options,
 )
 from openai_safety_otel.operations.investigation import applogs, evidence, stored

@@ -16,12 +16,11 @@ from openai_safety_otel.contract.moments import HOUR, MINUTE, minute, span
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
 from openai_safety_otel.instrumentation.signals.standalone import event_output, measuring
-from openai_safety_otel.operations.cli.output import put, say, show, warn
+from openai_safety_otel.operations.cli.output import progress_bar, put, say, show, warn
 from openai_safety_otel.operations.cli.sources import (
     EventSource,
     open_place,
     parse_past,
-    progress_bar,
     source_options,
 )
 from openai_safety_otel.operations.investigation.audit import audit, usable_hasher

@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, is_written, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
-from openai_safety_otel.operations.cli.output import put, warn
+from openai_safety_otel.operations.cli.output import progress_bar, put, warn
 from openai_safety_otel.operations.report.build import Known, from_journal
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki
+from openai_safety_otel.operations.store.oddities import read_past
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +100,8 @@ def open_place(
     with progress_bar("reading events") as advance:
         events = _open(place.chosen(settings), since, query, advance)
     with events:
-        if events.skipped.problems:
-            warn(f"{skipped_text(events)}; the rest was read")
+        if problems := read_past(events.skipped.as_dict()):
+            warn(f"{problems}; the rest was read")
         yield events
 
 
@@ -111,18 +110,9 @@ def _open(place: EventSource, since: float | None, query: str, advance: Callable
         return open_files(place.files, compact=place.compact, progress=advance)
     now = time.time()
     with Loki(place.loki_url or "") as loki:
-        return loki.events(since or now - LOOK_BACK_DAYS * 86_400, now + 60, query=query, progress=advance)
-
-
-def skipped_text(events: Events) -> str:
-    """What was read past, in words."""
-    counts = events.skipped.as_dict()
-    parts = (
-        f"{counts[name]:,} {name.replace('_', ' ')}"
-        for name in ("broken_lines", "unfinished_lines", "broken_records", "unreadable_files")
-        if counts[name]
-    )
-    return f"read past {', '.join(parts)}"
+        return loki.events(
+            since or now - LOOK_BACK_DAYS * moments.DAY, now + 60, query=query, progress=advance
+        )
 
 
 def known_besides(settings: Settings) -> Known:
@@ -162,19 +152,6 @@ def parse_past(text: str, now: float) -> float:
         return moments.instant(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is neither a span (7d, 12h) nor an ISO date") from None
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, shown only on a terminal; yields ``advance(done, total)``."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 def write_out(text: str, out: Path | None) -> None:

@@ -14,8 +14,7 @@ import click
 from openai_safety_otel.contract.callables import function_at
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.output import put, say, warn
-from openai_safety_otel.operations.cli.sources import progress_bar
+from openai_safety_otel.operations.cli.output import progress_bar, put, say, warn
 from openai_safety_otel.operations.investigation.audit import audit, check, shown
 from openai_safety_otel.operations.investigation.candidates import (
     Blocks,

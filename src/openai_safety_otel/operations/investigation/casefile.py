@@ -8,11 +8,9 @@ import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from openai_safety_otel.contract.one_line import OneLineError
@@ -138,7 +136,7 @@ def case_page(case: Case) -> str:
     """The case as one HTML document without scripts; every value is escaped."""
     document = case_document(case)
     happened, count = case.happened(_MOST_ROWS)
-    return _template().render(
+    return assets.template("case.html.j2").render(
         case=document,
         policy=Markup(assets.policy(with_scripts=False)),  # noqa: S704 - our own hashes
         css=assets.style(),
@@ -252,8 +250,3 @@ def _zips(places: Iterable[str]) -> Iterator[Path]:
             yield from sorted(Path(place).rglob("*.zip"))
         else:
             yield from sorted(map(Path, glob.iglob(place, recursive=True)))  # noqa: PTH207 - absolute patterns too
-
-
-@cache
-def _template() -> Template:
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(assets.text("case.html.j2"))

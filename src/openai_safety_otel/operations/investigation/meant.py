@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
-from openai_safety_otel.operations.store.schema import column_name
 
 if TYPE_CHECKING:
     from openai_safety_otel.operations.store.events import Events
@@ -20,8 +17,6 @@ SHORTEST: Final = 8  # characters of a beginning; people are shown twelve
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 # Where an identifier says nothing, a beginning of it can only be one. `user-1` may be meant as it stands.
 _OPAQUE: Final = re.compile(r"[0-9a-f-]{32,}")
-_WHO: Final = (column_name(c.USER_HASH), column_name(c.IDENTIFIER_LINKED), column_name(c.REPORTED_HASH))
-_RANGE_DAYS: Final = 29  # below Loki's default limit of 30 days in one query
 
 # Every identifier of one place that begins with a text, in whatever case.
 FindIdentifiers = Callable[[str], Iterable[str]]
@@ -100,20 +95,13 @@ def in_loki(url: str, *, only: str = "") -> FindIdentifiers:
     Raises (when asked):
         LokiError: Loki cannot be reached or refuses the query.
     """
-    from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS  # noqa: PLC0415 - optional package
-    from openai_safety_otel.operations.store.loki_http import LokiHttp  # noqa: PLC0415 - only where it is used
+    from openai_safety_otel.operations.store.loki import EVERYTHING, WHO, Loki  # noqa: PLC0415 - optional package
 
     def find(beginning: str) -> Iterable[str]:
         pattern = json.dumps(f"(?i){re.escape(beginning)}.*")
-        matches = " or ".join(f"{name}=~{pattern}" for name in _WHO)
-        lines = " | ".join(filter(None, (EVERYTHING, matches, only)))
-        query = f"sum by ({', '.join(_WHO)}) (count_over_time({lines} [{_RANGE_DAYS}d]))"
-        now, found = int(time.time()), set[str]()
-        with LokiHttp(url) as http:
-            for days in range(0, LOOK_BACK_DAYS, _RANGE_DAYS):
-                answer = http.get("/loki/api/v1/query", query=query, time=str(now - days * 86_400))
-                for series in answer["data"]["result"]:
-                    found.update(series["metric"].values())
-        return among(found)(beginning)
+        matches = " or ".join(f"{name}=~{pattern}" for name in WHO)
+        query = " | ".join(filter(None, (EVERYTHING, matches, only)))
+        with Loki(url) as loki:
+            return among(one for found in loki.seen(WHO, query) for one in found)(beginning)
 
     return find

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.moments import DAY
 from openai_safety_otel.operations.store.case_questions import SESSIONS
 from openai_safety_otel.operations.store.files import open_files
-from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki
+from openai_safety_otel.operations.store.loki import EVERYTHING, LOOK_BACK_DAYS, Loki, any_of
 from openai_safety_otel.operations.store.schema import column_name
 
 _LINKED: Final = column_name(c.IDENTIFIER_LINKED)
 _WHO: Final = column_name(c.USER_HASH)
-_DAY_NS: Final = 86_400 * 10**9
 
 
 def sessions_of(forms: list[str], paths: Iterable[Path], urls: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -45,7 +43,7 @@ def _in_files(forms: list[str], paths: tuple[Path, ...]) -> dict[str, bool]:
 
 def _in_loki(forms: list[str], url: str) -> dict[str, bool]:
     until = time.time_ns()
-    since = until - LOOK_BACK_DAYS * _DAY_NS
+    since = until - int(LOOK_BACK_DAYS * DAY * 1e9)
 
     with Loki(url) as loki:
 
@@ -54,13 +52,8 @@ def _in_loki(forms: list[str], url: str) -> dict[str, bool]:
                 if labels.get(_LINKED) and labels.get(_WHO):
                     yield labels[_LINKED], labels[_WHO]
 
-        own = {session for session, _ in links(f'{_WHO}=~{_any_of(forms)} | {_LINKED}!=""')} - set(forms)
+        own = {session for session, _ in links(f'{_WHO}=~{any_of(forms)} | {_LINKED}!=""')} - set(forms)
         if not own:
             return {}
-        shared = {session for session, who in links(f"{_LINKED}=~{_any_of(own)}") if who not in forms}
+        shared = {session for session, who in links(f"{_LINKED}=~{any_of(own)}") if who not in forms}
     return {session: session not in shared for session in own}
-
-
-def _any_of(values: Iterable[str]) -> str:
-    """A LogQL pattern, which is anchored, for exactly these."""
-    return json.dumps("|".join(map(re.escape, sorted(values))))

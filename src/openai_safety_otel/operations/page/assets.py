@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from openai_safety_otel.operations.page.kinds import KINDS
@@ -25,6 +26,12 @@ PLOT_STYLE: Final = "'sha256-+TfQir1nvDucAdvE6XUQBt4ayUjpAWkbw2kCdSfekHM='"
 def text(name: str) -> str:
     """An asset's text."""
     return files(__package__).joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
+
+
+@cache
+def template(name: str) -> Template:
+    """An asset that is filled in: every value in it is escaped, and a missing one is an error."""
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(text(name))
 
 
 @cache

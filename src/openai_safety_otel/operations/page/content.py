@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
-from openai_safety_otel.contract.moments import HOUR, MINUTE
+from openai_safety_otel.contract.moments import DAY, HOUR, MINUTE
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
 from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
-from openai_safety_otel.operations.report.ladders import DAY, deadline_of, reachable
+from openai_safety_otel.operations.report.ladders import deadline_of, reachable
 
 # What the charts show: everything but calls that ended in the ordinary ways.
 KINDS: Final = {key: kind.words for key, kind in kinds.KINDS.items() if key not in ("failed", "completed")}

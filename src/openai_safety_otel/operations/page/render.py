@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.page import assets, content
 from openai_safety_otel.operations.report.activity import Report, short
-
-_PROBLEMS = {
-    "broken_lines": "broken lines",
-    "unfinished_lines": "unfinished lines",
-    "broken_records": "broken records",
-    "unreadable_files": "unreadable files",
-}
+from openai_safety_otel.operations.store.oddities import read_past
 
 
 def render_page(report: Report) -> str:
@@ -25,7 +16,8 @@ def render_page(report: Report) -> str:
     heat = content.heat_rows(report)
     columns = [name for kind, name in content.KINDS.items() if any(day[kind] for day in counts.values())]
     kinds = [kind for kind, name in content.KINDS.items() if name in columns]
-    return _template().render(
+    problems = read_past(report.skipped)
+    return assets.template("page.html.j2").render(
         report=report,
         since=moments.minute(report.since),
         until=moments.minute(report.until),
@@ -33,13 +25,13 @@ def render_page(report: Report) -> str:
         css=assets.style(),
         scripts=assets.scripts(),
         data=Markup(content.embedded(content.data(report))),  # noqa: S704 - escaped for a script element
-        minute=content.minute(report, _problems(report)),
+        minute=content.minute(report, problems),
         tiles=content.tiles(report),
         steps=content.steps(report),
         notices=content.notice_lines(report.notices),
         dark=content.dark(report),
         rungs=content.rungs(report),
-        problems=_problems(report),
+        problems=problems,
         kinds=[{"key": kind, "name": content.KINDS[kind]} for kind in kinds],
         timeline=[{"day": day, "counts": [found[kind] for kind in kinds]} for day, found in counts.items()],
         timeline_columns=columns,
@@ -49,17 +41,6 @@ def render_page(report: Report) -> str:
         standing_label=_standing_label(report),
         no_scores="No moderation scores in this time." if report.totals.calls else "No calls in this time.",
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
-    return environment.from_string(assets.text("page.html.j2"))
-
-
-def _problems(report: Report) -> str:
-    parts = [f"{report.skipped[key]:,} {name}" for key, name in _PROBLEMS.items() if report.skipped.get(key)]
-    return f"read past {', '.join(parts)}" if parts else ""
 
 
 def _timeline_label(counts: dict[str, dict[str, int]]) -> str:

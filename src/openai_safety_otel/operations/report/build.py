@@ -44,7 +44,7 @@ class Window:
     @property
     def bound(self) -> dict[str, Any]:
         """The values of the queries' ``$names``."""
-        recent = self.until - ladders.WINDOW_DAYS * ladders.DAY
+        recent = self.until - ladders.WINDOW_DAYS * moments.DAY
         times = {"since": self.since, "until": self.until, "recent": recent}
         return {
             **{f"{name}_ns": int(at * NS) for name, at in times.items()},

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.moments import DAY
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.report.activity import (
     Activity,
@@ -20,7 +21,6 @@ from openai_safety_otel.operations.report.activity import (
 )
 from openai_safety_otel.operations.store.blocked import SEVERAL
 
-DAY = 86_400.0
 DEADLINE_DAYS = 7
 WINDOW_DAYS = 7
 HOLD_STREAMS = 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.console import Group as Stack
@@ -11,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from openai_safety_otel.contract import moments
 from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
 
 _COLOURS = {
@@ -158,9 +158,7 @@ def counts(found: dict[str, int]) -> str:
 
 
 def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%m-%d %H:%M")
+    return "" if seconds is None else moments.minute(seconds).partition("-")[2]  # without the year
 
 
 def _text(value: str) -> Text:

@@ -173,13 +173,18 @@ def _identity(entry: LogEntry) -> str:
     return json.dumps(entry[1:], sort_keys=True)
 
 
-_WHO: Final = tuple(map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)))
+WHO: Final = tuple(map(column_name, (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)))
+
+
+def any_of(values: Iterable[str]) -> str:
+    """A LogQL pattern, which is anchored, for exactly these."""
+    return json.dumps("|".join(map(re.escape, sorted(values))))
 
 
 def about(identifiers: Iterable[str], *events: str) -> str:
     """LogQL for every event that one of these identifiers is part of, and all events of these names."""
-    pattern = json.dumps("|".join(map(re.escape, sorted(identifiers))))
-    parts = [*(f"{name}=~{pattern}" for name in _WHO), *(f'event_name="{name}"' for name in events)]
+    pattern = any_of(identifiers)
+    parts = [*(f"{name}=~{pattern}" for name in WHO), *(f'event_name="{name}"' for name in events)]
     return f"{EVERYTHING} | {' or '.join(parts)}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
@@ -44,6 +44,13 @@ class Skipped:
     def as_dict(self) -> dict[str, int]:
         """Counts by name."""
         return asdict(self)
+
+
+def read_past(skipped: Mapping[str, int]) -> str:
+    """What could not be read, in words, from `Skipped.as_dict`; empty where there is nothing."""
+    names = ("broken_lines", "unfinished_lines", "broken_records", "unreadable_files")
+    parts = [f"{skipped[name]:,} {name.replace('_', ' ')}" for name in names if skipped.get(name)]
+    return f"read past {', '.join(parts)}" if parts else ""
 
 
 def open_text(path: Path) -> BinaryIO:
