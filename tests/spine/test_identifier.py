@@ -130,7 +130,7 @@ def test_the_callers_own_value_is_left_alone(
     (entry,) = provider.ledger
     assert [value] == list(entry.identifiers.values()) or (value is None and entry.identifier is None)
     (event,) = telemetry.events
-    expected = (value, "caller", "sent" if value else "none", True if value else None)
+    expected = ("theirs", "caller", "sent", True) if value else (U42, "end_user", "none", None)
     assert expected == (*who(telemetry)[0], event.get("openai_safety.identifier.conflict"))
     assert ({"conflict": 1} if value else {}) == problems(telemetry)
 

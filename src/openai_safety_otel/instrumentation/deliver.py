@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from openai_safety_otel.contract import conventions as c
@@ -16,7 +16,6 @@ from openai_safety_otel.contract.settings import CallerIdentifier, Settings
 from openai_safety_otel.contract.vocabulary import IdentifierDelivery, ProblemReason
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint
 from openai_safety_otel.instrumentation.options import ABSENT, caller_value, place_used, put
-from openai_safety_otel.who.detectors import looks_raw
 from openai_safety_otel.who.identifier import Hasher, identify, shown_identity, unkeyed_short
 from openai_safety_otel.who.resolver import Resolver
 from openai_safety_otel.who.user import EndUser, blank
@@ -26,6 +25,7 @@ _log = logging.getLogger(__name__)
 # Other providers behind the SDK that take an identifier; used once the host is on the allow-list.
 HOST_PLACES = {"api.perplexity.ai": "header:Perplexity-Safety-Identifier"}
 _WHOLE_URL = ("http://", "https://", "ws://", "wss://")
+_SCHEME = max(map(len, _WHOLE_URL))
 _HTTPS = 443
 _MAX_DESTINATIONS = 256
 _MAX_CACHED_KEYS = 256
@@ -79,7 +79,7 @@ class Delivery:
 
     def destination(self, endpoint: Endpoint, client: Any, options: Any) -> CallAddress:
         """Where a call goes: to the client's base URL, unless the path is a whole URL."""
-        if options.url.startswith(_WHOLE_URL):
+        if options.url[:_SCHEME].lower().startswith(_WHOLE_URL):
             parts = urlsplit(options.url)
             return self._destination(endpoint, client, parts.hostname, parts.port)
         base = getattr(client, "base_url", None)
@@ -117,11 +117,18 @@ class Delivery:
         """Set ``record.identity`` and ``record.delivery``; the options to send, changed only by injection."""
         sent = self._addressed(record, to, client, options, body)
         user = body.get("user")
-        if user is not None and not record.identity.raw_suspected and _is_named(user) and looks_raw(user):
-            # Whatever else is sent beside it.
-            record.identity = dataclasses.replace(record.identity, raw_suspected=True)
-            record.problems.append("raw_suspected")
+        if user is not None and record.identity.source != "legacy_user":
+            self._beside(record, _text(user))
         return sent
+
+    def _beside(self, record: CallRecord, user: str) -> None:
+        """An app that names its end users may send ``user`` as before: decisions made under that hold, too."""
+        who, beside = record.identity, shown_identity(user, self._hasher, "legacy_user")
+        matches = (*who.matches, *filter(None, (beside.value, *beside.matches)))
+        raw = beside.raw_suspected and not who.raw_suspected
+        record.identity = dataclasses.replace(who, matches=matches, raw_suspected=raw or who.raw_suspected)
+        if raw:
+            record.problems.append("raw_suspected")
 
     def _addressed(
         self, record: CallRecord, to: CallAddress, client: Any, options: Any, body: Mapping[str, Any]
@@ -135,7 +142,7 @@ class Delivery:
         if not self._settings.identifier:
             record.identity, record.delivery = Identity(source="not_used"), "none"
             return options
-        if person is None and _is_named(user := body.get("user")):
+        if (person is None or person.system) and (user := _text(body.get("user"))):
             return self._legacy(record, user, options)
         if to.place is None or not to.allowed:
             record.delivery = "not_accepted"
@@ -180,7 +187,10 @@ class Delivery:
         options: Any,
     ) -> Any:
         """The app sends an identifier itself: left alone unless a setting says to hash or replace it."""
-        text = sent if isinstance(sent, str) and not blank(sent) else ""
+        text = _text(sent)
+        if person is not None and not text:
+            record.identity, record.delivery = own, "none"
+            return options
         library = vocabulary.LIBRARY_CONSTANTS.get(text)
         mode = self._mode(library, person, to)
         place = place_used(options, client, to.place)
@@ -189,15 +199,16 @@ class Delivery:
             # The raw user id itself, even if it does not look like personal data.
             shown = dataclasses.replace(shown, value=own.value, key_id=own.key_id, raw_suspected=True)
         ours = (person.identifier if person else None) or own.value
-        conflict = bool(text and ours and ours not in {text, shown.value})
         known = (own.value, *own.matches) if own.value else own.matches
+        conflict = bool(text and ours and {text, shown.value}.isdisjoint((ours, *known)))
         record.identity = dataclasses.replace(shown, linked=own.linked, conflict=conflict, matches=known)
         record.delivery = "sent" if text else "none"
         if shown.raw_suspected:
             record.problems.append("raw_suspected")
         if conflict:
             record.problems.append("conflict")
-        if mode == "keep" or place is None or not text:
+        hashed = mode == "hash" and text in (ours, *known)
+        if mode == "keep" or hashed or place is None or not text:
             return options
         changed = self._rewritten(record, text, own, ours if mode == "replace" else None, place, options)
         if library and changed is not options:
@@ -228,7 +239,7 @@ class Delivery:
         self, record: CallRecord, text: str, own: Identity, ours: str | None, place: str, options: Any
     ) -> Any:
         value = ours or (self._hasher.end_user(text) if self._hasher else None)
-        changed = put(options, place, value, replace=True) if value else None
+        changed = put(options, place, value) if value else None
         if changed is None or value is None:
             return options
         hashed = Identity(value, "caller", self._hasher.key_id if self._hasher else None)
@@ -247,5 +258,10 @@ class Delivery:
         return found
 
 
-def _is_named(user: object) -> TypeGuard[str]:
-    return isinstance(user, str) and not blank(user)
+def _text(value: object) -> str:
+    """What an app sends as an identifier, as it stands on the wire; empty where it names nobody."""
+    if type(value) is bytes:
+        value = value.decode(errors="replace")
+    elif type(value) is int:
+        value = str(value)
+    return value if isinstance(value, str) and not blank(value) else ""

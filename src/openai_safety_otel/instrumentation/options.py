@@ -78,7 +78,7 @@ def _nested(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
     return found
 
 
-def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any | None:
+def put(options: Any, place: str, value: str) -> Any | None:
     """A copy of the options with the value in its place; None where the body is not ours to change.
 
     The app's own objects are never changed: it may send the same options or dict again.
@@ -91,7 +91,9 @@ def put(options: Any, place: str, value: str, *, replace: bool = False) -> Any |
         return _copy_with(options, "headers", {**others, name: value})
     if getattr(options, "content", None) is not None:
         return None
-    source = "extra_json" if replace and _nested(_extra(options), path) is not ABSENT else "json_data"
+    source = (
+        "extra_json" if path[0] in _extra(options) else "json_data"
+    )  # the SDK lays the former over the latter
     data = getattr(options, source, None)
     if data is not None and not isinstance(data, Mapping):
         return None
@@ -102,11 +104,6 @@ def _copy_with(options: Any, member: str, value: object) -> Any:
     changed = copy.copy(options)
     object.__setattr__(changed, member, value)  # a model of the SDK would look at length what it is
     return changed
-
-
-def _extra(options: Any) -> Mapping[str, Any]:
-    extra = getattr(options, "extra_json", None)
-    return extra if isinstance(extra, Mapping) else {}
 
 
 def _with(body: Mapping[str, Any], path: list[str], value: str) -> dict[str, Any]:
