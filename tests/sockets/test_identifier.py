@@ -13,7 +13,7 @@ from openai_safety_otel import end_user
 from openai_safety_otel.who.identifier import Hasher
 from support.socket_client import REALTIME, Talk, connect, door, doors, of
 from support.socket_server import Peer, SocketServer, realtime, responses, spoken, written
-from support.telemetry import Instrument, Telemetry
+from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 
 HEADER = "OpenAI-Safety-Identifier"
@@ -223,7 +223,8 @@ async def test_the_apps_own_field_wins(
             await talk.send(event)
             await talk.hear("response.completed")
     assert [event] == server.of("response.create")
-    assert [(value or None, "caller", "sent" if value else "none")] == telemetry.facts(*WHO)
+    mine = (Hasher(KEY).end_user("u42"), "end_user", "none")
+    assert [("own-77", "caller", "sent") if value else mine] == telemetry.facts(*WHO)
 
 
 async def test_the_apps_own_live_field_wins(

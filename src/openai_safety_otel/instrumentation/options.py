@@ -91,9 +91,8 @@ def put(options: Any, place: str, value: str) -> Any | None:
         return _copy_with(options, "headers", {**others, name: value})
     if getattr(options, "content", None) is not None:
         return None
-    source = (
-        "extra_json" if path[0] in _extra(options) else "json_data"
-    )  # the SDK lays the former over the latter
+    extra = getattr(options, "extra_json", None)  # the SDK lays it over the body
+    source = "extra_json" if extra and isinstance(extra, Mapping) and path[0] in extra else "json_data"
     data = getattr(options, source, None)
     if data is not None and not isinstance(data, Mapping):
         return None
