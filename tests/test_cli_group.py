@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.operations.cli import VERBS
 from openai_safety_otel.operations.cli.group import EXTRAS, app
 
@@ -58,7 +59,7 @@ def test_a_missing_extra_is_one_line(name: str, args: list[str], tmp_path: Path)
     )
     assert 1 == done.returncode
     (line,) = done.stderr.splitlines()
-    assert line.endswith(f"pip install 'openai-safety-otel[{EXTRAS[name]}]'"), line
+    assert line.endswith(f": {install(EXTRAS[name])}"), line
 
 
 def test_without_the_cli_extra_too() -> None:
@@ -70,4 +71,4 @@ def test_without_the_cli_extra_too() -> None:
         check=False,
         timeout=60,
     )
-    assert "openai-safety needs click and rich: pip install 'openai-safety-otel[cli]'\n" == done.stderr
+    assert f"openai-safety needs click and rich: {install('cli')}\n" == done.stderr

@@ -98,7 +98,7 @@ def test_nobody_is_exit_code_one(here: Path) -> None:
     """No match prints nothing on standard output and exits 1."""
     found = run("f" * 64, "--candidates", "users.txt", *AUDIT)
     assert (found.exit_code, found.stdout) == (1, "")
-    assert "No candidate matches." in found.stderr
+    assert "No candidate matches: try others" in found.stderr
 
 
 @pytest.mark.parametrize("arguments", [(), ("--by", "ann"), ("--by", " ", "--why", "x")])

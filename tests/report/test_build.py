@@ -158,7 +158,7 @@ def test_a_block_by_wording_is_believed_when_the_providers_hosts_repeat_it(
 def test_order_totals_and_organisation(report: Report) -> None:
     """Riskiest first, nobody last; coverage leaves out system calls and look-ups; drills move nothing."""
     assert [one.identifier for one in report.activities] == [EVE, ANN, BOB, ""]
-    assert of(report, BOB).ladder == Ladder(Rung.DECIDED, "decided: watch until 2026-09-30 12:00")
+    assert of(report, BOB).ladder == Ladder(Rung.DECIDED, "decided: watch until 2026-09-30 12:00 UTC")
     assert report.totals == Totals(
         calls=14,
         identifiers=3,

@@ -178,7 +178,7 @@ HELD = [Hold("gpt-5", 9.0, 0.5, 6)]
             person(enforcement_days=1, last_signal=NOON - 90, decision=SUSPENDED),
             Ladder(
                 Rung.DECIDED,
-                "decided: suspend until 2026-09-30 12:00; enforcement blocks on 1 of the last 7 days",
+                "decided: suspend until 2026-09-30 12:00 UTC; enforcement blocks on 1 of the last 7 days",
             ),
         ),
         (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
@@ -95,7 +96,7 @@ def test_without_an_sdk_one_line_says_so(tmp_path: Path, provider: Provider) -> 
     )
     line = (
         "openai-safety-otel: no OpenTelemetry SDK, so spans, metrics and events go nowhere; "
-        "pip install 'openai-safety-otel[otlp]' and start with: opentelemetry-instrument python app.py"
+        f"{install('otlp')} and start with: opentelemetry-instrument python app.py"
     )
     assert [line] == done.stderr.splitlines()
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import environment_of_child
 
 SERVICE = "demo-chat"
@@ -143,5 +144,5 @@ def program(name: str) -> str:
     """
     found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     if found is None:
-        raise ProductError(f"{name} is missing: pip install 'openai-safety-otel[otlp,cli,report]'")
+        raise ProductError(f"{name} is missing: {install('otlp,cli,report')}")
     return found

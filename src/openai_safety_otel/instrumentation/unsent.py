@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry import _logs, metrics, trace
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED
 
@@ -74,7 +75,7 @@ def _reason(name: str, provider: Any) -> _Reason | None:
 
 
 def _no_sdk(names: list[str]) -> str:
-    mend = "pip install 'openai-safety-otel[otlp]' and start with: opentelemetry-instrument python app.py"
+    mend = f"{install('otlp')} and start with: opentelemetry-instrument python app.py"
     return f"no OpenTelemetry SDK, so {_and(names)} go nowhere; {mend}"
 
 

@@ -65,7 +65,9 @@ def new_decision(
     if not by.strip() or not why.strip():
         raise DecisionError("a decision needs --by WHO and --why TEXT")
     identifier = identifier.strip()
-    if not identifier or looks_raw(identifier):
+    if not identifier:
+        raise DecisionError("no identifier was given")
+    if looks_raw(identifier):
         raise DecisionError(
             "that looks like a user, not like an identifier; find theirs with: openai-safety identifier USER"
         )
@@ -145,13 +147,16 @@ def apply(
     """Record the decision durably, put it on the list, tell it, and see who holds the new list.
 
     Raises:
-        DecisionError: the action needs a list and there is none; nothing was recorded.
+        DecisionError: the action needs a list, and there is none or it cannot be read; nothing was recorded.
         JournalError: it could not be recorded; nothing was done.
         Unreadable: it is recorded, but the list could not be written: doing it again is safe.
     """
     if source is None and listed(decision) is not None:
         raise DecisionError("set OPENAI_SAFETY_SUSPENSIONS: without a list no process would know of it")
-    before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
+    try:
+        before = source.look_up([decision.identifier]).get(decision.identifier) if source else None
+    except Unreadable as error:
+        raise DecisionError(f"the suspension list could not be read: {error}") from None
     version, stands = carry_out(
         decision, journal.append_decision, source, tell, last=last_in(journal), patience=WRITE_SECONDS
     )

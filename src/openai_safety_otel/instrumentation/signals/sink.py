@@ -10,6 +10,7 @@ from opentelemetry._logs import Logger, get_logger
 from opentelemetry._logs import LoggerProvider as LoggerProviderApi
 from opentelemetry.context import Context
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
@@ -154,5 +155,5 @@ def _own_logs(on_drop: Dropped | None, resource: Mapping[str, AttributeValue] | 
 
     found = OwnLogs.from_environment(on_drop=on_drop, resource=resource)
     if found is None:
-        _log.warning("no OTLP exporter for logs (pip install 'openai-safety-otel[otlp]'); events stay shared")
+        _log.warning("no OTLP exporter for logs (%s); events stay shared", install("otlp"))
     return found

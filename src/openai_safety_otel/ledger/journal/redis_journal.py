@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.ledger.journal import chain
 from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import (
@@ -29,7 +30,7 @@ from openai_safety_otel.ledger.journal.erasure import Erasure, erased_fields, er
 try:
     import redis
 except ModuleNotFoundError as missing:
-    raise JournalError("a Redis store needs: pip install 'openai-safety-otel[redis]'") from missing
+    raise JournalError(f"a Redis store needs: {install('redis')}") from missing
 
 _ROOT = "{openai-safety}:"  # the braces keep all keys on one node of a cluster
 _BY_TIME = _ROOT + "notices"  # sorted by received_at

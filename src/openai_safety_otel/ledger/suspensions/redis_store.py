@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.ledger.suspensions.entry import ListEntry, Row, active, parse_row
 from openai_safety_otel.ledger.suspensions.store import Holders, Unreadable, Update, missing
 
@@ -18,7 +19,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 except ModuleNotFoundError:
-    raise Unreadable("unreachable", "needs: pip install 'openai-safety-otel[redis]'") from None
+    raise Unreadable("unreachable", f"needs: {install('redis')}") from None
 
 _ROOT: Final = "{openai-safety:suspensions}:"  # the braces keep all keys on one node of a cluster
 ENTRIES: Final = _ROOT + "entries"  # identifier -> entry as JSON, and _MARK

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from openai_safety_otel.contract.installing import install
+
 # verb -> where its click command lives; the order is the order of the help page.
 VERBS = {
     "demo": "openai_safety_otel.operations.cli.demo:demo",
@@ -31,9 +33,11 @@ VERBS = {
 def main() -> None:
     """Run the command line; without the ``cli`` extra, say in one line what to install."""
     try:
+        output = importlib.import_module("openai_safety_otel.operations.cli.output")
         group = importlib.import_module("openai_safety_otel.operations.cli.group")
     except ModuleNotFoundError as error:
         if error.name not in {"click", "rich"}:
             raise
-        sys.exit("openai-safety needs click and rich: pip install 'openai-safety-otel[cli]'")
+        sys.exit(f"openai-safety needs click and rich: {install('cli')}")
+    output.suit_locale()
     group.app()

@@ -43,7 +43,7 @@ _DONE = {
     "filter": "filtered: each of their calls must pass the filter first",
     "suspend": "suspended: their calls are refused before they leave",
     "revoke": "revoked: their calls are refused before they leave, without end",
-    "clear": "cleared: our own decision is lifted",
+    "clear": "cleared: none of our decisions is in force",
 }
 _HELP = """Decide about an end user, by their IDENTIFIER: in full, or its first characters as tables show them.
 
@@ -119,7 +119,9 @@ def _decide(
     except (DecisionError, JournalError) as error:
         raise click.ClickException(f"{error}; nothing was done") from None
     except Unreadable as error:
-        raise click.ClickException(f"the suspension list could not be used: {error}") from None
+        raise click.ClickException(
+            f"the decision is on record, but the suspension list could not be written: {error}; decide again"
+        ) from None
     if told.problem:
         notes.append(told.problem)
     _print(applied, notes, as_json=as_json)
@@ -233,7 +235,7 @@ def decisions(
     if verified:
         _verify(settings, source)
         return
-    identifier = meant(identifier, settings) if identifier else None
+    identifier = meant(identifier, settings, force=None) if identifier else None
     found = open_journal(settings.store).decisions(identifier)
     listing = open_suspensions(settings.suspensions) if settings.suspensions else None
     found += _automatic(listing, found, identifier)

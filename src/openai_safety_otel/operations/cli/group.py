@@ -8,6 +8,7 @@ from typing import Any, cast
 import click
 
 from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.cli import VERBS
 from openai_safety_otel.operations.cli.output import clean
@@ -75,7 +76,7 @@ def _missing(verb: str, error: ModuleNotFoundError) -> Exception:
     extra = EXTRAS.get(str(error.name).partition(".")[0])
     if extra is None:
         return error
-    return click.ClickException(f"{verb} needs {error.name}: pip install 'openai-safety-otel[{extra}]'")
+    return click.ClickException(f"{verb} needs {error.name}: {install(extra)}")
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

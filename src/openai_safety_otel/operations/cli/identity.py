@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
@@ -31,7 +32,7 @@ def meant(
     events: Events | None = None,
     paths: tuple[Path, ...] = (),
     loki_url: str | None = None,
-    force: bool = False,
+    force: bool | None = False,
 ) -> str:
     """The identifier meant, in full: one that occurred in events, in the journal or on the suspension list.
 
@@ -41,7 +42,7 @@ def meant(
         events: events that are open already; else ``paths`` and ``loki_url``, or the settings', are read.
         paths: event files and folders.
         loki_url: Loki's base URL.
-        force: take an identifier that never occurred, too.
+        force: take an identifier that never occurred, too; None: the command cannot.
 
     Raises:
         click.ClickException: nobody or several are called so.
@@ -94,7 +95,7 @@ def _in_files(folders: tuple[Path, ...], beginning: str) -> set[str]:
     try:
         from openai_safety_otel.operations.store.files import NoEventFilesError, open_files  # noqa: PLC0415 - optional package
     except ModuleNotFoundError:
-        warn("note: events are not looked at: pip install 'openai-safety-otel[report]'")
+        warn(f"note: events are not looked at: {install('report')}")
         return set()
     try:
         with open_files(folders) as events:

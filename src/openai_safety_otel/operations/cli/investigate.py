@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import progress_bar, put, warn
@@ -28,7 +29,7 @@ from openai_safety_otel.operations.cli.sources import (
 from openai_safety_otel.operations.investigation import applogs, evidence, stored
 from openai_safety_otel.operations.investigation.appeal import appeal
 from openai_safety_otel.operations.investigation.audit import audit, shown, usable_hasher
-from openai_safety_otel.operations.investigation.case import Case, open_case
+from openai_safety_otel.operations.investigation.case import HAPPENED, Case, open_case
 from openai_safety_otel.operations.investigation.casefile import (
     document_parts,
     timeline_line,
@@ -64,6 +65,13 @@ _COLUMNS = (
     ("ids", "request, response, trace"),
 )
 _MOST_SUMS = 40
+_KIND_WORDS = {
+    "blocked": "block",
+    "flagged": "flag",
+    "refused": "refusal",
+    "failed": "failed call",
+    "completed": "completed call",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +252,7 @@ def _print(case: Case, last: int) -> None:
     for row in happened:
         line = timeline_line(row)
         table.add_row(*(Text(printable(line[name])) for name, _ in columns), style=_TONES[line["tone"]])
-    console.print(table if count else Text("Nothing happened: no block, flag, notice or decision."))
+    console.print(table if count else Text(_nothing(case)))
     if count > len(happened):
         warn(f"{count - len(happened):,} earlier ones: --last, --json or --out")
     console.print(_sums(case))
@@ -252,10 +260,17 @@ def _print(case: Case, last: int) -> None:
         warn(f"{len(case.sums) - _MOST_SUMS:,} earlier sums: --json or --out")
 
 
+def _nothing(case: Case) -> str:
+    *before, last = (_KIND_WORDS.get(kind, kind) for kind in case.only or HAPPENED)
+    kinds = f"{', '.join(before)} or {last}" if before else last
+    return f"No {kinds} is stored since {moments.minute(case.since)} UTC."
+
+
 def _head(case: Case) -> Iterator[str]:
     one = case.activity
     yield case.identifier
-    yield f"Stands at: {one.ladder.text}{', suspended' if one.suspended else ''}"
+    yield f"Stored from {moments.minute(case.since)} UTC on, in {case.origin}"
+    yield f"Stands at: {one.ladder.text}{'; suspended' if one.suspended else ''}"
     linked = f"   linked: {', '.join(case.linked)}" if case.linked else ""
     yield f"API keys: {', '.join(one.keys) or 'none'}{linked}"
     yield "Reaches:"

@@ -102,6 +102,9 @@ def open_place(
     with events:
         if problems := read_past(events.skipped.as_dict()):
             warn(f"{problems}; the rest was read")
+        elif events.origin == "0 files" and not events.rows("SELECT 1 FROM events LIMIT 1"):
+            places = ", ".join(str(path) for path in place.chosen(settings).files)
+            warn(f"note: no event is stored in {places}: nothing can be told of calls")
         yield events
 
 
@@ -144,14 +147,17 @@ def parse_past(text: str, now: float) -> float:
     """A moment in the past (Unix seconds): ``30m``, ``12h``, ``7d``, ``4w``, or an ISO date or time in UTC.
 
     Raises:
-        click.BadParameter: it is none of these.
+        click.BadParameter: it is none of these, or still to come.
     """
     if (seconds := moments.span(text)) is not None:
         return max(now - seconds, 0.0)  # before 1970 there is nothing
     try:
-        return moments.instant(text)
+        moment = moments.instant(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is neither a span (7d, 12h) nor an ISO date") from None
+    if moment > now:
+        raise click.BadParameter(f"{text!r} is in the future")
+    return moment
 
 
 def write_out(text: str, out: Path | None) -> None:

@@ -8,6 +8,7 @@ import click
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Link, read_chain
 from openai_safety_otel.operations.cli.output import say
@@ -29,10 +30,12 @@ def verify(settings: Settings, place: EventSource | None) -> None:
     links, problem = read_chain(settings.store)
     if problem:
         raise click.ClickException(f"the journal was tampered with: {problem}")
-    head = f", head {links[-1].digest}" if links else ""
-    say(f"the journal is whole: {len(links)} entries{head}")
+    if not links:
+        say(f"the journal is empty: nothing is recorded in {without_password(settings.store)}")
+    else:
+        say(f"the journal is whole: {len(links)} entries, head {links[-1].digest}")
     if place is not None:
-        say(f"{_known_to_events(links, settings, place)} decision events know it as it is")
+        say(f"{_known_to_events(links, settings, place)} stored decision events agree with it")
 
 
 def _known_to_events(links: list[Link], settings: Settings, place: EventSource) -> int:

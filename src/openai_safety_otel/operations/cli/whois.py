@@ -22,6 +22,7 @@ from openai_safety_otel.operations.investigation.candidates import (
     from_stream,
     open_candidates,
 )
+from openai_safety_otel.operations.investigation.meant import SHORTEST, named
 from openai_safety_otel.operations.investigation.whois import DOMAINS, Match, recipe_for
 from openai_safety_otel.operations.investigation.whois import whois as search
 from openai_safety_otel.who.identifier import Hasher
@@ -29,6 +30,7 @@ from openai_safety_otel.who.keys import KeyProblemError, require_hasher
 
 # As tables print it, or the same without its last character; a raw value of the product stays as it is.
 _BEGINNING = re.compile(r".*(…|\.\.\.)|[0-9a-fA-F]{8,63}")
+_WHOLE = re.compile(r"[0-9a-fA-F]{64}")
 _HINT = (
     "To never search again: store the identifier beside the user when the account is made "
     "(openai_safety_otel.safety_identifier(id), or: openai-safety identifier USER)."
@@ -94,7 +96,8 @@ def whois(
             )
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    _print(identifier, tried, match, time.perf_counter() - began, as_json=as_json)
+    took = time.perf_counter() - began
+    _print(identifier, tried, match, took, with_scheme=bool(scheme), as_json=as_json)
 
 
 def _hasher(settings: Settings, scheme: str | None) -> Hasher | None:
@@ -139,7 +142,25 @@ def _lines_in(path: Path) -> int | None:
         return sum(block.count(b"\n") for block in iter(lambda: source.read(1 << 22), b""))
 
 
-def _print(identifier: str, tried: int, match: Match | None, seconds: float, *, as_json: bool) -> None:
+def _none(identifier: str, *, with_scheme: bool) -> str:
+    """What was looked for in vain, and what else there is to try."""
+    if with_scheme or _WHOLE.fullmatch(identifier):
+        return "No candidate matches: try others, OPENAI_SAFETY_HMAC_RETIRED_KEY_FILES, or --scheme."
+    return (
+        f"No candidate is {named(identifier)!r} itself, and it is no identifier made with the key "
+        f"(64 hex characters, or the first {SHORTEST} or more)."
+    )
+
+
+def _print(
+    identifier: str,
+    tried: int,
+    match: Match | None,
+    seconds: float,
+    *,
+    with_scheme: bool,
+    as_json: bool,
+) -> None:
     found = {
         "identifier": identifier,
         "user": match.candidate if match else None,
@@ -153,7 +174,7 @@ def _print(identifier: str, tried: int, match: Match | None, seconds: float, *, 
         put(f"{match.candidate}\n")
     rate = f"{tried:,} candidates in {seconds:.1f} s ({tried / max(seconds, 1e-6):,.0f}/s)"
     if match is None:
-        warn(f"No candidate matches. {rate}. Other keys (HMAC_RETIRED_KEY_FILES) or a --scheme may.")
+        warn(f"{_none(identifier, with_scheme=with_scheme)} {rate}.")
         sys.exit(1)
     notes = {"session": " (an anonymous session)", "raw": " (the value itself: it is sent unhashed)"}
     warn(f"Found{notes.get(match.domain, '')} after {rate}.")

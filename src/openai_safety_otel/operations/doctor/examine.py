@@ -8,6 +8,7 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import PREFIX, Settings, environment, misspelt
 from openai_safety_otel.operations.doctor import Finding
 from openai_safety_otel.operations.doctor.kept import kept
@@ -26,7 +27,7 @@ def _versions(settings: Settings) -> Iterator[Finding]:
     found += [f"{name} {_version(name)}" for name in _PACKAGES]
     yield Finding("versions", "ok", ", ".join(found))
     if f"{_SDK} not installed" in found:
-        yield Finding("versions", "fail", "no OpenTelemetry SDK", "pip install 'openai-safety-otel[otlp]'")
+        yield Finding("versions", "fail", "no OpenTelemetry SDK", install("otlp"))
 
 
 def _version(name: str) -> str:

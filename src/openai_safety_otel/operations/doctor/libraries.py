@@ -8,6 +8,7 @@ from contextlib import closing
 from importlib.metadata import PackageNotFoundError, entry_points, packages_distributions, version
 from typing import Any
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import LIBRARY_CONSTANTS
 from openai_safety_otel.ledger.journal import JournalError, open_journal
@@ -91,7 +92,7 @@ def shared_names() -> Iterator[Finding]:
             "wrappers",
             "fail",
             "the instrumentor entry point is not installed",
-            "pip install openai-safety-otel",
+            install("otlp,cli"),
         )
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import Settings, environment
 from openai_safety_otel.instrumentation.signals.exporters import SDK_DISABLED, otlp_address, sdk_disabled
 from openai_safety_otel.operations.doctor import Finding, FindingState
@@ -82,7 +83,7 @@ def _exporter(signal: str, name: str, settings: Settings) -> Finding:
         return Finding("exporters", known, text, f"set OTEL_{signal}_EXPORTER=otlp")
     if not entry_points(group=f"opentelemetry_{signal.lower()}_exporter", name=name):
         text = f"OTEL_{signal}_EXPORTER={name}: no such exporter is installed"
-        return Finding("exporters", "fail", text, "pip install 'openai-safety-otel[otlp]', or mend the name")
+        return Finding("exporters", "fail", text, f"{install('otlp')}, or mend the name")
     if name not in _OTLP:
         return Finding("exporters", "ok", f"{signal.lower()}: {name}")
     address = otlp_address(signal.lower(), name)

@@ -76,9 +76,12 @@ def shown(identifier: str, hasher: Hasher | None) -> str:
     """An identifier in the form telemetry carries: hashed where it looks like personal data.
 
     Raises:
-        AuditError: it looks like personal data and there is no key to hash it with.
+        AuditError: it is empty, or looks like personal data and there is no key to hash it with.
     """
-    value = shown_identity(identifier, hasher, "caller").value
+    typed = identifier.strip()
+    if not typed:
+        raise AuditError("no identifier was given")
+    value = shown_identity(typed, hasher, "caller").value
     if not value:
         raise AuditError("this looks like personal data, and without the HMAC key it cannot be looked up")
     return value

@@ -10,6 +10,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.ledger.journal import Decision, Notice
 from openai_safety_otel.operations.investigation.context import ContextSource
+from openai_safety_otel.operations.investigation.meant import named
 from openai_safety_otel.operations.report.activity import Activity, ApiState
 from openai_safety_otel.operations.report.build import (
     NS,
@@ -28,6 +29,7 @@ _MOST_IDS: Final = 20_000  # calls by whose ids the app's logs are searched
 # What happened, as against what was merely used: shown first, the rest is summed.
 HAPPENED: Final = ("blocked", "flagged", "notice", "decision", "report")
 _SLICE: Final = 20_000
+_NONE_STORED: Final = "no call of theirs is stored; blocks do not carry over between APIs"
 
 
 class UnknownIdentifierError(OneLineError, LookupError):
@@ -162,7 +164,7 @@ def open_case(
     )
     if not (case.totals["events"] or case.notices or case.decisions):
         raise UnknownIdentifierError(
-            f"nothing is known of {identifier[:64]} in this time; try --since 400d, other --files, or whois"
+            f"nothing is known of {named(identifier)} in this time; try --since 400d, other --files, or whois"
         )
     mine = {row["api"]: row for row in events.rows(case_questions.REACH)}
     every = {*apis, *mine, *(row["api"] for row in events.rows(case_questions.APIS))} - {""}
@@ -204,7 +206,7 @@ def _reach(rows: dict[str, dict[str, Any] | None], case: Case, known: Known, now
             doubt = "; a notice says blocked, without naming the API" if unnamed else ""
             found.append(Reach(state.api, "reachable", f"{reachable(state)}{doubt}"))
         else:
-            tried = "never answered" if row else "not tried: blocks do not carry over between APIs"
+            tried = "never answered" if row else _NONE_STORED
             found.append(Reach(state.api, "unknown", tried))
     return found
 

@@ -23,6 +23,7 @@ from openai_safety_otel.operations.store.blocked import is_certain
 KIND: Final = "openai-safety case file"
 MOST_IDS: Final = 1000  # request ids in the document, the newest; the timeline has all of them
 _MOST_ROWS: Final = 2000  # of what happened, on the page
+_TO_A_NOTICE: Final = {"subject": ": whose it is", "close": " closed", "reopen": " reopened"}
 _README: Final = (
     "This file is about one person. It may hold what they wrote (context.json).\n"
     "case.html is for people, case.json is the same for machines, timeline.jsonl has every event.\n"
@@ -174,7 +175,9 @@ def timeline_line(row: dict[str, Any]) -> dict[str, str]:
 
 
 def what(row: dict[str, Any]) -> str:
-    """What an event is about: the endpoint, the kind of notice, the decision."""
+    """What an event is about: the endpoint, the kind of notice, the decision, what was done to a notice."""
+    if done := _TO_A_NOTICE.get(row["openai_safety_decision_action"] or ""):
+        return f"notice {row['openai_safety_notice_id']}{done}"
     for name in ("openai_safety_endpoint", "openai_safety_notice_type", "openai_safety_decision_action"):
         if row[name]:
             return str(row[name])
@@ -209,7 +212,7 @@ def risk(row: dict[str, Any]) -> str:
 
 def tone(row: dict[str, Any]) -> str:
     """Which colour of the page an event has."""
-    if is_certain(row) or row["openai_safety_notice_id"]:
+    if is_certain(row) or (row["openai_safety_notice_id"] and not row["openai_safety_decision_action"]):
         return "blocked"
     if row["openai_safety_block_class"]:
         return str(row["openai_safety_block_class"])

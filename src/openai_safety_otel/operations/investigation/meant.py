@@ -13,6 +13,8 @@ from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
 if TYPE_CHECKING:
     from openai_safety_otel.operations.store.events import Events
 
+NONE_GIVEN: Final = "no identifier was given"
+_LONGEST: Final = 128  # characters of an identifier as telemetry keeps it
 SHORTEST: Final = 8  # characters of a beginning; people are shown twelve
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 # Where an identifier says nothing, a beginning of it can only be one. `user-1` may be meant as it stands.
@@ -26,13 +28,13 @@ class NobodyMeantError(OneLineError, LookupError):
     """Nobody is called so, or several are; the message is one line."""
 
 
-def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool = False) -> str:
+def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool | None = False) -> str:
     """The whole identifier meant: as it is, in upper case, or its unique beginning with or without ``…``.
 
     Args:
         typed: as it was typed or pasted.
         places: where identifiers occur, the nearest first.
-        force: take what never occurred, too; never a beginning that ends in ``…``.
+        force: take what never occurred, too; never a beginning that ends in ``…``. None: the command cannot.
 
     Raises:
         NobodyMeantError: it never occurred, or several identifiers begin like this.
@@ -51,11 +53,21 @@ def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool =
         raise NobodyMeantError(f"several identifiers begin with {text}: {shown}")
     if force and not open_ended:
         return text.lower() if _HASH.fullmatch(text.lower()) else text
-    raise NobodyMeantError(_never(typed.strip(), text, open_ended=open_ended))
+    way = "give it in full" if open_ended else "--force takes it all the same" if force is not None else ""
+    raise NobodyMeantError(_never(typed.strip(), text, way, open_ended=open_ended))
+
+
+def named(identifier: str) -> str:
+    """An identifier in a message: whole, or marked where it is cut, so that it is never taken for another's."""
+    if len(identifier) <= _LONGEST:
+        return identifier
+    return f"{identifier[:64]}… ({len(identifier)} characters)"
 
 
 def _taken_apart(typed: str) -> tuple[str, bool]:
     text = typed.strip()
+    if not text:
+        raise NobodyMeantError(NONE_GIVEN)
     cut = text.removesuffix("…").removesuffix("...")
     return cut, cut != text
 
@@ -71,11 +83,11 @@ def _matching(text: str, found: set[str], *, open_ended: bool) -> list[str]:
     return sorted(one for one in exact or beginning if open_ended or _OPAQUE.fullmatch(one))
 
 
-def _never(typed: str, text: str, *, open_ended: bool) -> str:
+def _never(typed: str, text: str, way: str, *, open_ended: bool) -> str:
     if len(text) < SHORTEST and open_ended:
         return f"{typed} is too short: give at least {SHORTEST} characters"
-    way = "give it in full" if open_ended else "--force takes it all the same"
-    return f"no stored event, notice or decision has the identifier {typed[:64]}; {way}"
+    said = f"no stored event, notice or decision has the identifier {named(typed)}"
+    return f"{said}; {way}" if way else said
 
 
 def in_events(events: Events) -> FindIdentifiers:

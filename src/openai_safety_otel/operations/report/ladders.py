@@ -119,7 +119,7 @@ def identifier_ladder(activity: Activity, now: float) -> Ladder:
     decision = activity.decision
     if decision is None or not decision.in_force(now) or (activity.last_signal or 0.0) > decision.at:
         return below
-    ends = f" until {moments.minute(decision.until)}" if decision.until else ""
+    ends = f" until {_by(decision.until)}" if decision.until else ""
     before = "" if below.rung is Rung.QUIET else f"; {below.text}"
     return Ladder(Rung.DECIDED, f"decided: {decision.action}{ends}{before}")
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import duckdb
 
+from openai_safety_otel.contract.installing import install
 from openai_safety_otel.operations.store.columns import ColumnStore, Manifest, StoreError
 from openai_safety_otel.operations.store.events import stored_table
 from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month, quoted, version_of
@@ -63,7 +64,7 @@ def storage(place: Path | str) -> Any:
     try:
         return importlib.import_module("fsspec").filesystem(kind, use_listings_cache=False)
     except ImportError:
-        raise StoreError("shared columns need s3fs: pip install 'openai-safety-otel[s3]'") from None
+        raise StoreError(f"shared columns need s3fs: {install('s3')}") from None
 
 
 def share(store: ColumnStore, prefix: str, host: str) -> int:
