@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from openai_safety_otel.contract.installing import install
+
 _NEEDED = (
     "fastapi", "uvicorn", "openai", "duckdb", "msgspec", "opentelemetry.sdk", "pydantic",
     "opentelemetry.configuration",
@@ -71,6 +73,6 @@ def _needing(what: str, packages: tuple[str, ...], module: str) -> Any:
         for package in packages:
             importlib.import_module(package)
     except ModuleNotFoundError:
-        message = f"{what} needs more packages: pip install 'openai-safety-otel[demo]'"
+        message = f"{what} needs more packages: {install('demo')}"
         raise click.ClickException(message) from None
     return importlib.import_module(module)
