@@ -70,6 +70,17 @@ def test_where_nothing_is_configured_both_ways_are_named(
     assert (found.exit_code, found.stderr.splitlines()[-1]) == (1, f"Error: {said}")
 
 
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_page_to_sign_in_is_not_taken_for_no_events(command: list[str]) -> None:
+    """A proxy answers for Loki with 200 and a page: an error in one line, and nothing that says "none"."""
+    with loki.serving(EVENTS) as proxy:
+        proxy.page = b"<html>Sign in"
+        found = run(*command, loki_url=proxy.url)
+    assert (found.exit_code, found.stdout) == (1, "")
+    said = f"Error: {proxy.url} does not answer as Loki does: <html>Sign in"
+    assert found.stderr.splitlines()[-1] == said
+
+
 def test_the_queue_asks_for_notable_events_only() -> None:
     """Completed calls are most of all events, and never wait for a decision: Loki does not send them."""
     with loki.serving(EVENTS) as store:

@@ -11,13 +11,14 @@ from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.investigation.meant import NobodyMeantError, among, who_is_meant
-from support import events
+from support import events, loki
 from support.lists import new_list
 
 ANN = "78b742913a16" + "0c" * 26
 BEN = "78b742913a17" + "0d" * 26
 OWN = "User-1000"
 LONGER = "User-10001"
+NOT_KNOWN = "whether anything is stored about {} is not known, as Loki could not be read"
 EVERYBODY = [among([ANN, BEN]), among([OWN, LONGER])]
 
 
@@ -68,6 +69,30 @@ def test_force_takes_what_never_occurred(typed: str, name: str) -> None:
         who_is_meant("ffffffffffff…", EVERYBODY, force=True)
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("bob", f"{NOT_KNOWN.format('bob')}; --force takes it all the same"),
+        ("ffffffffffff…", f"{NOT_KNOWN.format('ffffffffffff…')}; give it in full"),
+        (
+            "User-10001…",
+            "User-10001 begins with User-10001, and others may where it could not be read (Loki): give it in full",
+        ),
+    ],
+)
+def test_what_could_not_be_read_is_not_said_to_hold_nothing(typed: str, said: str) -> None:
+    """A place that could not be read may hold them, or somebody else whose readable name begins so."""
+    with pytest.raises(NobodyMeantError) as error:
+        who_is_meant(typed, EVERYBODY, unread=["Loki"])
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize(("typed", "name"), [("78b742913a16…", ANN), (ANN, ANN), ("user-10001", LONGER)])
+def test_an_outage_keeps_nobody_from_deciding(typed: str, name: str) -> None:
+    """Twelve characters of a hash mean one person wherever they are looked for, and a whole name means itself."""
+    assert who_is_meant(typed, EVERYBODY, unread=["Loki"]) == name
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in (("SUSPENSIONS", "list.json"), ("STORE", "store.db"), ("FILE_DIR", "events")):
@@ -98,3 +123,21 @@ def test_deciding_about_nobody_does_nothing(place: Path, typed: str) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert open_journal(str(place / "store.db")).decisions() == []
     assert open_suspensions(str(place / "list.json")).entries() == {}
+
+
+def test_a_page_to_sign_in_is_not_taken_for_nothing_stored(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy answers for Loki with 200 and a page: said in one line, and no word that they never occurred."""
+    with loki.serving([]) as proxy:
+        proxy.page = b"<html>Sign in"
+        monkeypatch.setenv("OPENAI_SAFETY_LOKI_URL", proxy.url)
+        result = run("suspend", "c" * 64)
+    assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (
+        1,
+        "",
+        [
+            f"note: events are not looked at: {proxy.url} does not answer as Loki does: <html>Sign in",
+            f"Error: {NOT_KNOWN.format('c' * 64)}; --force takes it all the same",
+        ],
+    )

@@ -11,7 +11,18 @@ import pytest
 
 from openai_safety_otel.operations.store.loki_http import LokiError, LokiHttp
 
-ANSWER = {"data": {"result": ["ä"]}}
+FOUND = ["ä"]
+ANSWER = json.dumps({"data": {"result": FOUND}}).encode()
+NO_LOKI = {
+    "a page to sign in": (b"<!DOCTYPE html>\n<html>Sign in", "<!DOCTYPE html> <html>Sign in"),
+    "nothing": (b"", "nothing"),
+    "another JSON": (b"{}", "{}"),
+    "a list": (b"[]", "[]"),
+    "no data": (b'{"status":"success","data":null}', '{"status":"success","data":null}'),
+    "no result": (b'{"data":{"result":null}}', '{"data":{"result":null}}'),
+    "an error": (b'{"status":"error","error":"timed out"}', '{"status":"error","error":"timed out"}'),
+    "half an answer": (b'{"data":{"result":[{"str', '{"data":{"result":[{"str'),
+}
 
 
 class Scripted(ThreadingHTTPServer):
@@ -20,6 +31,7 @@ class Scripted(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.statuses: list[int] = []
+        self.answer = ANSWER
         self.asked: list[tuple[str, str, str | None, str | None]] = []
 
     @property
@@ -40,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = status == 0
         if status == 0:
             return
-        body = gzip.compress(json.dumps(ANSWER).encode()) if status == 200 else b"too\n  bad"
+        body = gzip.compress(self.server.answer) if status == 200 else b"too\n  bad"
         self.send_response(status)
         if status == 200:
             self.send_header("Content-Encoding", "gzip")
@@ -68,20 +80,21 @@ def server() -> Iterator[Scripted]:
 def test_the_address_says_where_and_as_whom(server: Scripted) -> None:
     """A path before Loki's own, a login and a tenant in the address are honoured; a packed answer is read."""
     with LokiHttp(f"http://ann:p%40ss@{server.place}/loki-1/?tenant=team%20a") as http:
-        assert ANSWER == http.get("/loki/api/v1/query", query='{a="+ b"}')
-        http.post("/loki/api/v1/delete", query="x")
+        assert FOUND == http.result("/loki/api/v1/query", query='{a="+ b"}')
+        server.statuses = [204]
+        http.delete("x", "1", "2")
     login = "Basic YW5uOnBAc3M="
     said = [(method, path.replace("%20", "+"), *who) for method, path, *who in server.asked]
     assert said == [
         ("GET", "/loki-1/loki/api/v1/query?query=%7Ba%3D%22%2B+b%22%7D", "team a", login),
-        ("POST", "/loki-1/loki/api/v1/delete?query=x", "team a", login),
+        ("POST", "/loki-1/loki/api/v1/delete?query=x&start=1&end=2", "team a", login),
     ]
 
 
 def test_without_login_or_tenant_in_the_address(server: Scripted) -> None:
     """The tenant is the shipped configuration's, and nobody logs in."""
     with LokiHttp(f"http://{server.place}") as http:
-        assert ANSWER == http.get("/x")
+        assert FOUND == http.result("/x")
     assert [("safety", None)] == [asked[2:] for asked in server.asked]
 
 
@@ -90,10 +103,10 @@ def test_what_passes_is_asked_three_times(server: Scripted, status: int) -> None
     """A closed connection, 429 and 5xx twice: the third answer counts, and a third failure is one."""
     with LokiHttp(f"http://ann:hid@{server.place}") as http:
         server.statuses = [status] * 2
-        assert ANSWER == http.get("/x")
+        assert FOUND == http.result("/x")
         server.statuses = [status] * 3
         with pytest.raises(LokiError) as error:
-            http.get("/x")
+            http.result("/x")
     assert len(server.asked) == 6
     assert str(error.value).startswith(f"Loki at http://{server.place}: {status or ''}")
     assert "\n" not in str(error.value)
@@ -104,16 +117,45 @@ def test_a_refusal_is_said_at_once(server: Scripted, status: int) -> None:
     """Asked once, followed nowhere; the status stands in the error, in one line without the login."""
     server.statuses = [status]
     with LokiHttp(f"http://ann:hid@{server.place}") as http, pytest.raises(LokiError) as error:
-        http.get("/x")
+        http.result("/x")
     expected = (f"Loki at http://{server.place} answered {status}: too bad", status, 1)
     assert expected == (str(error.value), error.value.status, len(server.asked))
+
+
+@pytest.mark.parametrize(("answer", "shown"), NO_LOKI.values(), ids=NO_LOKI)
+def test_what_is_no_answer_of_lokis_is_an_error(server: Scripted, answer: bytes, shown: str) -> None:
+    """A proxy's page, an empty or a cut answer with 200: neither "found nothing" nor a failure without words."""
+    server.answer = answer
+    with LokiHttp(f"http://ann:hid@{server.place}") as http, pytest.raises(LokiError) as error:
+        http.result("/x")
+    assert str(error.value) == f"http://{server.place} does not answer as Loki does: {shown}"
+
+
+def test_a_part_of_what_there_is_counts_as_an_error(server: Scripted) -> None:
+    """Loki says with 200 that it left out what was too much: nobody may conclude that something never happened."""
+    partial = "maximum of series (500) reached for a single query; returning partial results"
+    server.answer = json.dumps({"warnings": [partial], "data": {"result": []}}).encode()
+    with LokiHttp(f"http://{server.place}") as http, pytest.raises(LokiError) as error:
+        http.result("/x")
+    assert str(error.value) == f"Loki at http://{server.place} answers with a part of what it has: {partial}"
+    server.answer = json.dumps({"warnings": ["deprecated"], "data": {"result": FOUND}}).encode()
+    with LokiHttp(f"http://{server.place}") as http:
+        assert http.result("/x") == FOUND
+
+
+def test_a_deletion_that_a_proxy_answered_is_not_requested(server: Scripted) -> None:
+    """Loki takes one with 204; a page with 200 erases nothing."""
+    server.answer = b"<html>Sign in"
+    with LokiHttp(f"http://{server.place}") as http, pytest.raises(LokiError) as error:
+        http.delete("x", "1", "2")
+    assert str(error.value) == f"http://{server.place} does not answer as Loki does: <html>Sign in"
 
 
 def test_a_proxy_of_the_environment_is_not_used(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loki stands in the operator's own network: what they ask about a person goes there directly."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with LokiHttp(f"http://{server.place}") as http:
-        assert ANSWER == http.get("/x")
+        assert FOUND == http.result("/x")
 
 
 @pytest.mark.parametrize("url", ["loki:3100", "ftp://loki", "http://", "http://loki:port", "http://[::1"])

@@ -34,6 +34,7 @@ class StandIn:
         self.queries: list[str] = []
         self.given = 0
         self.url = ""
+        self.page: bytes | None = None  # what a proxy before it answers instead
 
     def answer(self, asked: dict[str, str]) -> dict[str, Any]:
         self.queries.append(asked["query"])
@@ -106,7 +107,7 @@ def serving(events: Iterable[SafetyEvent]) -> Iterator[StandIn]:
 
         def do_GET(self) -> None:
             asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-            body = json.dumps(here.answer(asked)).encode()
+            body = here.page or json.dumps(here.answer(asked)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -47,28 +47,35 @@ def meant(
     Raises:
         click.ClickException: nobody or several are called so.
     """
-    name = who_is_meant(typed, _places(settings, events, paths, loki_url), force=force)
+    unread: list[str] = []
+    places = _places(settings, events, paths, loki_url, unread)
+    name = who_is_meant(typed, places, force=force, unread=unread)
     if name != typed:
         warn(f"meant: {name}")
     return name
 
 
 def _places(
-    settings: Settings, events: Events | None, paths: tuple[Path, ...], loki_url: str | None
+    settings: Settings,
+    events: Events | None,
+    paths: tuple[Path, ...],
+    loki_url: str | None,
+    unread: list[str],
 ) -> Iterator[FindIdentifiers]:
-    yield among(_in_journal(settings))
-    yield among(_on_list(settings))
+    """Where identifiers occur; a place that cannot be read is said, and goes to ``unread``."""
+    yield among(_in_journal(settings, unread))
+    yield among(_on_list(settings, unread))
     if events is not None:
         yield in_events(events)
         return
     folders = paths or ((Path(settings.file_dir),) if settings.file_dir else ())
     if folders:
-        yield lambda beginning: _in_files(folders, beginning)
+        yield lambda beginning: _in_files(folders, beginning, unread)
     if url := loki_url or settings.loki_url:
-        yield lambda beginning: _in_loki(url, beginning)
+        yield lambda beginning: _in_loki(url, beginning, unread)
 
 
-def _in_journal(settings: Settings) -> set[str]:
+def _in_journal(settings: Settings, unread: list[str]) -> set[str]:
     if not is_written(settings.store):
         return set()
     try:
@@ -77,37 +84,42 @@ def _in_journal(settings: Settings) -> set[str]:
             names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
     except JournalError as error:
         warn(f"note: the journal cannot be read: {error}")
+        unread.append("the journal")
         return set()
     return {name for name in names if name}
 
 
-def _on_list(settings: Settings) -> set[str]:
+def _on_list(settings: Settings, unread: list[str]) -> set[str]:
     if not settings.suspensions:
         return set()
     try:
         return set(open_suspensions(settings.suspensions).entries())
     except Unreadable as error:
         warn(f"note: the suspension list cannot be read: {error}")
+        unread.append("the suspension list")
         return set()
 
 
-def _in_files(folders: tuple[Path, ...], beginning: str) -> set[str]:
+def _in_files(folders: tuple[Path, ...], beginning: str, unread: list[str]) -> set[str]:
     try:
         from openai_safety_otel.operations.store.files import NoEventFilesError, open_files  # noqa: PLC0415 - optional package
     except ModuleNotFoundError:
         warn(f"note: events are not looked at: {install('report')}")
+        unread.append("event files")
         return set()
     try:
         with open_files(folders) as events:
             return set(in_events(events)(beginning))
     except NoEventFilesError as error:
         warn(f"note: {error}")
+        unread.append("event files")
         return set()
 
 
-def _in_loki(url: str, beginning: str) -> set[str]:
+def _in_loki(url: str, beginning: str, unread: list[str]) -> set[str]:
     try:
         return set(in_loki(url)(beginning))
     except (ConnectionError, ModuleNotFoundError) as error:  # a LokiError is the first
         warn(f"note: events are not looked at: {error}")
+        unread.append("Loki")
         return set()

@@ -267,7 +267,7 @@ def delete_from_loki(url: str, forms: list[str]) -> int:
         with LokiHttp(url, tenant) as http:
             for form, name in product(forms, map(column_name, _NAMES)):
                 query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()} | {NO_ERASURE}'
-                http.post("/loki/api/v1/delete", query=query, start=_SINCE, end=str(int(time.time())))
+                http.delete(query, _SINCE, str(int(time.time())))
                 taken += 1
     return taken
 

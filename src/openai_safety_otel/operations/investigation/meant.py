@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from openai_safety_otel.contract.one_line import OneLineError
@@ -28,13 +28,16 @@ class NobodyMeantError(OneLineError, LookupError):
     """Nobody is called so, or several are; the message is one line."""
 
 
-def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool | None = False) -> str:
+def who_is_meant(
+    typed: str, places: Iterable[FindIdentifiers], *, force: bool | None = False, unread: Sequence[str] = ()
+) -> str:
     """The whole identifier meant: as it is, in upper case, or its unique beginning with or without ``…``.
 
     Args:
         typed: as it was typed or pasted.
         places: where identifiers occur, the nearest first.
         force: take what never occurred, too; never a beginning that ends in ``…``. None: the command cannot.
+        unread: places that could not be read, once all were asked: what occurred there is not known.
 
     Raises:
         NobodyMeantError: it never occurred, or several identifiers begin like this.
@@ -46,15 +49,21 @@ def who_is_meant(typed: str, places: Iterable[FindIdentifiers], *, force: bool |
         if text in found and not open_ended:
             return text
     matching = _matching(text, found, open_ended=open_ended)
-    if len(matching) == 1:
+    whole = not open_ended and text.lower() in map(str.lower, matching)
+    if len(matching) == 1 and (whole or not unread or _OPAQUE.fullmatch(matching[0])):
         return matching[0]
     if matching:
+        if len(matching) == 1:
+            raise NobodyMeantError(
+                f"{matching[0]} begins with {text}, and others may where it could not be read "
+                f"({', '.join(unread)}): give it in full"
+            )
         shown = ", ".join(matching[:3]) + (", …" if len(matching) > 3 else "")  # noqa: PLR2004
         raise NobodyMeantError(f"several identifiers begin with {text}: {shown}")
     if force and not open_ended:
         return text.lower() if _HASH.fullmatch(text.lower()) else text
     way = "give it in full" if open_ended else "--force takes it all the same" if force is not None else ""
-    raise NobodyMeantError(_never(typed.strip(), text, way, open_ended=open_ended))
+    raise NobodyMeantError(_never(typed.strip(), text, way, unread, open_ended=open_ended))
 
 
 def named(identifier: str) -> str:
@@ -83,10 +92,13 @@ def _matching(text: str, found: set[str], *, open_ended: bool) -> list[str]:
     return sorted(one for one in exact or beginning if open_ended or _OPAQUE.fullmatch(one))
 
 
-def _never(typed: str, text: str, way: str, *, open_ended: bool) -> str:
+def _never(typed: str, text: str, way: str, unread: Sequence[str], *, open_ended: bool) -> str:
     if len(text) < SHORTEST and open_ended:
         return f"{typed} is too short: give at least {SHORTEST} characters"
     said = f"no stored event, notice or decision has the identifier {named(typed)}"
+    if unread:
+        lost = f"not known, as {' and '.join(unread)} could not be read"
+        said = f"whether anything is stored about {named(typed)} is {lost}"
     return f"{said}; {way}" if way else said
 
 

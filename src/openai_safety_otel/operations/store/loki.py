@@ -127,8 +127,7 @@ class Loki:
             seconds = min(_RANGE_NS // _NS, math.ceil(end - since))
             counted = f"sum by ({by}) (count_over_time({query} [{seconds}s]))"
             # An instant belongs to the range that ends with it: the end itself is left to whoever asks later.
-            answer = self._http.get("/loki/api/v1/query", query=counted, time=str(end * _NS - 1))
-            for series in answer["data"]["result"]:
+            for series in self._http.result("/loki/api/v1/query", query=counted, time=str(end * _NS - 1)):
                 yield dict(series["metric"]), int(series["value"][1])
             end -= seconds
 
@@ -149,7 +148,7 @@ class Loki:
             at_cursor.update(_identity(entry) for entry in page if entry[0] == last)
 
     def _page(self, query: str, start: int, end: int) -> list[LogEntry]:
-        answer = self._http.get(
+        streams = self._http.result(
             "/loki/api/v1/query_range",
             query=query,
             start=str(start),
@@ -157,11 +156,11 @@ class Loki:
             limit=str(PAGE),
             direction="forward",
         )
-        return sorted(_entries(answer), key=lambda entry: entry[0])
+        return sorted(_entries(streams), key=lambda entry: entry[0])
 
 
-def _entries(answer: Any) -> Iterator[LogEntry]:
-    for stream in answer["data"]["result"]:
+def _entries(streams: list[Any]) -> Iterator[LogEntry]:
+    for stream in streams:
         for at, line, *more in stream["values"]:
             found = dict(stream["stream"])
             if more:

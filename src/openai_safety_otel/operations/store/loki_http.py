@@ -59,13 +59,34 @@ class LokiHttp:
             trust_env=False,  # no proxy, no .netrc: what is asked about a person goes to Loki alone
         )
 
-    def get(self, path: str, **values: str) -> Any:
-        """The JSON answer of a GET."""
-        return self._ask("GET", path, values).json()
+    def result(self, path: str, **values: str) -> list[Any]:
+        """What a query found, whole.
 
-    def post(self, path: str, **values: str) -> None:
-        """POST with the values in the query string."""
-        self._ask("POST", path, values)
+        Raises:
+            LokiError: what answers is no Loki (a page to sign in), or it answers with a part of what it has.
+        """
+        answer = self._ask("GET", path, values)
+        try:
+            content = answer.json()
+            found, warnings = content["data"]["result"], content.get("warnings") or ()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            found, warnings = None, ()
+        if not isinstance(found, list):
+            raise LokiError(f"{self.shown} does not answer as Loki does: {_one_line(answer)}")
+        if partial := next((one for one in map(str, warnings) if "partial" in one), None):
+            raise LokiError(f"Loki at {self.shown} answers with a part of what it has: {partial}")
+        return found
+
+    def delete(self, query: str, start: str, end: str) -> None:
+        """Request a deletion.
+
+        Raises:
+            LokiError: it was not taken.
+        """
+        values = {"query": query, "start": start, "end": end}
+        answer = self._ask("POST", "/loki/api/v1/delete", values)
+        if answer.status_code != httpx2.codes.NO_CONTENT:
+            raise LokiError(f"{self.shown} does not answer as Loki does: {_one_line(answer)}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -89,8 +110,12 @@ class LokiHttp:
                 continue
             if answer.is_success:
                 return answer
-            status, text = answer.status_code, " ".join(answer.text.split())[:300]
+            status, text = answer.status_code, _one_line(answer)
             if status != httpx2.codes.TOO_MANY_REQUESTS and not answer.is_server_error:
                 raise LokiError(f"Loki at {self.shown} answered {status}: {text}", status)
             problem = f"{status}: {text}"
         raise LokiError(f"Loki at {self.shown}: {problem}")
+
+
+def _one_line(answer: httpx2.Response) -> str:
+    return " ".join(answer.text.split())[:300] or "nothing"
