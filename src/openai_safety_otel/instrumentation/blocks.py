@@ -21,14 +21,17 @@ from openai_safety_otel.instrumentation.extract.codes import (
     is_later_policy,
     is_plain,
     says_nothing,
+    words,
 )
 from openai_safety_otel.instrumentation.extract.wording import tells_of_block, tells_of_identifier
 
 _Test = Callable[[ErrorFacts, CallRecord], bool]
 _Where = Callable[[ErrorFacts, CallRecord], BlockSource]
+_BAD_REQUEST: Final = 400
 _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
+_UNPROCESSABLE: Final = 422
 _OWN_HOST: Final = "api.openai.com"
 
 
@@ -104,13 +107,27 @@ def _is_silent(error: ErrorFacts, record: CallRecord) -> bool:
     return all(says_nothing(said, record.host or "") for said in (error.code, error.inner_code, error.type))
 
 
-def _worded(pattern: str) -> _Test:
-    said = re.compile(pattern)
-    return lambda error, record: said.search(error.message) is not None and _is_silent(error, record)
-
-
 # A message about another field (tools, an image's address) tells what a stranger's server said.
 _OF_ANYBODY: Final = frozenset({"", "user", "prompt", "input", "messages"})
+_OF_STRANGERS: Final = words("tools tool url uri file files mcp server connector")
+
+
+def _worded(pattern: str, *, anywhere: bool = False) -> _Test:
+    said = re.compile(pattern)
+
+    def matches(error: ErrorFacts, record: CallRecord) -> bool:
+        if said.search(error.message) is None or not _is_silent(error, record):
+            return False
+        return anywhere or _OF_STRANGERS.isdisjoint(folded(error.param).split("_"))
+
+    return matches
+
+
+def _flagged(error: ErrorFacts, _: CallRecord) -> bool:
+    """OpenRouter's reasons for a refused input; it has reasons for other statuses, too."""
+    code = error.code or ""
+    number = int(code) if code.isdigit() else error.status or _FORBIDDEN
+    return error.flagged_input and number in (_BAD_REQUEST, _FORBIDDEN, _UNPROCESSABLE)
 
 
 def _identifier_worded(error: ErrorFacts, record: CallRecord) -> bool:
@@ -151,7 +168,7 @@ RULES: Final[tuple[Rule, ...]] = (
     # An error object with a misalignment member and another code, or none.
     Rule("misalignment_member", "misalignment", "shape", lambda error, _: error.has_misalignment),
     # OpenRouter errors: 403 whose metadata names reasons and quotes the flagged input.
-    Rule("gateway_moderation", "moderation_policy", "shape", lambda error, _: error.flagged_input, _input),
+    Rule("gateway_moderation", "moderation_policy", "shape", _flagged, _input),
     # Safety checks guide: "identifier blocked" without any code, the param being safety_identifier.
     Rule("identifier_param", "identifier_blocked", "param", _names_identifier, _request),
     # Codes of later days: the enums are open, and none may be lost.
@@ -199,7 +216,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "image_text",
         "image_moderation",
         "text",
-        _worded(r"rejected (?:by|as a result of) (?:the|our) safety system"),
+        _worded(r"rejected (?:by|as a result of) (?:the|our) safety system", anywhere=True),
         _stage,
     ),
 )

@@ -35,12 +35,12 @@ _BLOCKS: Final[dict[str, BlockType]] = {
 _LATER: Final = ("_policy", "_policy_violation", "_blocked", "_safety_violation")
 # Codes about money, speed, keys, permissions and places; a policy of these is no enforcement.
 _PLAIN: Final = words("""
-    access account accounts admin apikey auth authentication authorization balance billing budget
+    access account accounts admin apikey auth authentication authorization balance billing bot budget
     cache capacity card certificate concurrency connector cors country credential credentials credit
-    credits dns domain egress fallback firewall gateway hard header host iam ingress ip key keys
+    crawler credits dns domain download egress fallback fetch firewall gateway hard header host iam ingress ip key keys
     limit limits link login mcp model models network oauth org organization origin overloaded
     password payment permission permissions plan project proxy quota rate ratelimit rbac region
-    requests residency retention retry role route router routing scope seat site sso spend
+    requests residency retention retry robots role route router routing scope seat site sso spend
     subscription team territory tier timeout tls token tokens trial unauthorized url urls usage_limit
     waf webhook website workspace
 """)
@@ -54,6 +54,11 @@ _WRONG_LAST: Final = (
     "_too_small", "_too_many", "_max_length", "_min_length", "_max_value", "_min_value",
 )  # fmt: skip
 _REQUEST: Final = frozenset({"invalid_request_error", "invalid_request", "invalid_prompt"})
+# Finish reasons that mean a filter: OpenAI's, and Google's own, which its compatible endpoint passes on.
+_FILTERS: Final = words("""
+    content_filter content_filtered safety prohibited_content blocklist spii image_safety
+    image_prohibited_content guardrail_intervened
+""")
 # They say only that something was wrong, so the wording may be heard.
 _SILENT: Final = _REQUEST - {"invalid_prompt"} | {
     "",
@@ -77,6 +82,11 @@ _AMBIGUOUS: Final = {"invalid_prompt": "", "permission_denied": "x.ai"}
 def block_of(code: str | None) -> BlockType | None:
     """The block that a code or a type names, in whatever spelling."""
     return _BLOCKS.get(_joined(code))
+
+
+def is_filter(reason: str) -> bool:
+    """Whether a finish reason, in whatever spelling, says that a filter cut the answer."""
+    return folded(reason.partition(":")[0]) in _FILTERS
 
 
 def canonical(code: object) -> str | None:

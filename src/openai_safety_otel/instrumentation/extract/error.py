@@ -16,7 +16,15 @@ from openai_safety_otel.instrumentation.extract.categories import (
 )
 from openai_safety_otel.instrumentation.extract.codes import canonical as known_code
 from openai_safety_otel.instrumentation.extract.codes import says_nothing
-from openai_safety_otel.instrumentation.extract.shape import count, dig, get, is_mapping, items
+from openai_safety_otel.instrumentation.extract.shape import (
+    count,
+    dig,
+    get,
+    is_list,
+    is_mapping,
+    items,
+    listed,
+)
 from openai_safety_otel.instrumentation.extract.wording import heard, wrapped
 
 MAX_ERRORS: Final = 16
@@ -79,7 +87,7 @@ def _raised_facts(error: BaseException) -> ErrorFacts | None:
         return None  # a connection that failed
     if not any(cls.__module__.partition(".")[0] == _SDK for cls in type(error).__mro__):
         return None  # an error of the app's own: what it carries is the app's
-    source = body if is_text(body) or is_mapping(body) else error
+    source = body if is_text(body) or is_mapping(body) or is_list(body) else error
     return facts_of(source, status=status, message=get(error, "message"))
 
 
@@ -101,12 +109,18 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
 
 
 def _unwrapped(error: Any) -> Any:
+    error = _first(error)
     if is_text(error):
         return {"message": error}
-    inner = get(error, "error")
+    inner = _first(get(error, "error") or get(error, "errors"))
     if is_text(inner):  # xAI: {"code": prose, "error": text}
         return {"code": get(error, "code"), "message": inner}
     return inner if is_mapping(inner) else error
+
+
+def _first(error: Any) -> Any:
+    """Of a list of errors, as Google and Cloudflare send it, the first."""
+    return next(filter(is_mapping, listed(error)), None) if is_list(error) else error
 
 
 def _within(error: Any) -> dict[str, Any] | None:
@@ -129,7 +143,7 @@ def _facts(error: Any, status: int | None, message: object, *, quoted: bool) -> 
     return ErrorFacts(
         code=_code(get(error, "code")),
         type=None if kind == _FRAME else kind,
-        param=safe_code(get(error, "param")),
+        param=_param(get(error, "param")),
         status=status,
         inner_code=_code(dig(error, "innererror", "code") or dig(error, "inner_error", "code")),
         stage=safe_code(dig(error, "moderation_details", "moderation_stage")),
@@ -148,6 +162,11 @@ def _code(value: object) -> str | None:
     """A code as it may be exported: a known one in a spelling of its own is written in ours."""
     code = safe_code(value)
     return known_code(value) if code == OTHER and known_code(value) else code
+
+
+def _param(value: object) -> str | None:
+    """The path of a field, without brackets: ``input.0.content``."""
+    return safe_code(value.replace("[", ".").replace("]", "") if is_text(value) else value)
 
 
 def _present(value: object) -> bool:

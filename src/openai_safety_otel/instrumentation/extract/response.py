@@ -9,6 +9,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord
 from openai_safety_otel.contract.words import is_text, safe_identifier, safe_model, safe_word
 from openai_safety_otel.instrumentation.extract.categories import about_minors, canonical, filtered
+from openai_safety_otel.instrumentation.extract.codes import is_filter, words
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.moderation import read_inline, read_results
 from openai_safety_otel.instrumentation.extract.shape import (
@@ -131,7 +132,8 @@ def read_status(record: CallRecord, body: object) -> None:
 
 def read_failure(record: CallRecord, error: object) -> None:
     """An ``error`` member, wherever it stands; most are null."""
-    said = bool(error) if is_text(error) or is_mapping(error) else type(error) not in _NO_ERROR
+    plain = is_text(error) or is_mapping(error) or is_list(error)
+    said = bool(error) if plain else type(error) not in _NO_ERROR
     if said:
         add_error(record.errors, facts_of(error))
 
@@ -141,6 +143,13 @@ def finish(record: CallRecord, reasons: tuple[str, ...]) -> None:
     if reasons:
         record.finish_reasons = reasons
         record.standard[c.FINISH_REASONS] = reasons
+
+
+def read_reason(record: CallRecord, reason: object) -> str | None:
+    """A choice's finish reason as it may be exported; one that means a filter is noted."""
+    if is_text(reason) and is_filter(reason):
+        add_stage(record, "output")
+    return safe_word(reason)
 
 
 def add_stage(record: CallRecord, stage: str) -> None:
@@ -177,7 +186,7 @@ def _chat(record: CallRecord, body: object) -> None:
     reasons = []
     for choice in listed(said.get("choices")):
         one = members(choice)
-        reasons.append(safe_word(one.get("finish_reason")) or "error")
+        reasons.append(read_reason(record, one.get("finish_reason")) or "error")
         if reasons[-1] == "error":  # a gateway whose provider failed on the way
             read_failure(record, one.get("error"))
         record.refused = record.refused or bool(text(one.get("message"), "refusal"))
@@ -190,17 +199,10 @@ def _chat(record: CallRecord, body: object) -> None:
 # --- responses ------------------------------------------------------------------------------------
 
 # Items that hand over to the app: the answer goes on when it has done its part.
-_TOOL_CALLS: Final = frozenset(
-    {
-        "function_call",
-        "custom_tool_call",
-        "computer_call",
-        "local_shell_call",
-        "shell_call",
-        "apply_patch_call",
-        "mcp_approval_request",
-    }
-)
+_TOOL_CALLS: Final = words("""
+    function_call custom_tool_call computer_call local_shell_call shell_call apply_patch_call
+    mcp_approval_request
+""")
 _REASONS: Final = {"completed": "stop", "failed": "error", "cancelled": "cancelled"}
 _INCOMPLETE: Final = {"max_output_tokens": "length", "max_tokens": "length"}
 _AZURE_STAGES: Final = {"prompt": "input", "completion": "output"}

@@ -8,7 +8,7 @@ from typing import Final
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import CallRecord
-from openai_safety_otel.contract.words import is_text, safe_code, safe_word
+from openai_safety_otel.contract.words import is_text, safe_code
 from openai_safety_otel.instrumentation.extract.error import add_error, facts_of
 from openai_safety_otel.instrumentation.extract.moderation import read_inline
 from openai_safety_otel.instrumentation.extract.response import (
@@ -19,6 +19,7 @@ from openai_safety_otel.instrumentation.extract.response import (
     read_item,
     read_nested,
     read_prompt_filters,
+    read_reason,
     read_response,
     read_status,
     read_usage,
@@ -117,7 +118,7 @@ def _said(value: object) -> bool:
 def _fold_reason(record: CallRecord, choice: object, reason: object) -> None:
     index = get(choice, "index")
     at = index if type(index) is int and 0 <= index < MAX_CHOICES else 0
-    found = safe_word(reason)
+    found = read_reason(record, reason)
     if found:
         reasons = record.choice_reasons
         reasons[at] = found

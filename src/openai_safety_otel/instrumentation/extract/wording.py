@@ -17,9 +17,13 @@ from openai_safety_otel.instrumentation.extract.shape import is_mapping
 
 # --- what strangers wrote ---------------------------------------------------------------------------------
 
-_CLOSING: Final = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "«": "»"}
+# What may close a quotation that begins so.
+_CLOSING: Final = {
+    '"': '"', "'": "'", "`": "`", "«": "»", "»": "«", "\u2039": "\u203a", "「": "」", "『": "』",
+    "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c\u201d", "\u201a": "\u2018\u2019",
+}  # fmt: skip
 _APOSTROPHES: Final = ("'", "\u2019")
-_MARKS: Final = re.compile("[\"'`\u201c\u201d\u2018\u2019«»]")
+_MARKS: Final = re.compile("[\"'`«»\u2039\u203a「」『』\u201a\u201c-\u201e\u2018\u2019]")
 _EDGES: Final = ".,;:!?()[]{}<>*"
 _STOPS: Final = ".;!?\n"
 # Inside a word, these make it an address, a path, a file, a setting or a model's name.
@@ -49,7 +53,7 @@ def _unquoted(text: str) -> str:
         if not closing and sign in _CLOSING and not before.isalnum():
             kept.append(text[at:place])
             begin, closing = place, _CLOSING[sign]
-        elif sign == closing and not (sign in _APOSTROPHES and after.isalnum()):
+        elif sign in closing and not (sign in _APOSTROPHES and after.isalnum()):
             inside = text[begin + 1 : place]
             kept.append(f" {inside} " if block_of(inside) or folded(inside) in _SPELLED else " ")
             at, closing = place + 1, ""
