@@ -13,6 +13,9 @@ import pytest
 
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
+from openai_safety_otel.ledger.suspensions import open_suspensions
+from openai_safety_otel.ledger.suspensions.refresher import Refresher
+from support.lists import Drops, Follow
 from support.telemetry import KEY, Instrument, Telemetry
 from support.waiting import until
 
@@ -42,6 +45,32 @@ def instrument(telemetry: Telemetry) -> Iterator[Instrument]:
 
     yield start
     instrumentor.uninstrument()
+
+
+# --- suspension lists ---
+
+
+@pytest.fixture
+def quick_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who follows a suspension list reads it often."""
+    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
+
+
+@pytest.fixture
+def follow(quick_lists: None) -> Iterator[Follow]:
+    """Follow a list for one test, and what was counted meanwhile."""
+    running: list[Refresher] = []
+
+    def start(place: str) -> tuple[Refresher, Drops]:
+        drops: Drops = []
+        follower = Refresher(lambda: open_suspensions(place), lambda *what: drops.append(what))
+        running.append(follower)
+        follower.start(wait=10)
+        return follower, drops
+
+    yield start
+    for follower in running:
+        follower.close()
 
 
 # --- a real redis-server ---

@@ -46,11 +46,10 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, quick_lists: None) -> Run:
     """The command line, with a list, a store and event files of its own."""
     for name, value in (("SUSPENSIONS", "list.json"), ("STORE", "store.db"), ("FILE_DIR", "events")):
         monkeypatch.setenv(f"OPENAI_SAFETY_{name}", str(place / value))
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(str(place / "list.json"))
 
     def invoke(*words: str, without: str = "") -> Result:

@@ -46,9 +46,8 @@ def place(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def start(place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+def start(place: str, quick_lists: None) -> Iterator[Start]:
     """A guard following the list at ``place``, with what it counts and emits."""
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     guards: list[Guard] = []
 
     def begin(**settings: Any) -> tuple[Guard, Drops, Events]:

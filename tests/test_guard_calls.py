@@ -61,8 +61,7 @@ def _frames() -> Iterator[bytes]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.02)
+def place(tmp_path: Path, quick_lists: None) -> str:
     return str(tmp_path / "list.json")
 
 

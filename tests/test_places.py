@@ -211,10 +211,11 @@ def test_a_thread_does_not_rename_a_block() -> None:
 
 async def test_a_task_outlives_its_block() -> None:
     """Work started for Ann stays Ann's after the block that started it has ended."""
+    over = asyncio.Event()
 
     async def work() -> list[str | None]:
         seen = [name()]
-        await asyncio.sleep(0.01)
+        await over.wait()
         with end_user("bob"):
             seen.append(name())
         return [*seen, name()]
@@ -222,6 +223,7 @@ async def test_a_task_outlives_its_block() -> None:
     with end_user("ann"):
         task = asyncio.create_task(work())
         await asyncio.sleep(0)
+    over.set()
     assert (None, ["ann", "bob", "ann"]) == (name(), await task)
 
 

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +27,10 @@ from openai_safety_otel.ledger.suspensions import (
 from openai_safety_otel.ledger.suspensions.document import MalformedError, dump, parse
 from openai_safety_otel.ledger.suspensions.entry import Row
 from openai_safety_otel.ledger.suspensions.file_store import FileStore
-from openai_safety_otel.ledger.suspensions.refresher import Refresher
-from support.lists import new_list
+from support.lists import Follow, new_list
 from support.waiting import until
 
 ENTRY = ListEntry("suspend", None, "ann", "case C-1", 5.0)
-Drops = list[tuple[str, str]]
-Follow = Callable[[Path], tuple[Refresher, Drops]]
-
-
-@pytest.fixture
-def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
-    """Follow a list for one test, and what was counted meanwhile."""
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
-    running: list[Refresher] = []
-
-    def start(path: Path) -> tuple[Refresher, Drops]:
-        drops: Drops = []
-        follower = Refresher(lambda: open_suspensions(str(path)), lambda *what: drops.append(what))
-        running.append(follower)
-        follower.start(wait=10)
-        return follower, drops
-
-    yield start
-    for follower in running:
-        follower.close()
 
 
 def write(path: Path, entries: dict[str, Any], **other: Any) -> None:
@@ -66,7 +45,7 @@ def test_a_missing_file_is_an_unreadable_list(
 ) -> None:
     """No file, not even its folder: never read, counted, one line that names `init`, and nothing made."""
     path = tmp_path / "mistyped" / "list.json"
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
 
     def task(source: SuspensionStore) -> None:
         source.write({"a": ENTRY})
@@ -134,7 +113,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, follow: Follow) -> None:
     """Entries appear, change and vanish as the file is replaced; a removed file lifts nothing, a new list rules."""
     path = tmp_path / "list.json"
     write(path, {"a": ENTRY.fields()})
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     seen = [dict(follower.rows)]
     changes: list[dict[str, Any]] = [
         {"a": {"action": "revoke"}, "b": {"action": "watch", "until": 9}},
@@ -179,7 +158,7 @@ def test_a_malformed_file_keeps_the_last_good_one(
     caplog.set_level(logging.WARNING)
     path = tmp_path / "list.json"
     write(path, {"a": ENTRY.fields()})
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     path.write_text(text)
     until(lambda: len(drops) >= 2)
     kept = dict(follower.rows)
@@ -201,7 +180,7 @@ def test_an_older_list_in_its_place_is_told(
     """The file rules, but that people are free again because a backup was put back is said and counted."""
     path = tmp_path / "list.json"
     write(path, {"a": ENTRY.fields(), "b": ENTRY.fields()}, version=7)
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     write(path, {"a": ENTRY.fields()}, version=6)
     until(lambda: drops)
     assert (follower.rows, drops) == ({"a": ENTRY.row()}, [("suspensions", "older")])
@@ -213,7 +192,7 @@ def test_entries_that_make_no_sense_are_passed_over(tmp_path: Path, follow: Foll
     path = tmp_path / "list.json"
     bad = {"x": {"action": "ban"}, "y": {"action": "suspend", "until": "soon"}, "z": "suspend", "w": {}}
     write(path, {"a": ENTRY.fields(), **bad}, note="ours")
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     open_suspensions(str(path)).write({"b": ENTRY})
     after = json.loads(path.read_text())
     assert ({"a": ENTRY.row()}, [("suspensions", "bad_entry")]) == (follower.rows, drops[:1])
@@ -268,7 +247,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, follow: Follow) -> None
     """While a writer replaces the list over and over, no reading of it fails."""
     path = tmp_path / "list.json"
     source = new_list(str(path), {f"{n:064x}": ENTRY for n in range(2000)})
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     for n in range(30):
         source.write({f"{n:064x}": ListEntry("revoke")})
     until(lambda: follower.version == 31)
@@ -326,8 +305,8 @@ def test_holders_are_counted_while_they_run(tmp_path: Path, follow: Follow) -> N
     """Two followers hold a new list; after one has closed there is one."""
     path = tmp_path / "list.json"
     source = new_list(str(path))
-    first, _ = follow(path)
-    follow(path)
+    first, _ = follow(str(path))
+    follow(str(path))
     version = source.write({"a": ENTRY})
     both = until(lambda: (found := source.holders(version)) == Holders(2, 2) and found)
     before = source.holders(version + 1)
@@ -354,7 +333,7 @@ def test_a_list_that_cannot_be_written_is_still_followed(tmp_path: Path, follow:
     path = tmp_path / "list.json"
     new_list(str(path))
     (tmp_path / "list.json.lock").unlink()
-    follower, drops = follow(path)
+    follower, drops = follow(str(path))
     (tmp_path / "list.json.lock").mkdir()
 
     def task(source: SuspensionStore) -> None:

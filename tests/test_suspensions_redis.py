@@ -14,31 +14,11 @@ from openai_safety_otel.instrumentation.guard import Guard
 from openai_safety_otel.ledger.suspensions import Holders, ListEntry, Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions import redis_store as r
 from openai_safety_otel.ledger.suspensions.refresher import Refresher
-from support.lists import new_list
+from support.lists import Drops, Follow, new_list
 from support.proxy import Proxy
 from support.waiting import until
 
 ENTRY = ListEntry("suspend", None, "ann", "case C-1", 5.0)
-Drops = list[tuple[str, str]]
-Follow = Callable[[str], tuple[Refresher, Drops]]
-
-
-@pytest.fixture
-def follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Follow]:
-    """Follow a list for one test, and what was counted meanwhile."""
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
-    running: list[Refresher] = []
-
-    def start(url: str) -> tuple[Refresher, Drops]:
-        drops: Drops = []
-        follower = Refresher(lambda: open_suspensions(url), lambda *what: drops.append(what))
-        running.append(follower)
-        follower.start(wait=10)
-        return follower, drops
-
-    yield start
-    for follower in running:
-        follower.close()
 
 
 @pytest.fixture
@@ -173,11 +153,9 @@ def test_a_server_that_is_gone_is_counted_and_found_again(
     )
 
 
-def test_a_slow_server_never_holds_up_a_call(
-    proxy: Proxy, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("quick_lists")
+def test_a_slow_server_never_holds_up_a_call(proxy: Proxy, redis_url: str) -> None:
     """While Redis answers nothing, a thousand checks wait for nothing, and it is counted."""
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.05)
     new_list(redis_url, {"a": ENTRY})
     drops: Drops = []
     follower = Refresher(lambda: open_suspensions(through(proxy)), lambda *what: drops.append(what))

@@ -223,7 +223,6 @@ MID_STREAM = """
     import app
     stream = app.client.responses.create(**app.ASK, stream=True)
     next(stream)
-    time.sleep(0.2)
     print("reading", flush=True)
     time.sleep(60)
 """
@@ -242,6 +241,10 @@ def test_sigterm_in_mid_stream(how: str, outcomes: list[str], tmp_path: Path) ->
         )
         assert process.stdout is not None
         assert "reading\n" == process.stdout.readline()
+        # A line of each file says whose it is; the next one is the earlier call.
+        assert until(
+            lambda: any(len(one.read_bytes().splitlines()) > 1 for one in (tmp_path / "events").iterdir())
+        )
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         process.stdout.close()

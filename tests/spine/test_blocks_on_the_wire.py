@@ -143,6 +143,7 @@ def tell(way: str, answers: Answers, twin: Twin, error: dict[str, Any]) -> None:
         answers.error(twin.status, {"error": error})
 
 
+@pytest.mark.usefixtures("quick_lists")
 @pytest.mark.parametrize(
     ("error", "suspended"),
     [
@@ -166,10 +167,8 @@ def test_only_what_is_surely_about_the_person_suspends(
     answers: Answers,
     instrument: Instrument,
     tmp_path: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With both automatic rules on, a forged block, a wording and a lost account leave the list as it was."""
-    monkeypatch.setattr("openai_safety_otel.ledger.suspensions.refresher.POLL_SECONDS", 0.02)
     place = str(tmp_path / "list.json")
     new_list(place)
     who, last = (Hasher(KEY).end_user(name) for name in ("u1", "last"))

@@ -140,10 +140,12 @@ def test_keyboard_interrupt(
     assert ["cancelled"] == outcomes(telemetry)
 
 
-async def test_cancelled_call(async_client: openai.AsyncOpenAI, telemetry: Telemetry) -> None:
+async def test_cancelled_call(
+    async_client: openai.AsyncOpenAI, telemetry: Telemetry, provider: Provider
+) -> None:
     """A task cancelled while it waits for the answer leaves one cancelled record."""
-    task = asyncio.create_task(async_client.responses.create(model="gpt-5", input="[[slow:5]]"))
-    await asyncio.sleep(0.3)
+    task = asyncio.create_task(async_client.responses.create(model="gpt-5", input="[[slow:60]]"))
+    assert await asyncio.to_thread(until, lambda: len(provider.ledger))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -159,7 +161,7 @@ async def test_cancelled_reader(async_client: openai.AsyncOpenAI, telemetry: Tel
             pass
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0)  # it waits for the stream's next event by now
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
