@@ -22,7 +22,7 @@ from openai_safety_otel.testing.scenarios import Act, settle
 from openai_safety_otel.testing.shapes import responses
 from openai_safety_otel.testing.shapes.common import Scene
 from openai_safety_otel.testing.state import State
-from openai_safety_otel.testing.wire import ProviderRequest
+from openai_safety_otel.testing.wire import ProviderRequest, all_text
 
 JsonObject = dict[str, Any]
 _SPOKEN = frozenset(
@@ -152,7 +152,7 @@ async def serve_realtime(connection: Connection) -> None:
             connection.session |= message.get("session") or {}
             await _session(connection, "session.updated")
         elif kind == "conversation.item.create":
-            connection.written = _words(message["item"])
+            connection.written = all_text(message["item"])
             added = {"type": "conversation.item.added", "event_id": connection.event_id()}
             await connection.say({**added, "previous_item_id": None, "item": message["item"]})
         elif kind == "response.create" and not await _respond(connection, message):
@@ -165,7 +165,7 @@ async def _session(connection: Connection, kind: str) -> None:
 
 async def _respond(connection: Connection, message: JsonObject) -> bool:
     asked = message.get("response") or {}
-    text = _words(asked.get("input")) or asked.get("instructions") or connection.written
+    text = all_text(asked.get("input")) or asked.get("instructions") or connection.written
     body = {"model": connection.session["model"], "input": text}
     scene = connection.scene("realtime.response", body, _REALTIME_WAYS)
     if scene.act.way == "frame":
@@ -242,7 +242,7 @@ async def _speak(
     connection: Connection, scene: Scene, message: JsonObject, started: float, answers: JsonObject
 ) -> bool:
     """Answer one text; False where the session ended by it. What happens is what the whole session was."""
-    act = connection.decide(_with_text(scene.call, _words(message)), scene.entry, _REALTIME_WAYS)
+    act = connection.decide(_with_text(scene.call, all_text(message)), scene.entry, _REALTIME_WAYS)
     if act.outcome != "completed":
         connection.note(scene.entry, act)
     if act.way in {"frame", "failed"}:
@@ -277,17 +277,6 @@ async def _close_live(
 
 def _with_text(call: ProviderRequest, text: str) -> ProviderRequest:
     return replace(call, body={**call.body, "input": text})
-
-
-def _words(content: Any) -> str:
-    """All text in a message, wherever it is."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, dict):
-        return " ".join(_words(value) for name, value in content.items() if name not in {"type", "event_id"})
-    if isinstance(content, list):
-        return " ".join(_words(value) for value in content)
-    return ""
 
 
 # --- the handshake ---------------------------------------------------------------------------------------

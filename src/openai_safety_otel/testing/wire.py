@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from email.parser import BytesParser
 from typing import Any
 
+_NO_TEXT = ("type", "event_id", "role")
 # A stream is bytes to send and floats to wait, in seconds.
 StreamPart = bytes | float
 
@@ -117,7 +118,7 @@ class ProviderRequest:
             "session",
         ):
             if self.body.get(name):
-                return _flat(_last_user_turn(self.body[name]))
+                return all_text(_last_user_turn(self.body[name]))
         return ""
 
 
@@ -128,13 +129,14 @@ def _last_user_turn(content: Any) -> Any:
     return turns[-1] if turns else content
 
 
-def _flat(content: Any) -> str:
+def all_text(content: Any) -> str:
+    """All text in a message, wherever it is."""
     if isinstance(content, str):
         return content
     if isinstance(content, dict):
-        return " ".join(_flat(value) for value in content.values())
+        return " ".join(all_text(value) for name, value in content.items() if name not in _NO_TEXT)
     if isinstance(content, list):
-        return " ".join(_flat(value) for value in content)
+        return " ".join(all_text(value) for value in content)
     return ""
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from openai_safety_otel.contract.vocabulary import CATEGORIES
 from openai_safety_otel.testing.ledger import LedgerEntry
-from openai_safety_otel.testing.scenarios import Act
+from openai_safety_otel.testing.scenarios import Act, error
 from openai_safety_otel.testing.state import State
-from openai_safety_otel.testing.wire import ProviderRequest
+from openai_safety_otel.testing.wire import Answer, ProviderRequest, json_answer
 
 TEXT = "Here is a short and friendly answer from the stub."
 REFUSAL = "I cannot help with that."
@@ -45,6 +45,12 @@ class Scene:
         self.entry.input_tokens = len(self.call.text().split()) + 4
         self.entry.output_tokens = len(output.split())
         return self.entry.input_tokens, self.entry.output_tokens
+
+
+def not_found(scene: Scene, message: str) -> Answer:
+    """There is no such object: what was asked for failed."""
+    scene.entry.outcome, scene.entry.status = "failed", 404
+    return json_answer({"error": error(None, message)}, 404)
 
 
 def schema_text(body: dict[str, Any]) -> str | None:
@@ -107,3 +113,14 @@ def inline_moderation(scene: Scene, *, listed: bool) -> dict[str, Any] | None:
             "message": "The check timed out.",
         }
     return legs
+
+
+def token_usage(used: int, made: int) -> dict[str, Any]:
+    """Token counts as Responses and Decisions write them."""
+    return {
+        "input_tokens": used,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": made,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": used + made,
+    }

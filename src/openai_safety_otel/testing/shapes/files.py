@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from openai_safety_otel.testing.shapes.common import Scene
+from openai_safety_otel.testing.shapes.common import Scene, not_found
 from openai_safety_otel.testing.wire import Answer, json_answer
 
 
@@ -41,8 +41,7 @@ def described(scene: Scene) -> Answer:
     wanted = next(iter(scene.call.params.values()))
     found = scene.state.objects.get(wanted)
     if found is None:
-        scene.entry.outcome, scene.entry.status = "failed", 404
-        return json_answer({"error": {"message": "Not found.", "type": "invalid_request_error"}}, 404)
+        return not_found(scene, "Not found.")
     return json_answer(found)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from openai_safety_otel.testing.shapes.common import Scene
+from openai_safety_otel.testing.shapes.common import Scene, not_found
 from openai_safety_otel.testing.wire import DONE, Answer, StreamPart, event_stream, json_answer, sse
 
 IMAGE_WAYS = frozenset({"frame", "http"})
@@ -107,8 +107,7 @@ def video_retrieve(scene: Scene) -> Answer:
     """The finished job: a video, or the error that stopped it."""
     stored = scene.state.objects.get(scene.call.params["video_id"])
     if stored is None:
-        scene.entry.outcome, scene.entry.status = "failed", 404
-        return json_answer({"error": {"message": "Video not found.", "type": "invalid_request_error"}}, 404)
+        return not_found(scene, "Video not found.")
     act = stored["act"]
     scene.entry.adopt(act)
     scene.entry.response_id, scene.entry.model = stored["id"], stored["model"]

@@ -7,11 +7,20 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from openai_safety_otel.testing.shapes.common import ARGUMENTS, REASONS, REFUSAL, Scene, inline_moderation
+from openai_safety_otel.testing.shapes.common import (
+    ARGUMENTS,
+    REASONS,
+    REFUSAL,
+    Scene,
+    inline_moderation,
+    not_found,
+    token_usage,
+)
 from openai_safety_otel.testing.state import Stored
 from openai_safety_otel.testing.wire import Answer, StreamPart, event_stream, json_answer, sse
 
 WAYS = frozenset({"flat", "frame", "failed", "item", "http", "refuse", "filter", "tool", "length"})
+_UNKNOWN = "Response not found."
 _STATUS = {"filter": "incomplete", "length": "incomplete"}
 _REASON = {"filter": "content_filter", "length": "max_output_tokens"}
 
@@ -40,7 +49,7 @@ def retrieve(scene: Scene) -> Answer:
     response_id = scene.call.params["response_id"]
     stored = scene.state.responses.get(response_id)
     if stored is None:
-        return _unknown(scene)
+        return not_found(scene, _UNKNOWN)
     asker = scene.call
     scene.call, scene.act = stored.call, stored.act
     scene.entry.response_id = response_id
@@ -58,7 +67,7 @@ def cancel(scene: Scene) -> Answer:
     """End a background response."""
     response_id = scene.call.params["response_id"]
     if response_id not in scene.state.responses:
-        return _unknown(scene)
+        return not_found(scene, _UNKNOWN)
     scene.state.cancelled.add(response_id)
     scene.entry.response_id, scene.entry.outcome = response_id, "cancelled"
     scene.call = scene.state.responses[response_id].call
@@ -82,7 +91,7 @@ def compact(scene: Scene) -> Answer:
             "object": "response.compaction",
             "created_at": int(time.time()),
             "output": [item],
-            "usage": _usage(used, 0),
+            "usage": token_usage(used, 0),
         }
     )
 
@@ -97,28 +106,12 @@ def input_items(scene: Scene) -> Answer:
     """What was sent to a stored response."""
     stored = scene.state.responses.get(scene.call.params["response_id"])
     if stored is None:
-        return _unknown(scene)
+        return not_found(scene, _UNKNOWN)
     text = {"type": "input_text", "text": stored.call.text()}
     item = {"id": "msg_in", "type": "message", "role": "user", "status": "completed", "content": [text]}
     return json_answer(
         {"object": "list", "data": [item], "first_id": "msg_in", "last_id": "msg_in", "has_more": False}
     )
-
-
-def _unknown(scene: Scene) -> Answer:
-    scene.entry.outcome, scene.entry.status = "failed", 404
-    fault = {"message": "Response not found.", "type": "invalid_request_error", "param": None, "code": None}
-    return json_answer({"error": fault}, 404)
-
-
-def _usage(used: int, made: int) -> dict[str, Any]:
-    return {
-        "input_tokens": used,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": made,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": used + made,
-    }
 
 
 def _object(scene: Scene, response_id: str, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
@@ -180,7 +173,7 @@ def _final(scene: Scene, response_id: str, output: list[dict[str, Any]]) -> dict
     """The response as it ends: completed, incomplete or failed, with usage and moderation."""
     way = scene.act.way
     answer = _object(scene, response_id, "failed" if scene.halts else _STATUS.get(way, "completed"), output)
-    answer["usage"] = _usage(*scene.count(" ".join(scene.words)))
+    answer["usage"] = token_usage(*scene.count(" ".join(scene.words)))
     scene.entry.finish_reasons = (_REASON.get(way, answer["status"]),)
     if way in _REASON:
         answer["incomplete_details"] = {"reason": _REASON[way]}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from openai_safety_otel.testing.shapes.common import Scene, moderation_result
+from openai_safety_otel.testing.shapes.common import Scene, moderation_result, not_found, token_usage
 from openai_safety_otel.testing.usage import Accounts
 from openai_safety_otel.testing.wire import Answer, ProviderRequest, json_answer
 
@@ -48,14 +48,8 @@ def decisions(scene: Scene) -> Answer:
     ]
     if scene.act.way == "refuse":
         answers[0] = {"type": "refusal", "name": questions[0].get("name")}
-    used, made = scene.count("yes")
-    usage = {
-        "input_tokens": used,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
-        "output_tokens": made,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": used + made,
-    }
+    usage = token_usage(*scene.count("yes"))
+    usage["input_tokens_details"]["cache_write_tokens"] = 0
     return json_answer({"answers": answers, "model": scene.call.model, "usage": usage})
 
 
@@ -108,9 +102,5 @@ def kept_object(scene: Scene) -> Answer:
     wanted = scene.call.params["id"]
     found = scene.state.objects.get(wanted)
     if found is None:
-        scene.entry.outcome, scene.entry.status = "failed", 404
-        message = f"No such object: {wanted}"
-        return json_answer(
-            {"error": {"message": message, "type": "invalid_request_error", "code": None}}, 404
-        )
+        return not_found(scene, f"No such object: {wanted}")
     return json_answer(found)
