@@ -5,12 +5,13 @@ import os
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
 
 from openai_safety_otel.contract import conventions as c
-from openai_safety_otel.ledger.journal import Decision, Notice, open_journal
+from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, open_journal
 from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.store.files import open_files
@@ -206,8 +207,8 @@ def test_a_suspension_stays_by_identifier_only(here: Path, monkeypatch: pytest.M
     assert f"kept: revoke of {ANN}" in found.stdout
     assert source.look_up([ANN]) == {ANN: ListEntry("revoke", None, at=NOW - 50)}
     assert [(one.action, one.why) for one in journal.decisions(ANN)] == [
-        ("revoke", "erased"),
         ("erase", "request 81"),
+        ("revoke", "erased"),
     ]
     assert [notice.identifier for notice in journal.notices()] == [None]
     journal.close()
@@ -237,7 +238,7 @@ def test_a_second_erasure_finds_nothing_and_leaves_the_first_on_record(
         assert (left(here), journal.links()) == (before, chain)
         write(here / "events", [call(ANN, NOW)], "later.jsonl")
         assert run(ANN, "--files", "events", "--yes").exit_code == 0
-        assert [one.action for one in journal.decisions(ANN)] == ["suspend", "erase", "erase"]
+        assert [one.action for one in journal.decisions(ANN)] == ["erase", "suspend", "erase"]
 
 
 def test_what_would_go_from_the_journal_is_what_goes(here: Path) -> None:
@@ -308,3 +309,65 @@ def test_loki_that_cannot_be_reached_is_said(here: Path) -> None:
     found = run(ANN, "--files", "events", "--loki-url", "http://127.0.0.1:9", "--yes")
     assert (found.exit_code, ANN.encode() in left(here)) == (2, False)
     assert "NOT reached: Loki" in found.stderr
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_an_unread_list_is_not_said_to_hold_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch, dry: bool
+) -> None:
+    """Where the suspension list cannot be read, nobody knows that nothing is stored: it is named, and 2 is the end."""
+    monkeypatch.setenv("OPENAI_SAFETY_SUSPENSIONS", str(here / "list.json"))
+    (here / "list.json").write_text("<html>")
+    found = run(EVE, "--files", "events", "--force", "--dry-run" if dry else "--yes")
+    assert (found.exit_code, "nothing is stored" in found.output) == (0 if dry else 2, False)
+    named = [line for line in found.stderr.splitlines() if line.startswith("NOT reached")]
+    assert named == [f"NOT reached: the suspension list: {here}/list.json: not JSON (JSONDecodeError)"]
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_dead_loki_is_named_before_and_after(here: Path, dry: bool) -> None:
+    """Looking first must not promise that all is reached: Loki is named in a dry run, too."""
+    write(here / "events", [call(ANN, NOW - 9)])
+    found = run(ANN, "--files", "events", "--loki-url", "http://127.0.0.1:9", "--dry-run" if dry else "--yes")
+    assert found.exit_code == (0 if dry else 2), found.output
+    named = [line.split(": ")[1] for line in found.stderr.splitlines() if line.startswith("NOT reached")]
+    assert named == ["sessions linked in Loki", "Loki"]
+
+
+def test_sessions_that_only_loki_knows_are_said_to_be_left(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loki takes deletions but answers no question: whose sessions it would name, nobody knows; 2 is the end."""
+    write(here / "events", [call(ANN, NOW - 9)])
+    monkeypatch.setattr("openai_safety_otel.operations.cli.erase.delete_from_loki", lambda *_: 3)
+    found = run(ANN, "--files", "events", "--loki-url", "http://127.0.0.1:9", "--yes")
+    named = [line.split(": ")[1] for line in found.stderr.splitlines() if line.startswith("NOT reached")]
+    assert (found.exit_code, named) == (2, ["sessions linked in Loki"])
+
+
+JOURNAL = "openai_safety_otel.ledger.journal.sqlite_journal.SqliteJournal"
+FULL = "store.db: database or disk is full"
+
+
+def full(*_: object) -> NoReturn:
+    raise JournalError(FULL)
+
+
+def test_what_cannot_be_audited_is_not_erased(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: no record goes before it stands who erased it, and why."""
+    monkeypatch.setattr(f"{JOURNAL}.append_decision", full)
+    write(here / "events", [call(ANN, NOW - 9)])
+    before = left(here)
+    found = run(ANN, "--files", "events", "--yes")
+    assert (found.exit_code, found.stdout, left(here) == before) == (1, "", True)
+    said = f"Error: the audit trail cannot be written, so nothing was done: {FULL}"
+    assert found.stderr.splitlines()[-1] == said
+
+
+def test_a_journal_that_fails_after_the_events_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The events are gone, what the journal says of them is not: said with all that was done, and 2 is the end."""
+    monkeypatch.setattr(f"{JOURNAL}.erase", full)
+    write(here / "events", [call(ANN, NOW - 9)])
+    found = run(ANN, "--files", "events", "--yes")
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (2, "1 records in 1 files erased")
+    assert f"NOT reached: the journal: {FULL}" in found.stderr.splitlines()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +13,7 @@ import click
 
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.ledger.journal import is_written, open_journal
+from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
 from openai_safety_otel.ledger.journal.erasure import ERASURE, erasure
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
 from openai_safety_otel.operations.cli.identity import meant
@@ -108,21 +108,20 @@ def erase(
     check(by, why)
     loki = loki_url or tuple(filter(None, (settings.loki_url,)))
     forms = _forms(identifier, user, settings, paths, loki, force=force)
-    own, shared = _sessions(forms, paths, loki)
-    forms += own
     result = Result(forms, dry_run, bool(paths), bool(loki))
-    result.unreached += [f"session {one}: others used it too" for one in shared]
+    _add_sessions(result, paths, loki)
     if not dry_run and not yes:
         _confirm(forms)
     _look(result, paths, loki, cases, settings)
     if not _anything(result):
         _say_nothing_found(result, settings, as_json=as_json)
     if not dry_run:
+        audit(settings, forms[0], ERASURE, by=by, why=why)  # where that fails, nothing goes
         _erase_files(result, paths, dry=False)
         erase_case_files(cases or ("*.zip",), forms)
         _erase_loki(result, loki)
-        _erase_lists(result, settings)
-        audit(settings, forms[0], ERASURE, by=by, why=why)
+        _erase_journal(result, settings)
+        _erase_reasons(result, settings)
     _print(result, as_json=as_json)
     if result.unreached and not dry_run:
         sys.exit(2)
@@ -135,22 +134,31 @@ def _look(
     forms = result.identifiers
     _erase_files(result, paths, dry=True)
     result.case_files = [str(path) for path in erase_case_files(cases or ("*.zip",), forms, dry=True)]
-    result.loki = any(_in_loki(url, form) for url in urls for form in forms)
+    result.loki = any(_in_loki(result, url, form) for url in urls for form in forms)
     if is_written(settings.store):
         with closing(open_journal(settings.store)) as journal:
             links = journal.links()
             result.journal = sum(one.identifier in forms for one in journal.notices())
         result.journal += sum(len(erasure(links, form).goes) for form in forms)
     if settings.suspensions:
-        with suppress(Unreadable):  # said when it is to be changed
+        try:
             entries = open_suspensions(settings.suspensions).look_up(forms)
             result.listed = sum(bool(entry.by or entry.why) for entry in entries.values())
+        except Unreadable as error:
+            _not_reached(result, f"the suspension list: {error}")
 
 
-def _in_loki(url: str, form: str) -> bool:
+def _not_reached(result: Result, *places: str) -> None:
+    """Name what could not be erased, or not be looked at, once."""
+    result.unreached += [one for one in places if one not in result.unreached]
+
+
+def _in_loki(result: Result, url: str, form: str) -> bool:
     try:
         return form in in_loki(url, only=NO_ERASURE)(form)
-    except LokiError:  # said, with advice, when its events are to go
+    except LokiError as error:
+        if result.dry:  # else said, with advice, when its events are to go
+            _not_reached(result, f"Loki: {error}")
         return True
 
 
@@ -203,14 +211,15 @@ def _forms(
     return list(hasher.every("user", user or ""))
 
 
-def _sessions(
-    forms: list[str], paths: tuple[Path, ...], urls: tuple[str, ...]
-) -> tuple[list[str], list[str]]:
+def _add_sessions(result: Result, paths: tuple[Path, ...], urls: tuple[str, ...]) -> None:
+    """Their sessions go with them; what others used too stays, and is named."""
     try:
-        return sessions_of(forms, paths, urls)
-    except LokiError as error:  # said again, with advice, when its events are to go
-        warn(f"sessions linked in Loki are not known: {error}")
-        return sessions_of(forms, paths, ())
+        own, shared = sessions_of(result.identifiers, paths, urls)
+    except LokiError as error:
+        own, shared = sessions_of(result.identifiers, paths, ())
+        _not_reached(result, f"sessions linked in Loki: {error}")
+    result.identifiers += own
+    _not_reached(result, *(f"session {one}: others used it too" for one in shared))
 
 
 def _confirm(forms: list[str]) -> None:
@@ -227,14 +236,14 @@ def _erase_files(result: Result, paths: tuple[Path, ...], *, dry: bool) -> None:
         return
     erased: Erased = erase_files(paths, result.identifiers, dry=dry)
     result.files, result.records, result.kinds = erased.files, erased.records, dict(erased.kinds)
-    result.unreached += [one for one in erased.unreached if one not in result.unreached]
+    _not_reached(result, *erased.unreached)
 
 
 def _erase_loki(result: Result, urls: tuple[str, ...]) -> None:
     for url in urls:
         taken, problem = _ask_loki(url, result.identifiers)
         result.loki_requests += taken
-        result.unreached += problem
+        _not_reached(result, *problem)
 
 
 def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
@@ -244,9 +253,17 @@ def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
         return 0, [f"Loki: {why_not(error)}"]
 
 
-def _erase_lists(result: Result, settings: Settings) -> None:
-    with closing(open_journal(settings.store)) as journal:
-        result.journal = sum(journal.erase(form) for form in result.identifiers)
+def _erase_journal(result: Result, settings: Settings) -> None:
+    result.journal = 0
+    try:
+        with closing(open_journal(settings.store)) as journal:
+            for form in result.identifiers:
+                result.journal += journal.erase(form)
+    except JournalError as error:
+        _not_reached(result, f"the journal: {error}")
+
+
+def _erase_reasons(result: Result, settings: Settings) -> None:
     if not settings.suspensions:
         return
     try:
@@ -255,7 +272,7 @@ def _erase_lists(result: Result, settings: Settings) -> None:
         # By identifier only: what an automatic entry says of the reason goes.
         source.write({form: replace(entry, by="", why="") for form, entry in entries.items()})
     except Unreadable as error:
-        result.unreached.append(f"the suspension list: {error}")
+        _not_reached(result, f"the suspension list: {error}")
         return
     result.kept += [f"{entry.action} of {form}" for form, entry in entries.items()]
 
