@@ -10,7 +10,7 @@ from openai_safety_otel.contract import conventions as c
 
 Notify = Literal["page", "ticket", "drill"]
 SEVERITY: Final = {"page": "critical", "ticket": "warning", "drill": "info"}
-PLACE: Final = "{{ $labels.service_name }} ({{ $labels.deployment_environment_name }})"
+PLACE: Final = "{{ $labels.service_name }}{{ with $labels.deployment_environment_name }} ({{ . }}){{ end }}"
 # The form that people read and every command takes: the first 12 characters.
 WHO: Final = '{{ printf "%.12s…" $labels.' + field(c.USER_HASH) + " }}"
 _SUBJECT: Final = f"$labels.{field(c.NOTICE_SUBJECT)}"

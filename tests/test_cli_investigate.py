@@ -253,7 +253,7 @@ def test_evidence_is_shown_present_but_read_only_with_a_reason(here: Path) -> No
     assert case_of(ANN)["sources"][0] == {
         "name": "evidence",
         "state": "present",
-        "text": "1 events, not read: --evidence --by WHO --why TEXT",
+        "text": "1 events, not read: --evidence --out FILE.zip --by WHO --why TEXT",
     }
     assert "this is audited" in run(ANN, "--evidence", "--out", "case.zip").stderr
     assert not (here / "case.zip").exists()

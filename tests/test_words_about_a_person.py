@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.operations.cli.group import app
-from support.events import ANN, BOB, blocked, call, write
+from support.events import ANN, BOB, blocked, call, flagged, write
 from support.lists import new_list
 
 NOW = float(int(time.time()))
@@ -176,3 +176,41 @@ def test_whois_says_what_it_could_not_look_for(here: Path) -> None:
     assert (found.exit_code, found.stdout) == (1, "")
     assert "No candidate is 'aaaa' itself" in found.stderr
     assert "(64 hex characters, or the first 8 or more)" in found.stderr
+
+
+def test_evidence_that_lies_elsewhere_is_not_called_absent(here: Path) -> None:
+    """It was not looked for there, and the line says how it is."""
+    (case,) = [line for line in lines("investigate", ANN, "--evidence-from", "kept") if "evidence:" in line]
+    expected = "kept apart from other events: --evidence --out FILE.zip --by WHO --why TEXT"
+    assert case == f"  evidence: not asked. {expected}"
+
+
+def test_a_score_of_nothing_names_no_category(here: Path) -> None:
+    """0.00 is in no category; the report says of which time it is."""
+    write(here / "events", [flagged(BOB, NOW - 30, "hate", 0.9), flagged("0" * 64, NOW - 20, "", 0.0)])
+    shown = lines("report", "--since", "1d")
+    assert [("hate 0.90" in line, "0.00" in line) for line in shown if BOB[:12] in line] == [(True, False)]
+    assert [line for line in shown if "0" * 12 in line and "/" in line] == []
+    begin, end = (time.strftime("%Y-%m-%d", time.gmtime(at)) for at in (NOW - 86_400, NOW))
+    assert shown[0].count(begin) == shown[0].count(f" to {end}") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"root:x:0:0\nno JSON\n", "has no line of a batch's results: nothing was recorded"),
+        (b"\xff\xfe\x00", "is no text in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_batchs_result_is_refused(here: Path, content: bytes, said: str) -> None:
+    """The exit says so, also the second time: it is not noted as recorded."""
+    (here / "other").write_bytes(content)
+    for _ in range(2):
+        found = run("batch", "results", "other")
+        assert (found.exit_code, found.stderr) == (1, f"Error: other {said}\n"), found.output
+
+
+def test_an_empty_user_has_no_identifier(here: Path) -> None:
+    """Nothing printed and exit 0 would be taken for an identifier."""
+    found = run("identifier", "")
+    assert (found.exit_code, "an empty USER is nobody" in found.stderr) == (2, True)

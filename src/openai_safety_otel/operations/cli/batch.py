@@ -102,6 +102,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
             for line in _emitted(read, told):
                 if as_json:
                     say(json.dumps(_plain(line)))
+        _stop_if_none(file, counts)
         journal.set_fact(name, f"{moments.minute(time.time())} UTC")
     except OSError as error:
         raise click.ClickException(str(error)) from None
@@ -124,6 +125,11 @@ def _stop_for(refused: list[str]) -> None:
 def _stop_if_known(file: Path, before: str | None) -> None:
     if before:
         raise BatchError(f"{file} was recorded on {before}; --again counts it twice")
+
+
+def _stop_if_none(file: Path, counts: Results) -> None:
+    if counts.broken and not counts.outcomes:
+        raise BatchError(f"{file} has no line of a batch's results: nothing was recorded")
 
 
 def _emitted(lines: Iterator[Line], told: EventOutput) -> Iterator[Line]:
@@ -192,7 +198,10 @@ def _reading(path: Path) -> Iterator[Iterator[str]]:
                 if number % _TOGETHER == 0:
                     advance(done, total)
 
-        yield lines()
+        try:
+            yield lines()
+        except UnicodeDecodeError:
+            raise BatchError(f"{path} is no text in UTF-8") from None
 
 
 def _digest(path: Path) -> str:

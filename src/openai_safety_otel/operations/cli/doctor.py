@@ -42,5 +42,5 @@ def doctor(as_json: bool, accept_key: bool) -> None:
         for finding in findings:
             mark, colour = _MARKS[finding.state]
             mend = f" → {finding.mend}" if finding.mend and finding.state != "ok" else ""
-            say(f" {finding.topic:<10} {finding.text}{mend}", mark=click.style(mark, fg=colour))
+            say(f" {finding.topic:<13} {finding.text}{mend}", mark=click.style(mark, fg=colour))
     sys.exit(any(finding.state == "fail" for finding in findings))

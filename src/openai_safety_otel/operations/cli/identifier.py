@@ -26,6 +26,8 @@ def identifier(user: str, session: bool, as_json: bool) -> None:
 
     Store it beside the user when the account is made: then nobody ever needs `whois`.
     """
+    if not user.strip():
+        raise click.UsageError("an empty USER is nobody")
     hasher = require_hasher(Settings.resolve())
     make = hasher.session if session else hasher.end_user
     for value in (line.rstrip("\r\n") for line in sys.stdin) if user == "-" else (user,):

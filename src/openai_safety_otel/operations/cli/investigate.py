@@ -227,13 +227,14 @@ def _context(case: Case, asked: WantedContext, place: EventSource, settings: Set
 def _evidence(case: Case, asked: WantedContext, place: EventSource, settings: Settings) -> ContextSource:
     now_ns = int(case.until * 1e9)
     if not asked.evidence:
-        return evidence.unread(case.totals["evidence"], case.last_signal_ns, now_ns)
-    apart, forms = asked.evidence_from or "", [*case.forms, *case.linked]
-    if apart.startswith(("http://", "https://")) or (not apart and place.source == "loki"):
-        url = apart or place.loki_url or settings.loki_url or ""
+        apart = bool(asked.evidence_from) or place.source == "loki"
+        return evidence.unread(case.totals["evidence"], case.last_signal_ns, now_ns, apart=apart)
+    where, forms = asked.evidence_from or "", [*case.forms, *case.linked]
+    if where.startswith(("http://", "https://")) or (not where and place.source == "loki"):
+        url = where or place.loki_url or settings.loki_url or ""
         items = list(evidence.from_loki(url, forms, int(case.since * 1e9), now_ns))
     else:
-        items = list(evidence.from_files((Path(apart),) if apart else place.files, forms))
+        items = list(evidence.from_files((Path(where),) if where else place.files, forms))
     return evidence.read(items, case.last_signal_ns, now_ns)
 
 

@@ -60,7 +60,7 @@ def close(
     journal.close()
     by_whom = f"closed by {found.closed_by}"
     if ended is None:
-        by_whom += f" on {moments.minute(found.closed_at or 0)} UTC, which is told once more"
+        by_whom += f" on {moments.minute(found.closed_at or 0)} UTC; its end was reported once more"
     tell(settings, [about(decision, chain, found)])
     say(json.dumps(plain(found)) if as_json else f"{found.id}: {found.type}, {by_whom}")
 

@@ -16,6 +16,7 @@ from openai_safety_otel.operations.store.oddities import open_text
 from openai_safety_otel.operations.store.schema import column_name
 
 _NAME: Final = c.EVIDENCE_EVENT.encode()
+_READ: Final = "--evidence --out FILE.zip --by WHO --why TEXT"
 _FIELDS: Final = (
     c.USER_HASH,
     c.EVIDENCE_INPUT,
@@ -80,13 +81,14 @@ def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterato
                 yield {"time_ns": at, "trace_id": labels.get("trace_id"), **kept}
 
 
-def unread(count: int, last_signal_ns: int | None, now_ns: int) -> ContextSource:
-    """The source's state without reading any content."""
+def unread(count: int, last_signal_ns: int | None, now_ns: int, *, apart: bool) -> ContextSource:
+    """The source's state without reading any content; ``apart``: it is not among the events that were read."""
     if count:
-        return ContextSource(
-            "evidence", "present", f"{count} events, not read: --evidence --by WHO --why TEXT"
-        )
-    return _missing(last_signal_ns, now_ns)
+        return ContextSource("evidence", "present", f"{count} events, not read: {_READ}")
+    missing = _missing(last_signal_ns, now_ns)
+    if apart and missing.state == "absent":
+        return ContextSource("evidence", "not asked", f"kept apart from other events: {_READ}")
+    return missing
 
 
 def read(items: list[dict[str, Any]], last_signal_ns: int | None, now_ns: int) -> ContextSource:
@@ -100,6 +102,6 @@ def _missing(last_signal_ns: int | None, now_ns: int) -> ContextSource:
     state = gone_or_never(last_signal_ns, now_ns, EVIDENCE_DAYS)
     texts = {
         "expired": f"every block and flag is older than the {EVIDENCE_DAYS} days evidence is kept",
-        "absent": "none was recorded (OPENAI_SAFETY_EVIDENCE is off by default)",
+        "absent": "none is stored where it was looked for (OPENAI_SAFETY_EVIDENCE is off by default)",
     }
     return ContextSource("evidence", state, texts[state])

@@ -46,7 +46,7 @@ def _headline(report: Report) -> Text:
     line.append(
         f"   {totals.calls:,} calls, {totals.identifiers:,} identifiers, {totals.flagged:,} flagged, "
         f"{totals.outcomes.get('refused', 0):,} refused, {sum(totals.blocked.values()):,} blocked, "
-        f"identifier coverage {coverage}"
+        f"identifier coverage {coverage}, {moments.minute(report.since)} to {moments.minute(report.until)} UTC"
     )
     if totals.of_library:
         line.append(f", {totals.of_library:,} under a library's constant (users cannot be told apart)")
@@ -114,13 +114,18 @@ def _line(one: Activity) -> tuple[RenderableType, ...]:
         f"{one.flagged:,}",
         f"{one.refused:,}",
         _text(counts(one.blocked)),
-        _text(f"{top[0]} {top[1]:.2f}" if top else ""),
+        _text(_score(*top) if top else ""),
         _text(", ".join(one.apis)),
         _text(", ".join(one.models)),
         _when(one.last_seen),
         f"{len(one.notices)}" if one.notices else "",
         "yes" if one.suspended else "",
     )
+
+
+def _score(category: str, score: float) -> str:
+    """A score with its category; none beside 0.00, which says nothing of anybody."""
+    return f"{category} {score:.2f}" if f"{score:.2f}" != "0.00" else "0.00"
 
 
 def _groups(report: Report) -> Table:
