@@ -131,6 +131,19 @@ def test_an_identifier_that_is_suspended_itself_gets_no_line() -> None:
     assert ([], ["own"]) == (written, counts.refused)
 
 
+@pytest.mark.parametrize("place", ["safety_identifier", "user"])
+@pytest.mark.parametrize("given", ["acct_1", "jo@example.com"])
+def test_whoever_is_suspended_under_what_a_line_sends_gets_no_line(place: str, given: str) -> None:
+    """In either field, whatever else names them; of personal data the list knows the hash."""
+    row = given if given == "acct_1" else HASHER.end_user(given)
+    counts = Identified()
+    lines = [line("bad", **{place: given}), line("good", **{place: "acct_2"})]
+    written = list(
+        identify_lines(lines, {"bad": "u1"}, HASHER, counts, suspended=lambda forms: row in [*forms])
+    )
+    assert (["good"], ["bad"]) == ([json.loads(one)["custom_id"] for one in written], counts.refused)
+
+
 def test_a_big_file_is_streamed() -> None:
     """A hundred times the lines take no more memory."""
 
@@ -181,6 +194,28 @@ RESULTS = [
     answered("late", 0, None, {"code": "batch_expired", "message": "expired"}),
     '{"custom_id": "half\n',
 ]
+
+
+def test_a_line_that_sends_user_is_theirs(tmp_path: Path, run: Run) -> None:
+    """`user=` alone names an end user, in the line or in the answer; who the map names is known better."""
+    results, given, users = tmp_path / "out.jsonl", tmp_path / "in.jsonl", tmp_path / "users.csv"
+    block = {"error": {"code": "content_policy_violation", "message": "no"}}
+    names = ("line", "mapped", "raw")
+    results.write_text(
+        "".join(answered(one, 400, block) for one in names)
+        + answered("echo", 200, {**RESPONSE, "user": "acct_3"})
+    )
+    given.write_text(
+        line("line", user="acct_1")
+        + line("mapped", user="acct_2")
+        + line("raw", user="jo@example.com")
+        + line("echo")
+    )
+    users.write_text("mapped,u9\n")
+    result = run("results", results, "--input", given, "--users", users, "--json")
+    found = [json.loads(text)["identifier"] for text in result.stdout.splitlines()]
+    assert ["acct_1", HASHER.end_user("u9"), HASHER.end_user("jo@example.com"), "acct_3"] == found
+    assert found == [event["user"] for event in emitted(tmp_path)]
 
 
 def test_each_line_of_the_results_is_recorded(tmp_path: Path, run: Run) -> None:

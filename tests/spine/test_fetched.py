@@ -188,7 +188,27 @@ def test_a_turn_of_an_agents_session_is_of_whoever_asked_for_it(
     assert [("blocked", "cyber_policy", owner)] == [one[1:] for one in told(telemetry)]
 
 
-@pytest.mark.parametrize(("echoed", "suspended"), [({}, set()), ({"safety_identifier": ANN}, {ANN})])
+@pytest.mark.parametrize("asked_here", [True, False])
+@pytest.mark.parametrize("known", [{}, {"safety_identifier": "acct_2"}], ids=str)
+def test_an_answer_that_names_its_user_is_theirs(
+    known: Json, asked_here: bool, telemetry: Telemetry, instrument: Instrument
+) -> None:
+    """An app that sends `user=` alone gets it back: unless more is known, that is whose the answer is."""
+    instrument(inject=False)
+    if asked_here:
+        with end_user("ann"):
+            answered({**ANSWER, "status": "queued"}).responses.create(**ASK, user="acct_1")
+    telemetry.clear()
+    with end_user("bob"):
+        answered({**FAILED, "user": "acct_1", **known}).responses.retrieve("resp_1")
+    owner = known.get("safety_identifier") or (ANN if asked_here else "acct_1")
+    assert [("responses.retrieve", "blocked", "cyber_policy", owner)] == told(telemetry)
+
+
+@pytest.mark.parametrize(
+    ("echoed", "suspended"),
+    [({}, set()), ({"safety_identifier": ANN}, {ANN}), ({"user": "acct_1"}, {"acct_1"})],
+)
 def test_an_answer_that_nobody_here_asked_for_suspends_nobody_but_its_owner(
     echoed: Json, suspended: set[str], instrument: Instrument, tmp_path: Path
 ) -> None:
@@ -200,7 +220,7 @@ def test_an_answer_that_nobody_here_asked_for_suspends_nobody_but_its_owner(
         answered({**FAILED, **echoed}).responses.retrieve("resp_1")
     guard = cast("Any", made.observer).guard
     if suspended:
-        until(lambda: guard.check(Identity(value=ANN)))
+        until(lambda: all(guard.check(Identity(value=one)) for one in suspended))
     done: list[bool] = []
     guard._refresher.ask(lambda _: done.append(True))
     until(lambda: done)

@@ -119,6 +119,7 @@ class CallRecord:
     response_model: str | None = None
     response_id: str | None = None
     echoed_identifier: str | None = field(default=None, repr=False)
+    echoed_user: str | None = field(default=None, repr=False)
     streaming: bool = False
     background: bool = False
     session_id: str | None = None

@@ -35,10 +35,9 @@ class Answers:
 
     def owner(self, record: CallRecord) -> Identity | None:
         """Whose a fetched answer is: as the provider says, or as is known here; None where nobody knows."""
-        if record.echoed_identifier:
-            return owner(record.echoed_identifier, record.identity, self._hasher)
-        asked = self._asked
-        return asked.get(record.response_id or "") or asked.get(record.session_id or "")
+        asked = self._asked.get(record.response_id or "") or self._asked.get(record.session_id or "")
+        echoed = record.echoed_identifier or (None if asked else record.echoed_user)
+        return owner(echoed, record.identity, self._hasher) if echoed else asked
 
     def is_news(self, record: CallRecord, outcome: Outcome, *, once: bool) -> bool:
         """Whether this outcome is to be told: that of a fetched answer once, by its id, when it has ended.

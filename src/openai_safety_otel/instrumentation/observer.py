@@ -236,7 +236,8 @@ class Observer:
         named = call.owned and record.identity.source != "library"  # a constant of all users
         if self.guard is not None and named:
             # An identifier that the provider was never given, it cannot have blocked.
-            known = record.delivery == "sent" or (call.endpoint.once and bool(record.echoed_identifier))
+            echoed = record.echoed_identifier or record.echoed_user
+            known = record.delivery == "sent" or (call.endpoint.once and bool(echoed))
             self.guard.seen(record.identity, outcome, known=known)
         if record.operation == "create_client_secret" and outcome.name == "completed":
             self.signals.metrics.client_secret()

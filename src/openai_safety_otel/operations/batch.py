@@ -23,6 +23,7 @@ from openai_safety_otel.instrumentation.outcome import classify
 from openai_safety_otel.who.identifier import Hasher, shown_identity
 
 PLACE: Final = "safety_identifier"
+_USER: Final = "user"
 ENDPOINT: Final = "batches.result"
 _TAKES: Final = ("responses.create", "chat.completions.create")
 _OK: Final = range(200, 300)
@@ -111,7 +112,7 @@ def _identified(
     user = users.get(custom_id)
     forms = hasher.every("user", user) if user else ()
     given = body.get(PLACE) if isinstance(body, dict) else None
-    if suspended((*forms, given) if isinstance(given, str) else forms):
+    if suspended((*forms, *_sent(body, hasher))):
         counts.refused.append(custom_id)
         return None
     endpoint = find(str(request.get("method", "POST")), str(request.get("url", "")))
@@ -125,6 +126,14 @@ def _identified(
         counts.added += 1
         return {**request, "body": {**body, PLACE: forms[0]}}
     return request
+
+
+def _sent(body: Any, hasher: Hasher) -> Iterator[str]:
+    """Every form under which a list may know whom a line's own identifiers name."""
+    for value in (body.get(PLACE), body.get(_USER)) if isinstance(body, dict) else ():
+        if isinstance(value, str):
+            shown = shown_identity(value, hasher, "caller")
+            yield from filter(None, (shown.value, *shown.matches))
 
 
 def _object(line: str, number: int) -> dict[str, Any]:
@@ -254,3 +263,5 @@ def _whose(
         record.identity, record.delivery = shown_identity(value, hasher, "caller"), "sent"
     elif (user := users.get(custom_id)) and hasher:
         record.identity = shown_identity(hasher.end_user(user), hasher, "end_user")
+    elif isinstance(user := (asked.body.get(_USER) if asked else None) or record.echoed_user, str):
+        record.identity, record.delivery = shown_identity(user, hasher, "legacy_user"), "sent"

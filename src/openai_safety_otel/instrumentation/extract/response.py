@@ -79,6 +79,7 @@ def read_common(record: CallRecord, body: object) -> None:
     record.response_model = _text(standard.get(c.RESPONSE_MODEL))
     # Perhaps raw: it is shown only as `shown_identity` allows.
     record.echoed_identifier = _text(said.get("safety_identifier")) or record.echoed_identifier
+    record.echoed_user = _text(said.get("user")) or record.echoed_user
 
 
 def _text(value: object) -> str | None:
