@@ -141,3 +141,34 @@ def test_where_nothing_forbids_writing_only_a_column_is_read(url: str) -> None:
     found = whois("mysql+pymysql://app@127.0.0.1:1/app", "drop table users")
     assert found.exit_code == 1
     assert "mysql" in found.stderr
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_user_is_found_beside_their_stored_identifier(url: str, first: bool) -> None:
+    """A column that holds identifiers among users: the user is who is named, wherever the hash stands."""
+    with engine(url).begin() as database:
+        database.execute(sqlalchemy.text("DELETE FROM users"))
+        for user in (IDENTIFIER, "u7") if first else ("u7", IDENTIFIER):
+            database.execute(sqlalchemy.text("INSERT INTO users VALUES (:id, 'n')"), {"id": user})
+    found = whois(url, "users.id")
+    assert (found.exit_code, found.stdout) == (0, "u7\n")
+
+
+def test_a_stored_identifier_is_not_said_to_be_a_user(url: str) -> None:
+    """The query names the column of identifiers: nobody is sent unhashed."""
+    with engine(url).begin() as database:
+        database.execute(sqlalchemy.text("UPDATE users SET id = :id"), {"id": IDENTIFIER})
+    found = whois(url, "users.id")
+    said = "Found (the identifier itself, and no user: these candidates hold identifiers, or users are sent unhashed)"
+    assert found.stderr.startswith(said)
+
+
+def test_users_in_a_binary_column_are_found(url: str) -> None:
+    """BLOB and BYTEA hold the same id as bytes."""
+    binary = "BLOB" if url.startswith("sqlite") else "BYTEA"
+    with engine(url).begin() as database:
+        database.execute(sqlalchemy.text("DROP TABLE users"))
+        database.execute(sqlalchemy.text(f"CREATE TABLE users (id {binary})"))
+        database.execute(sqlalchemy.text("INSERT INTO users VALUES (:id)"), {"id": b"u7"})
+    found = whois(url, "users.id")
+    assert (found.exit_code, found.stdout) == (0, "u7\n")

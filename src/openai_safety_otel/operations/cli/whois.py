@@ -177,6 +177,10 @@ def _print(
         warn(f"{_none(identifier, with_scheme=with_scheme)} {rate}.")
         sys.exit(1)
     notes = {"session": " (an anonymous session)", "raw": " (the value itself: it is sent unhashed)"}
+    if match.domain == "raw" and not with_scheme and _WHOLE.fullmatch(identifier):
+        notes["raw"] = (
+            " (the identifier itself, and no user: these candidates hold identifiers, or users are sent unhashed)"
+        )
     warn(f"Found{notes.get(match.domain, '')} after {rate}.")
     if match.key:
         warn("It was made with a retired key: the same person has another identifier under the current one.")

@@ -202,12 +202,17 @@ def _blocks(values: Iterable[Any]) -> Iterator[bytes]:
     block: list[str] = []
     for value in values:
         if value is not None:
-            block.append(str(value))
+            block.append(_text(value))
         if len(block) == 50_000:  # noqa: PLR2004 - about a megabyte
             yield "\n".join(block).encode("utf-8", "surrogatepass")
             block.clear()
     if block:
         yield "\n".join(block).encode("utf-8", "surrogatepass")
+
+
+def _text(value: Any) -> str:
+    """A value of a database; a binary column's is the text that its bytes are."""
+    return bytes(value).decode("utf-8", "replace") if isinstance(value, bytes | memoryview) else str(value)
 
 
 def open_candidates(path: Path, column: str | None) -> Blocks:

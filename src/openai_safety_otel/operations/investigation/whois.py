@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import multiprocessing
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +18,7 @@ from openai_safety_otel.who.identifier import Hasher
 
 DOMAINS: Final = ("user", "session")
 _BLOCK: Final = 64  # bytes of one SHA-256 block
+_HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 _AHEAD: Final = 3  # blocks handed to each process in advance
 
 Scheme = Callable[[str], Any]
@@ -33,6 +35,11 @@ class Recipe:
     messages: tuple[tuple[str, bytes], ...] = ()
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     scheme: str | None = None
+
+    @property
+    def is_hash(self) -> bool:
+        """Whether the identifier may be one made with a key."""
+        return bool(self.keys) and _HASH.fullmatch(self.target) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +64,23 @@ def recipe_for(
 def search(block: bytes, recipe: Recipe) -> tuple[int, Match | None]:
     """How many candidates a block of lines has, and the one that matches."""
     values = block.replace(b"\r\n", b"\n").removesuffix(b"\r").split(b"\n")
-    raw = recipe.target.encode("utf-8", "surrogatepass")
-    if raw in values:  # the product sends the user id itself
-        return len(values), Match(recipe.target, "raw", None)
     if recipe.scheme:
-        return len(values), _by_scheme(values, function_at(recipe.scheme), recipe.target)
-    try:
-        digest = bytes.fromhex(recipe.target)
-    except ValueError:
-        return len(values), None
+        found = _by_scheme(values, function_at(recipe.scheme), recipe.target)
+    else:
+        found = _by_keys(values, recipe) if recipe.is_hash else None
+    if found is None and recipe.target.encode("utf-8", "surrogatepass") in values:
+        found = Match(recipe.target, "raw", None)  # the product sends the user id itself
+    return len(values), found
+
+
+def _by_keys(values: list[bytes], recipe: Recipe) -> Match | None:
+    digest = bytes.fromhex(recipe.target)
     for number, key in enumerate(recipe.keys):
         for domain, message in recipe.messages:
             found = _by_key(values, key, message, digest)
             if found is not None:
-                return len(values), Match(found.decode("utf-8", "replace"), domain, number)
-    return len(values), None
+                return Match(found.decode("utf-8", "replace"), domain, number)
+    return None
 
 
 def _by_key(values: list[bytes], key: bytes, message: bytes, digest: bytes) -> bytes | None:
@@ -104,7 +113,9 @@ def whois(
     workers: int = 2,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[int, Match | None]:
-    """How many candidates were tried, and the first match.
+    """How many candidates were tried, and the first match; the hash itself only where nobody's hash matches.
+
+    A column may hold identifiers, as we advise to store them, beside or among the users.
 
     Args:
         blocks: candidates, one a line.
@@ -112,15 +123,17 @@ def whois(
         workers: processes that hash.
         progress: told how many candidates were tried so far.
     """
-    tried = 0
+    tried, itself = 0, None
     with closing(_results(iter(blocks), recipe, workers)) as results:
         for count, match in results:
             tried += count
             if progress:
                 progress(tried)
-            if match:
+            if match and match.domain == "raw" and recipe.is_hash:
+                itself = match
+            elif match:
                 return tried, match
-    return tried, None
+    return tried, itself
 
 
 def _results(
