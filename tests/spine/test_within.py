@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import functools
 import gc
+import sys
+import threading
+import types
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import openai
 import pytest
 from openai._base_client import SyncAPIClient
 
 from openai_safety_otel import EndUserSuspended, SafetyInstrumentor, end_user
+from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
 from openai_safety_otel.who.identifier import Hasher
@@ -207,3 +213,57 @@ def test_instrumenting_again_and_again_keeps_one_observer() -> None:
     gc.collect()
     assert [] == [alive for reference in observers if (alive := reference()) is not None]
     assert not hasattr(SyncAPIClient._process_response, "_self_wrapper")
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_what_a_filter_leaves_behind_is_no_filter(
+    is_async: bool,
+    tmp_path: Any,
+    telemetry: Telemetry,
+    instrument: Instrument,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task or a thread that the filter began and that goes on calls for itself: recorded, identified, refused."""
+    go, left = threading.Event(), []
+    client = answering({"/chat/completions": (200, CHAT)})
+
+    def work() -> None:
+        go.wait(60)
+        with end_user("ann"):
+            client.chat.completions.create(**ASK)
+        with end_user("mal"), pytest.raises(EndUserSuspended):
+            client.chat.completions.create(**ASK)
+
+    def check(text: str) -> bool:
+        context = contextvars.copy_context()
+        left.append(threading.Thread(target=context.run, args=(work,)))
+        left[0].start()
+        return True
+
+    async def check_async(text: str) -> bool:
+        return check(text)
+
+    module: Any = types.ModuleType("left_behind")
+    module.check = check_async if is_async else check
+    monkeypatch.setitem(sys.modules, "left_behind", module)
+    path = str(tmp_path / "list.json")
+    rows = {"u42": "filter", "mal": "suspend"}
+    entries = {
+        Hasher(KEY).end_user(name): ListEntry(cast("Any", what), None, "test", "")
+        for name, what in rows.items()
+    }
+    open_suspensions(path).create(entries)
+    instrument(suspensions=path, filter="left_behind:check")
+    http = http_library.AsyncClient(
+        transport=http_library.MockTransport(lambda _: http_library.Response(200, json=CHAT))
+    )
+    async with openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:9/v1", http_client=http) as calling:
+        with end_user("u42"):
+            await calling.chat.completions.create(**ASK)
+    go.set()
+    await asyncio.to_thread(left[0].join)
+    names = (c.OUTCOME, c.USER_HASH)
+    expected = [("completed", "u42"), ("completed", "ann"), ("blocked", "mal")]
+    assert [(outcome, Hasher(KEY).end_user(name)) for outcome, name in expected] == [
+        tuple(event.get(name) for name in names) for event in telemetry.events
+    ]

@@ -22,12 +22,30 @@ SECONDS: Final = 5.0  # the longest a filter may hold a call
 MAX_RUNNING: Final = 32  # filters at work at once; more count as failed
 _TURN_SECONDS: Final = 0.005
 _log = logging.getLogger(__name__)
-_running: contextvars.ContextVar[bool] = contextvars.ContextVar("openai_safety_filter", default=False)
+
+
+class _Turn:
+    """A filter's work. Copies of its context know when it is over: what it began and left behind is no filter."""
+
+    __slots__ = ("lasts",)
+
+    def __init__(self) -> None:
+        self.lasts = True
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        self.lasts = False  # by value: a coroutine closed in another context must not raise here
+
+
+_running: contextvars.ContextVar[_Turn | None] = contextvars.ContextVar("openai_safety_filter", default=None)
 
 
 def running() -> bool:
     """Whether the current call is made by a filter: hooks let it through untouched and unrecorded."""
-    return _running.get()
+    turn = _running.get()
+    return turn is not None and turn.lasts
 
 
 class Filter:
@@ -76,14 +94,13 @@ class Filter:
         import anyio  # noqa: PLC0415 - there wherever an async client is
 
         if (work := self._async_work(client, texts)) is not None:
-            _running.set(True)
+            turn = _Turn()
+            _running.set(turn)
             try:
-                with anyio.fail_after(SECONDS):
+                with turn, anyio.fail_after(SECONDS):
                     return bool(await work)
             except Exception as error:  # noqa: BLE001 - a filter may raise anything
                 return self._failed("timeout" if isinstance(error, TimeoutError) else "failed", error)
-            finally:
-                _running.set(False)  # by value: a coroutine closed in another context must not raise here
         future = self._begin(client, texts)
         deadline = time.monotonic() + SECONDS
         while future is not None and not future.done() and time.monotonic() < deadline:  # noqa: ASYNC110 - a thread sets it
@@ -121,12 +138,14 @@ class Filter:
             self._failed("busy")
             return None
         future: Future[bool] = Future()
-        context = contextvars.copy_context()
-        context.run(_running.set, True)
+        context, turn = contextvars.copy_context(), _Turn()
+        context.run(_running.set, turn)
 
         def work() -> None:
             try:
-                future.set_result(bool(context.run(self._ask, client, text)))
+                with turn:
+                    passes = bool(context.run(self._ask, client, text))
+                future.set_result(passes)
             except BaseException as error:  # noqa: BLE001 - handed to the waiting call
                 future.set_exception(error)
             finally:
