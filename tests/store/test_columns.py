@@ -118,6 +118,16 @@ def test_a_link_to_a_file_is_taken_in_once(tmp_path: Path) -> None:
         assert (len(events.rows(ROWS)), events.skipped.duplicates) == (4, 0)
 
 
+def test_a_copied_folder_beside_the_first_counts_nothing_twice(tmp_path: Path) -> None:
+    """A backup has the same files in columns, and its event files hold what they hold."""
+    write(tmp_path / "a", FEW)
+    compact_files([tmp_path])
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for _ in range(2):
+        assert len(read(tmp_path)) == 4
+        compact_files([tmp_path])
+
+
 def test_an_event_written_again_is_stored_once(tmp_path: Path) -> None:
     """What an exporter sent twice counts once: within a file, in a later one, and beside the store."""
     write(tmp_path, [*FEW, FEW[0]])

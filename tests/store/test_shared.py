@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,32 @@ def test_two_folders_of_one_host_do_not_overwrite_each_other(tmp_path: Path) -> 
         compact_files([tmp_path / name])
         share(ColumnStore(tmp_path / name), str(tmp_path / "shared"), "host")
     assert people(str(tmp_path / "shared")) == [ANN, BOB]
+
+
+def test_a_prefix_beside_a_store_that_is_shared_there(tmp_path: Path) -> None:
+    """What a host reads from its own store it does not read from the prefix, too: each event is there once."""
+    for host, who in (("a", ANN), ("b", BOB)):
+        write(tmp_path / host, [call(who, NOON), call(EVE, NOON + ord(host))])
+        compact_files([tmp_path / host])
+        share(ColumnStore(tmp_path / host), str(tmp_path / "shared"), host)
+    write(tmp_path / "a", [call(ANN, NOON + 9)], "later.jsonl")
+    compact_files([tmp_path / "a"])
+    places = [str(tmp_path / name) for name in ("a", "b", "shared")]
+    assert people(places[0], places[2]) == [ANN, ANN, BOB, EVE, EVE]
+    assert people(*places) == [ANN, ANN, BOB, EVE, EVE]
+    assert people(places[2]) == [ANN, BOB, EVE, EVE]
+
+
+def test_a_copy_of_a_shared_folder_hides_nothing(tmp_path: Path) -> None:
+    """What its first has shared since is read from the prefix."""
+    write(tmp_path / "a", [call(ANN, NOON)])
+    compact_files([tmp_path / "a"])
+    share(ColumnStore(tmp_path / "a"), str(tmp_path / "shared"), "host")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    write(tmp_path / "a", [call(BOB, NOON + 9)], "later.jsonl")
+    compact_files([tmp_path / "a"])
+    share(ColumnStore(tmp_path / "a"), str(tmp_path / "shared"), "host")
+    assert BOB in people(str(tmp_path / "copy"), str(tmp_path / "shared"))
 
 
 def test_erasing_says_that_shared_columns_are_erased_on_their_hosts(tmp_path: Path) -> None:

@@ -142,15 +142,19 @@ def open_files(
         scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         skipped, read = Skipped(), dict[Path, dict[str, int]]()
-        stored: list[Path | str] = [name for path in everywhere for name in objects(path)]
-        for store in find_stores(path for path in given if path.is_dir()):
+        stores = find_stores(path for path in given if path.is_dir())
+        shared = [name for path in everywhere for name in objects(path, stores)]
+        named: dict[str, Path] = {}  # a copy of a folder has files of the same name, which are never changed
+        for store in stores:
             manifest = stack.enter_context(store.reading())
             skipped.add(manifest.skipped)
-            stored += [store.root / name for name in manifest.files]
+            named.update({name: store.root / name for name in manifest.files})
             read[store.folder.resolve()] = manifest.sources
         left = [one for file in files for one in _left(file, read.get(file.parent.resolve(), {}), skipped)]
         with connect(scratch) as database:
             fresh = read_lines(database, left, scratch, skipped, progress)
         origin = f"{len(files)} file{'' if len(files) == 1 else 's'}"
         distant = next((storage(path) for path in everywhere if is_remote(path)), None)
-        return open_events(stored, fresh, origin, skipped, stack.pop_all(), scratch, distant)
+        return open_events(
+            [*shared, *named.values()], fresh, origin, skipped, stack.pop_all(), scratch, distant
+        )

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,7 +25,9 @@ from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month
 from openai_safety_otel.operations.store.writing import in_columns, workplace
 
 S3: Final = "s3://"
-_SHARED: Final = "shared.json"  # which files of the store are under which prefix
+_SHARED: Final = (
+    "shared.json"  # under which names the store writes, and which of its files are under which prefix
+)
 _EVERY: Final = "stream=*/*=*/*.parquet"
 
 
@@ -38,14 +41,21 @@ def address(place: Path | str) -> str:
     return S3 + str(place).removeprefix("s3:").strip("/") if is_remote(place) else str(place)
 
 
-def objects(place: Path | str) -> list[str]:
-    """The Parquet files under a prefix that count."""
+def objects(place: Path | str, besides: Iterable[ColumnStore] = ()) -> list[str]:
+    """The Parquet files under a prefix that count; without those of stores that are read themselves."""
     if is_remote(place):
         found = [S3 + name for name in sorted(storage(place).glob(f"{address(place)}/{_EVERY}"))]
     else:
         found = [str(path) for path in sorted(Path(place).glob(_EVERY))]
     months = {_month_of(name) for name in found if is_month(name)}
-    return [name for name in found if is_month(name) or _month_of(name) not in months]
+    own = tuple(
+        name for store in besides for name in _noted(store)["writers"] if name.endswith(_folder_of(store))
+    )
+    return [
+        name
+        for name in found
+        if (is_month(name) or _month_of(name) not in months) and not _month_of(name)[2].endswith(own)
+    ]
 
 
 def _month_of(name: str) -> tuple[str, str, str]:
@@ -75,29 +85,43 @@ def share(store: ColumnStore, prefix: str, host: str) -> int:
         prefix: a folder, or ``s3://BUCKET/PREFIX``.
         host: who writes; every host has a name of its own.
     """
-    writer = f"@{quote(host, safe='')}-{hashlib.sha256(str(store.folder.resolve()).encode()).hexdigest()[:8]}"
-    noted, files = store.root / _SHARED, storage(prefix)
-    known = json.loads(noted.read_text()) if noted.exists() else {}
+    writer = f"@{quote(host, safe='')}-{_folder_of(store)}"
+    noted, files = _noted(store), storage(prefix)
+    noted["writers"] = sorted({*noted["writers"], writer})
+    known = noted["prefixes"]
     with store.reading() as manifest, workplace() as (database, _):
         if is_remote(prefix):
             database.register_filesystem(files)
         before, now = known.get(prefix, {}), _places(manifest)
         known[prefix] = {place: [] for place in now} | before  # what a run that is killed may leave there
-        _note(noted, known)
+        _note(store, noted)
         written = 0
         for place in (*now, *before.keys() - now.keys()):  # a month before its days go
             if before.get(place) != now.get(place):
                 paths = [store.root / name for name in now.get(place, ())]
                 written += _replace(database, files, paths, f"{address(prefix)}/{place}", writer)
     known[prefix] = now
-    _note(noted, known)
+    _note(store, noted)
     return written
 
 
-def _note(noted: Path, known: dict[str, dict[str, list[str]]]) -> None:
-    aside = noted.with_suffix(".new")
-    aside.write_text(json.dumps(known))
-    aside.replace(noted)
+def _folder_of(store: ColumnStore) -> str:
+    """What tells folders of one host apart; a copy of a folder writes nothing of the first one's name."""
+    return hashlib.sha256(str(store.folder.resolve()).encode()).hexdigest()[:8]
+
+
+def _noted(store: ColumnStore) -> dict[str, Any]:
+    try:
+        found = json.loads((store.root / _SHARED).read_text())
+    except FileNotFoundError:
+        found = {}
+    return {"writers": found.get("writers", []), "prefixes": found.get("prefixes", {})}
+
+
+def _note(store: ColumnStore, noted: dict[str, Any]) -> None:
+    aside = store.root / f"{_SHARED}.new"
+    aside.write_text(json.dumps(noted))
+    aside.replace(store.root / _SHARED)
 
 
 def _places(manifest: Manifest) -> dict[str, list[str]]:
