@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -32,6 +33,21 @@ def test_packed_files_and_columns_are_reached(here: Path) -> None:
     assert not any(ANN.encode() in path.read_bytes() for path in (here / "events" / STORE).rglob("*.parquet"))
     with open_files([here / "events"]) as events:
         assert events.rows("SELECT user_hash AS who FROM events") == [{"who": BOB}]
+
+
+@pytest.mark.parametrize(
+    ("odd", "code"),
+    [({"attributes": 5}, 2), ({"attributes": {"a": 1}}, 2), ({"attributes": [{"key": []}, 7]}, 0), (7, 2)],
+)
+def test_a_record_that_is_none_stops_nothing(here: Path, odd: Any, code: int) -> None:
+    """Whoever wrote it: the person's own records go, and what cannot be read and names them is said."""
+    document = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [odd]}], "note": ANN}]})
+    path = here / "events" / "a.jsonl"
+    path.write_bytes(f"{document}\n".encode() + lines([call(ANN, NOW - 9)]))
+    found = run(ANN, "--files", "events", "--yes")
+    assert found.exit_code == code, found.output
+    assert ("NOT reached: events/a.jsonl: the line at byte 0 cannot be read" in found.stderr) is (code == 2)
+    assert "1 records in 1 files erased" in found.stdout
 
 
 def in_parquet(here: Path, who: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -10,7 +11,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
-from openai_safety_otel.operations.reconcile.tell import Gauges
+from openai_safety_otel.operations.reconcile.tell import Gauges, comparison_events
+from openai_safety_otel.operations.report.build import Window, build_report
+from openai_safety_otel.operations.store.files import open_files
+from support.events import NOON, write
 
 FOUND = Comparison(
     0,
@@ -22,6 +26,20 @@ FOUND = Comparison(
         Source("embeddings", "", "old", "gpt-5", 10, 50, "ours_only"),
     ),
 )
+
+
+def test_what_has_no_project_or_model_is_shown_without(tmp_path: Path) -> None:
+    """A store keeps no empty texts (Loki): they come back as such, not as a word."""
+    told = list(comparison_events(FOUND, NOON))
+    for one in told:
+        kept = {name: value for name, value in one.attributes.items() if value != ""}
+        one.attributes.clear()
+        one.attributes.update(kept)
+    write(tmp_path, told)
+    with open_files([tmp_path], compact=False) as events:
+        found = build_report(events, Window(NOON - 1, NOON + 1)).comparison
+    assert found is not None
+    assert ("", "old") in {(one["project"], one["key"]) for one in found["sources"]}
 
 
 def points(reader: InMemoryMetricReader) -> dict[str, list[Any]]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.operations.investigation.erase_events import erase_files
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.oddities import Skipped, put_right
@@ -139,6 +142,43 @@ def test_values_of_a_wrong_type_are_no_values(tmp_path: Path) -> None:
         assert events.rows(
             "SELECT openai_safety_retries AS r, gen_ai_request_temperature AS t FROM events"
         ) == [{"r": None, "t": None}]
+
+
+TIMES = {0: 0, -5: 0, 2**63 - 1: 0, -(2**63) + 1: 0, -(2**63): 0, 2**63 - 2: 1, 1: 1}
+
+
+@pytest.mark.parametrize("at", TIMES)
+def test_a_time_that_is_none_leaves_the_other_events(tmp_path: Path, at: int) -> None:
+    """Some numbers are no time to DuckDB: such an event is broken, and the others are read."""
+    events = [call(ANN, NOON), replace(call(BOB, NOON), time_ns=at)]
+    with opened(tmp_path, lines(events)) as found:
+        assert len(found.rows("SELECT day FROM events")) == 1 + TIMES[at]
+        assert found.skipped == Skipped(broken_records=1 - TIMES[at])
+
+
+def test_an_empty_name_or_identifier_is_none(tmp_path: Path) -> None:
+    """As a writer may spell what it has not: the event goes by its attribute, and is nobody's."""
+    line = lines([call("x", NOON, IDENTIFIER_LINKED="")]).decode().replace('"x"', '""')
+    line = line.replace(f'"eventName":"{c.CALL_EVENT}"', '"eventName":""').replace('"INFO"', '""')
+    with opened(tmp_path, line.encode()) as events:
+        query = (
+            "SELECT event, severity, user_hash AS who, openai_safety_identifier_linked AS linked FROM events"
+        )
+        assert events.rows(query) == [
+            {"event": c.CALL_EVENT, "severity": "INFO", "who": None, "linked": None}
+        ]
+
+
+@pytest.mark.parametrize("odd", ["", '{"value":{"bytesValue":[]},"key":"odd"},'])
+def test_of_two_attributes_of_a_name_the_first_counts(tmp_path: Path, odd: str) -> None:
+    """However the line is read, and to whoever erases: a record is about one person."""
+    line = lines([call(ANN, NOON)]).decode()
+    pair = '{"key":"user.hash","value":{"stringValue":"%s"}}'
+    line = line.replace(pair % ANN, f"{odd}{pair % ANN},{pair % BOB}")
+    assert line.count(BOB) == 1
+    with opened(tmp_path, line.encode()) as events:
+        assert events.rows("SELECT user_hash AS who FROM events") == [{"who": ANN}]
+    assert [erase_files([tmp_path], [who], dry=True).records for who in (ANN, BOB)] == [1, 0]
 
 
 json_values = st.recursive(

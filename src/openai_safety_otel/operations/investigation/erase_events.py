@@ -207,9 +207,10 @@ def _record_lists(line: _Line) -> Iterator[list[msgspec.Raw]]:
 def _kind(record: bytes, wanted: frozenset[str]) -> str | None:
     """What kind of record it is, if it is about one of these identifiers."""
     content = msgspec.json.decode(record)
-    if not isinstance(content, dict):
+    attributes = isinstance(content, dict) and (content.get("attributes") or [])
+    if not isinstance(attributes, list):
         raise ValueError("no record")  # noqa: TRY004 - one kind of error for a line that is none
-    values = dict(map(_pair, content.get("attributes") or ()))
+    values = dict(map(_pair, reversed(attributes)))  # of two of a name the first counts
     if not any(values.get(name) in wanted for name in _NAMES) or values.get(c.DECISION_ACTION) == ERASURE:
         return None
     if "spanId" in content and "timeUnixNano" not in content:
@@ -217,10 +218,12 @@ def _kind(record: bytes, wanted: frozenset[str]) -> str | None:
     return str(content.get("eventName") or values.get(c.EVENT_NAME) or "log record")
 
 
-def _pair(pair: Any) -> tuple[Any, Any]:
-    value = pair.get("value") if isinstance(pair, dict) else None
+def _pair(pair: Any) -> tuple[str, str | None]:
+    if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
+        return "", None
+    value = pair.get("value")
     text = value.get("stringValue") if isinstance(value, dict) else None
-    return (pair.get("key") if isinstance(pair, dict) else None), text if isinstance(text, str) else None
+    return pair["key"], text if isinstance(text, str) else None
 
 
 def _blank(left: bytearray, places: list[tuple[int, int, str | None]]) -> None:

@@ -128,12 +128,12 @@ def _record(record: Any, skipped: Skipped) -> dict[str, Any] | None:
 
 
 def _pairs(given: Any) -> list[dict[str, Any]]:
-    """The attributes with a plain value or a list of texts, each once, as OTLP spells them."""
-    found = {}
+    """The attributes with a plain value or a list of texts, each once (the first counts), as OTLP spells them."""
+    found: dict[str, dict[str, Any]] = {}
     for pair in given if isinstance(given, list) else ():
-        if isinstance(pair, dict) and isinstance(pair.get("key"), str):
-            value = _plain(pair.get("value"))
-            found.update({pair["key"]: value} if value else {})
+        named = isinstance(pair, dict) and isinstance(pair.get("key"), str)
+        if named and (value := _plain(pair.get("value"))):
+            found.setdefault(pair["key"], value)
     return [{"key": key, "value": value} for key, value in found.items()]
 
 

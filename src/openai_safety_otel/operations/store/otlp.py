@@ -59,17 +59,25 @@ _OBJECTS: Final = (
 )
 
 
+_IDENTIFIERS: Final = (c.USER_HASH, c.IDENTIFIER_LINKED, c.REPORTED_HASH)
+
+
 def _value(column: Column) -> str:
-    return f'{_VALUES[column.sql].format(f"""a."{column.source}" """.strip())} AS {column.name}'
+    value = _VALUES[column.sql].format(f'a."{column.source}"')
+    if column.source in _IDENTIFIERS:
+        value = f"nullif({value}, '')"  # an empty one is nobody's
+    return f"{value} AS {column.name}"
 
 
-_EVENT: Final = f'coalesce(r.eventName, a."{c.EVENT_NAME}".stringValue)'
+_INFINITY: Final = 2**63 - 1  # nanoseconds that are no time to DuckDB
+_EVENT: Final = f"""coalesce(nullif(r.eventName, ''), a."{c.EVENT_NAME}".stringValue)"""
 _ROW: Final = f"""
 SELECT CASE WHEN len(r.attributes) > 1 THEN NULL ELSE -- not one object: an attribute without a name
-    coalesce(nullif(r.timeUnixNano, 0), r.observedTimeUnixNano) END AS time_ns,
+    nullif(nullif(coalesce(nullif(r.timeUnixNano, 0), r.observedTimeUnixNano),
+      {_INFINITY}), -{_INFINITY}) END AS time_ns,
   CASE WHEN starts_with({_EVENT}, '{c.ROOT}') THEN {_EVENT} END AS event,
-  coalesce(r.severityText, CASE r.severityNumber WHEN 9 THEN 'INFO' WHEN 13 THEN 'WARN' WHEN 17 THEN 'ERROR' END)
-    AS severity,
+  coalesce(nullif(r.severityText, ''),
+    CASE r.severityNumber WHEN 9 THEN 'INFO' WHEN 13 THEN 'WARN' WHEN 17 THEN 'ERROR' END) AS severity,
   r.body.stringValue AS body, nullif(r.traceId, '') AS trace_id, nullif(r.spanId, '') AS span_id,
   {", ".join(f'place."{source}".stringValue AS {name}' for name, source in RESOURCE.items())},
   {", ".join(map(_value, ATTRIBUTE_COLUMNS))},

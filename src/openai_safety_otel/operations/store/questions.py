@@ -220,8 +220,8 @@ FROM events WHERE stream = 'notable' AND event = '{c.RECONCILIATION_EVENT}' AND 
 ORDER BY time_ns DESC
 """  # noqa: S608
 SOURCES: Final = f"""
-SELECT openai_safety_reconcile_ledger AS ledger, openai_safety_reconcile_project AS project,
-  openai_safety_reconcile_key AS key, gen_ai_request_model AS model, {_COUNTS},
+SELECT openai_safety_reconcile_ledger AS ledger, coalesce(openai_safety_reconcile_project, '') AS project,
+  coalesce(openai_safety_reconcile_key, '') AS key, coalesce(gen_ai_request_model, '') AS model, {_COUNTS},
   openai_safety_reconcile_verdict AS verdict, coalesce(openai_safety_reconcile_why, '') AS why,
   coalesce(openai_safety_reconcile_batch, false) AS batch
 FROM events WHERE event IN ('{c.DARK_EVENT}', '{c.UNMATCHED_EVENT}') AND time_ns > $at AND time_ns <= $at + 1000000
