@@ -24,6 +24,7 @@ from openai_safety_otel.operations.cli.sources import (
     source_options,
 )
 from openai_safety_otel.operations.investigation.audit import audit, usable_hasher
+from openai_safety_otel.operations.percent import percent
 from openai_safety_otel.operations.reconcile.compare import TOLERANCE, Comparison, Source, compare
 from openai_safety_otel.operations.reconcile.keys import held_forms, read_keys, unknown
 from openai_safety_otel.operations.reconcile.ours import BATCH_RUNS, BATCHES_MADE, batched, opened, recorded
@@ -209,7 +210,9 @@ def _print(found: Comparison, top: int, *, as_json: bool, lines: bool) -> None:
 def summary(found: Comparison) -> Iterator[str]:
     """The answer in three lines."""
     share = (
-        "" if found.share is None else f"; {found.share:.1%} of the provider's have one of ours beside them"
+        ""
+        if found.share is None
+        else f"; {percent(found.share)} of the provider's have one of ours beside them"
     )
     yield f"The provider counts {found.provider:,} requests, our record has {found.ours:,}{share}."
     untold = f" Cannot tell: {found.cannot_tell:,} of the provider's." if found.cannot_tell else ""

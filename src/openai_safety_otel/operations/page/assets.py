@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from openai_safety_otel.operations.page.kinds import KINDS
+from openai_safety_otel.operations.percent import percent
 
 # SHA-256 of the vendored files as their packages ship them (see vendor/README.md).
 VENDORED: Final = {
@@ -31,7 +32,9 @@ def text(name: str) -> str:
 @cache
 def template(name: str) -> Template:
     """An asset that is filled in: every value in it is escaped, and a missing one is an error."""
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(text(name))
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["percent"] = percent
+    return environment.from_string(text(name))
 
 
 @cache

@@ -13,6 +13,7 @@ from openai_safety_otel.contract.blocks import BLOCK_CLASSES
 from openai_safety_otel.contract.moments import DAY, HOUR, MINUTE
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
+from openai_safety_otel.operations.percent import percent
 from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
 from openai_safety_otel.operations.report.ladders import deadline_of, reachable
 
@@ -182,14 +183,14 @@ def dark(report: Report) -> dict[str, Any] | None:
     return {
         **found,
         **{name: moments.minute(found[name]) for name in ("since", "until")},
-        "share": None if found["share"] is None else f"{found['share']:.1%}",
+        "share": None if found["share"] is None else percent(found["share"]),
         "cannot_tell": sum(one["provider"] for one in found["sources"] if one["verdict"] == "cannot_tell"),
         "sources": [_compared(one) for one in found["sources"]],
     }
 
 
 def _compared(one: dict[str, Any]) -> tuple[str, ...]:
-    share = f"{min(1, one['ours'] / one['provider']):.0%}" if one["provider"] else ""
+    share = percent(min(1, one["ours"] / one["provider"]), 0) if one["provider"] else ""
     counts = (f"{one['dark']:,}" if one["dark"] else "", f"{one['provider']:,}", f"{one['ours']:,}", share)
     model = f"{one['model']} (batch)" if one["batch"] else one["model"]
     verdict = one["verdict"].replace("_", " ")

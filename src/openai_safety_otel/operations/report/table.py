@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.operations.percent import percent
 from openai_safety_otel.operations.report.activity import Activity, Report, Rung, short
 
 _COLOURS = {
@@ -40,7 +41,7 @@ def render(report: Report, *, top: int) -> RenderableType:
 
 def _headline(report: Report) -> Text:
     totals, ladder = report.totals, report.organisation
-    coverage = "no call counts" if totals.coverage is None else f"{totals.coverage:.1%}"
+    coverage = "no call counts" if totals.coverage is None else percent(totals.coverage)
     line = Text("Organisation: ")
     line.append(ladder.text, _STAGES[ladder.stage])
     line.append(
