@@ -6,9 +6,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from openai_safety_otel.operations.investigation.erase_events import delete_from_loki
 from openai_safety_otel.operations.store.loki_http import LokiError, LokiHttp
 
 FOUND = ["ä"]
@@ -77,17 +79,25 @@ def server() -> Iterator[Scripted]:
         thread.join()
 
 
+def test_a_deletion_reaches_what_was_stored_a_moment_ago(server: Scripted) -> None:
+    """It names no end, which is now by Loki's own clock: whole seconds would spare the last, and an early clock all."""
+    server.statuses = [204] * 6
+    delete_from_loki(f"http://{server.place}", ["a" * 64])
+    values = [parse_qs(urlsplit(path).query) for _, path, _, _ in server.asked]
+    assert {tuple(sorted(one)) for one in values} == {("query", "start")}
+
+
 def test_the_address_says_where_and_as_whom(server: Scripted) -> None:
     """A path before Loki's own, a login and a tenant in the address are honoured; a packed answer is read."""
     with LokiHttp(f"http://ann:p%40ss@{server.place}/loki-1/?tenant=team%20a") as http:
         assert FOUND == http.result("/loki/api/v1/query", query='{a="+ b"}')
         server.statuses = [204]
-        http.delete("x", "1", "2")
+        http.delete("x", "1")
     login = "Basic YW5uOnBAc3M="
     said = [(method, path.replace("%20", "+"), *who) for method, path, *who in server.asked]
     assert said == [
         ("GET", "/loki-1/loki/api/v1/query?query=%7Ba%3D%22%2B+b%22%7D", "team a", login),
-        ("POST", "/loki-1/loki/api/v1/delete?query=x&start=1&end=2", "team a", login),
+        ("POST", "/loki-1/loki/api/v1/delete?query=x&start=1", "team a", login),
     ]
 
 
@@ -147,7 +157,7 @@ def test_a_deletion_that_a_proxy_answered_is_not_requested(server: Scripted) -> 
     """Loki takes one with 204; a page with 200 erases nothing."""
     server.answer = b"<html>Sign in"
     with LokiHttp(f"http://{server.place}") as http, pytest.raises(LokiError) as error:
-        http.delete("x", "1", "2")
+        http.delete("x", "1")
     assert str(error.value) == f"http://{server.place} does not answer as Loki does: <html>Sign in"
 
 

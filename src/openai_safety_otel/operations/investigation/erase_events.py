@@ -10,7 +10,6 @@ import gzip
 import os
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -270,7 +269,7 @@ def delete_from_loki(url: str, forms: list[str]) -> int:
         with LokiHttp(url, tenant) as http:
             for form, name in product(forms, map(column_name, _NAMES)):
                 query = f'{{service_name=~".+"}} | {name}={msgspec.json.encode(form).decode()} | {NO_ERASURE}'
-                http.delete(query, _SINCE, str(int(time.time())))
+                http.delete(query, _SINCE)
                 taken += 1
     return taken
 
