@@ -24,6 +24,7 @@ from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.state import Fault
 from openai_safety_otel.testing.usage import ADMIN_KEY
 from support.collector import Collector
+from support.event_files import records
 from support.services import CALLS, HOUR, SECRETS, compares, keys_file, run_services
 
 
@@ -90,16 +91,7 @@ def test_the_service_without_our_hook_is_named(place: Path, provider: Provider) 
     models = ("gpt-5", "gpt-5-mini", "text-embedding-3-small")
     assert {("matched", key, model) for key in ("web", "search") for model in models} == rest
 
-    events = [
-        json.loads(line) for path in (place / "events").iterdir() for line in path.read_text().splitlines()
-    ]
-    told = [
-        {one["key"]: next(iter(one["value"].values())) for one in record["attributes"]}
-        for event in events
-        for resource in event["resourceLogs"]
-        for scope in resource["scopeLogs"]
-        for record in scope["logRecords"]
-    ]
+    told = records(place / "events")
     named = [one for one in told if one[c.EVENT_NAME] == c.DARK_EVENT]
     assert sorted(one[2] for one in DARK) == sorted(one[c.REQUEST_MODEL] for one in named)
     assert {"jobs"} == {one[c.RECONCILE_KEY] for one in named}

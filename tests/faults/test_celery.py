@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from faults.test_servers import KEY, surroundings, told
+from faults.test_servers import KEY, surroundings
 from openai_safety_otel.demo.product import program
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from support.collector import Collector
+from support.event_files import records
 from support.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -97,7 +98,7 @@ def test_sigterm_finishes_the_task_and_runs_no_exit_handler(batch: str | None, t
     hashed = Hasher(KEY.encode()).end_user
     earlier = {hashed(f"user-{n}") for n in range(EARLIER)}
     assert {entry.identifier for entry in entries} == earlier | {hashed(LAST)}
-    events = collector.events if batch else told(tmp_path / "events")
+    events = collector.events if batch else records(tmp_path / "events")
     kept = [str(event["user.hash"]) for event in events]
     assert len(kept) == len(set(kept))
     if batch == "60000":

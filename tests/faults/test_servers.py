@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
-import json
 import os
 import re
 import signal
@@ -15,7 +14,6 @@ import textwrap
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +22,7 @@ from openai_safety_otel.demo.product import program
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.who.identifier import Hasher
 from support.collector import Collector
+from support.event_files import records
 from support.waiting import until
 
 pytestmark = pytest.mark.faults
@@ -132,16 +131,6 @@ def await_port(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     assert server.poll() is None, log.read_text()
 
 
-def told(folder: Path) -> list[dict[str, Any]]:
-    """Every event on disk, as its attributes."""
-    found = []
-    for path in folder.iterdir():
-        for line in path.read_text().splitlines()[1:]:
-            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-            found.append({pair["key"]: pair["value"].get("stringValue") for pair in record["attributes"]})
-    return found
-
-
 def surroundings(tmp_path: Path, provider: Provider, collector: Collector, **more: str) -> dict[str, str]:
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
     settings = {
@@ -199,7 +188,7 @@ def test_workers_lose_nothing(name: str, way: str, tmp_path: Path) -> None:
         saw = Counter((entry.request_id, entry.identifier) for entry in provider.ledger)
     said = log.read_text()
     assert {200: CALLS} == statuses, said
-    events = told(tmp_path / "events") if way == "files" else collector.events
+    events = records(tmp_path / "events") if way == "files" else collector.events
     kept = Counter((e["openai_safety.provider.request_id"], e.get("user.hash")) for e in events)
     assert 1 == max(kept.values()), said
     lost = saw - kept
@@ -241,14 +230,11 @@ def test_sigterm_in_mid_stream(how: str, outcomes: list[str], tmp_path: Path) ->
         )
         assert process.stdout is not None
         assert "reading\n" == process.stdout.readline()
-        # A line of each file says whose it is; the next one is the earlier call.
-        assert until(
-            lambda: any(len(one.read_bytes().splitlines()) > 1 for one in (tmp_path / "events").iterdir())
-        )
+        assert until(lambda: records(tmp_path / "events"))  # the earlier call
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         process.stdout.close()
-    assert outcomes == sorted(str(e["openai_safety.outcome"]) for e in told(tmp_path / "events"))
+    assert outcomes == sorted(str(e["openai_safety.outcome"]) for e in records(tmp_path / "events"))
 
 
 AT_EXIT = """
@@ -280,7 +266,7 @@ def test_interpreter_shutdown(tmp_path: Path) -> None:
             check=False,
         )
         saw = [entry.request_id for entry in provider.ledger]
-    kept = Counter(e["openai_safety.provider.request_id"] for e in told(tmp_path / "events"))
+    kept = Counter(e["openai_safety.provider.request_id"] for e in records(tmp_path / "events"))
     said = [line for line in done.stderr.splitlines() if "no OpenTelemetry SDK" not in line]
     assert (0, []) == (done.returncode, said)
     assert set(kept) <= set(saw)

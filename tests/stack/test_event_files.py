@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -21,6 +20,7 @@ from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.store.files import open_files
 from stack import query
 from stack.programs import Running
+from support.event_files import records
 from support.stored import said
 from support.waiting import until
 
@@ -65,12 +65,7 @@ class App:
 
 def written(folder: Path) -> Counter[str]:
     """The response ids on disk: what an app wrote before it was killed."""
-    found: Counter[str] = Counter()
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in filter(bytes.strip, path.read_bytes().split(b"\n")[1:-1]):
-            record = json.loads(line)["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
-            found.update(p["value"]["stringValue"] for p in record["attributes"] if p["key"] == c.RESPONSE_ID)
-    return found
+    return Counter(one[c.RESPONSE_ID] for one in records(folder))
 
 
 def stored(loki: Running, service: str) -> Counter[str]:
