@@ -26,17 +26,6 @@ def hold(descriptor: int) -> None:
             _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
 
 
-def lock(descriptor: int) -> bool:
-    """Take a file that nobody holds; False where somebody does, or where locks are unknown."""
-    if _fcntl is None:
-        return False
-    try:
-        _fcntl.flock(descriptor, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def in_use(path: Path) -> bool:
     """Whether a process still writes a file; True where that cannot be told."""
     if _fcntl is None:
