@@ -23,6 +23,7 @@ WebhookResult = Literal[
 ]
 SuspensionsState = Literal["read", "missing", "malformed", "unreachable"]
 DecisionAction = Literal["watch", "filter", "suspend", "revoke", "clear"]
+REFUSING: Final = ("suspend", "revoke")  # of these, what keeps a person's calls from leaving
 # What the provider's own ledgers count, and what the comparison of one with our record says.
 UsageLedger = Literal[
     "completions",

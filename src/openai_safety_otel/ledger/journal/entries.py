@@ -10,7 +10,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, TypeVar
 
 from openai_safety_otel.contract.one_line import OneLineError
-from openai_safety_otel.contract.vocabulary import DecisionAction, NoticeSubject, NoticeType, Traffic
+from openai_safety_otel.contract.vocabulary import (
+    REFUSING,
+    DecisionAction,
+    NoticeSubject,
+    NoticeType,
+    Traffic,
+)
 
 JournalAction = DecisionAction | Literal["whois", "read", "erase", "close", "reopen", "subject", "reconcile"]
 LookUp = Literal["none", "pending", "done", "failed"]
@@ -102,6 +108,10 @@ class Decision:
     def in_force(self, now: float) -> bool:
         """Whether it has not ended yet."""
         return self.until is None or self.until > now
+
+    def refuses(self, now: float) -> bool:
+        """Whether it keeps the person's calls from leaving."""
+        return self.action in REFUSING and self.in_force(now)
 
 
 REOPENED: Final[dict[str, Any]] = {

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from openai_safety_otel.contract.vocabulary import REFUSING
 from openai_safety_otel.ledger.journal.chain import Link
 from openai_safety_otel.ledger.journal.entries import Decision, Notice, from_mapping
 
-KEEPS_OUT = ("suspend", "revoke")
 # That somebody was erased, by whom and why, is the operator's record: a later erasure finds nothing in it.
 ERASURE: Final = "erase"
 ENDS = ("clear",)
@@ -50,7 +50,7 @@ def erasure(links: Iterable[Link], identifier: str) -> Erasure:
 
 def kept_decision(decisions: list[Decision]) -> Decision | None:
     """The decision that still keeps this person out, without its reason; None if there is none."""
-    ruling = [d for d in decisions if d.action in (*KEEPS_OUT, *ENDS)]
+    ruling = [d for d in decisions if d.action in (*REFUSING, *ENDS)]
     if not ruling or ruling[-1].action in ENDS:
         return None
     return replace(ruling[-1], why="erased", details={})

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard, get_args
 
+from openai_safety_otel.contract.vocabulary import REFUSING
+
 ListedAction = Literal["watch", "filter", "suspend", "revoke"]
 
 # Weakest first: where several forms of one person are listed, the strongest action counts.
@@ -36,7 +38,7 @@ class ListEntry:
     @property
     def refuses(self) -> bool:
         """Whether a call must not leave the process."""
-        return self.action in ("suspend", "revoke")
+        return self.action in REFUSING
 
     def row(self) -> Row:
         """The form kept in memory."""

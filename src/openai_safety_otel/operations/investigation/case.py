@@ -218,6 +218,6 @@ def _suspension(case: Case, known: Known, now: float) -> str | None:
     if known.suspended is not None:
         listed = [form for form in (*case.forms, *case.linked) if form in known.suspended]
         return "refused by us: on the suspension list" if listed else None
-    if last and last.action in ("suspend", "revoke") and last.in_force(now):
+    if last and last.refuses(now):
         return f"refused by us: {last.action} by {last.by}"
     return None

@@ -195,10 +195,8 @@ def _read_decisions(building: _Building, notices: list[Notice]) -> None:
     listed = building.known.suspended
     for activity in building.found.values():
         decision = activity.decision
-        keeps_out = (
-            decision is not None and decision.action in ("suspend", "revoke") and decision.in_force(now)
-        )
-        activity.suspended = keeps_out if listed is None else activity.identifier in listed
+        refused = decision is not None and decision.refuses(now)
+        activity.suspended = refused if listed is None else activity.identifier in listed
 
 
 def all_notices(rows: Iterable[Mapping[str, Any]], known: Iterable[Notice]) -> list[Notice]:
