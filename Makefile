@@ -13,7 +13,7 @@ help: ## this list
 demo: $(READY) ## the whole loop on this machine: provider stub, unchanged app, telemetry, report
 	@$(BIN)/python -m openai_safety_otel.demo
 
-test: lint types test-unit ## lint, types and all tests that need no built program
+test: lint types test-unit ## lint, types and the tests that need no other program
 
 test-unit: $(READY)
 	$(PYTEST) -n 2 --dist loadfile -m "not stack and not faults" tests

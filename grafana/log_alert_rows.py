@@ -114,7 +114,7 @@ RETRIES: Final = (
         "ticket",
         q.retried_blocks(ALERT, RECENT, 3),
         "0s",
-        "A blocked prompt is retried: one prompt becomes several strikes.",
+        "An end user got several enforcement blocks of one code within a minute: perhaps a blocked prompt is retried.",
         f"Identifier {WHO} of {PLACE} got {TIMES} enforcement blocks "
         "({{ $labels.openai_safety_block_code }}) within a minute.",
         f"3 enforcement blocks of one identifier and code within 60 s, {_SINCE}",

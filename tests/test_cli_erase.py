@@ -277,7 +277,7 @@ def test_a_dry_run_changes_nothing(here: Path) -> None:
     found = run(ANN, "--files", "events", "--dry-run")
     assert (found.exit_code, found.stdout) == (
         0,
-        "1 records in 1 files would be erased\n  1 openai_safety.call\n",
+        "1 records in 1 files would be erased\n  1 openai_safety.call\n0 entries of the journal would be changed\n",
     )
     assert path.read_bytes() == before
     assert sorted(one.name for one in here.iterdir()) == ["events"]

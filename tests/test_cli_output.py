@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-c", "from openai_safety_otel.operations.cli import 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """One person who was blocked and one with a name of the product's own."""
-    events = [blocked(ANN, NOW - 60, "cyber_policy"), flagged("jörg-日本", NOW - 50, "hate", 0.9)]
+    events = [blocked(ANN, NOW - 60, "identifier_blocked"), flagged("jörg-日本", NOW - 50, "hate", 0.9)]
     write(tmp_path / "events", events)
     set_here = {"FILE_DIR": tmp_path / "events", "STORE": tmp_path / "store.db"}
     return {
@@ -70,4 +70,6 @@ def test_no_date_is_cut_on_a_narrow_terminal(environment: dict[str, str]) -> Non
     """At 80 columns the day is there in one piece, and no word is cut."""
     shown = on_terminal([*COMMAND, "queue"], {**environment, "COLUMNS": "80", "TERM": "dumb"})
     assert time.strftime("%Y-%m-%d", time.gmtime(NOW - 60)) in shown
+    names = "identifier provider enforced filter flagged score last seen decided"
+    assert names in [" ".join(line.split()) for line in shown.splitlines()]
     assert shown.replace(f"{ANN[:12]}…", "").count("…") == 0

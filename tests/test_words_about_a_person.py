@@ -210,6 +210,15 @@ def test_a_file_that_is_no_batchs_result_is_refused(here: Path, content: bytes, 
         assert (found.exit_code, found.stderr) == (1, f"Error: other {said}\n"), found.output
 
 
+def test_a_dry_run_of_erase_tells_of_the_journal_too(here: Path) -> None:
+    """What is counted first is what goes then."""
+    assert run("decide", ANN, "--action", "watch", *SIGNED).exit_code == 0
+    first, then = (lines("erase", ANN, *SIGNED, "--files", "events", how) for how in ("--dry-run", "--yes"))
+    (would,) = [line for line in first if "of the journal" in line]
+    (did,) = [line for line in then if "of the journal" in line]
+    assert would == did.replace(" changed", " would be changed")
+
+
 def test_an_empty_user_has_no_identifier(here: Path) -> None:
     """Nothing printed and exit 0 would be taken for an identifier."""
     found = run("identifier", "")

@@ -81,7 +81,9 @@ class Result:
 )
 @click.option("--cases", multiple=True, help="Folders or globs with case files.  [default: this folder]")
 @click.option("--force", is_flag=True, help="Take an identifier that nothing reached from here has.")
-@click.option("--dry-run", is_flag=True, help="Only count what would go from files, and list case files.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what would go: counted in files and journal, not in Loki."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def erase(
@@ -297,9 +299,10 @@ def _print_result(result: Result) -> None:
         say(f"  {count:,} {kind}")
     for path in result.case_files:
         say(f"case file {path} {verb}")
-    if not result.dry:
-        say(f"{result.journal:,} entries of the journal changed")
-        if result.loki_requests:
-            say(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+    say(f"{result.journal:,} entries of the journal {'would be ' if result.dry else ''}changed")
+    if result.loki_requests:
+        say(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+    elif result.dry and result.loki:
+        say("Loki has events about them, which would be deleted: it does not count them")
     for kept in result.kept:
         say(f"kept: {kept}")

@@ -114,7 +114,7 @@ def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:
         for row in waiting:
             say(json.dumps(row))
         return
-    names = ("identifier", "provider", "enforcement", "filter", "flagged", "score", "last seen", "decided")
+    names = ("identifier", "provider", "enforced", "filter", "flagged", "score", "last seen", "decided")
     show(names, map(_cells, waiting))
 
 
