@@ -187,10 +187,10 @@ def test_a_closing_that_no_collector_heard_says_so(store: str, journal: Journal)
             "no HMAC key is set",
         ),
         (["open", "C-17", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
-        (["close", "C-99", "--by", "ann", "--why", "x"], {}, "there is no notice C-99"),
+        (["close", "C-99", "--by", "ann", "--why", "x"], {}, "there is no store at "),
         (["close", "C-99", "--by", " ", "--why", "x"], {}, "this needs --by WHO and --why TEXT"),
         (["close", "C-99", "--why", "x"], {}, "Missing option '--by'"),
-        (["list", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: "),
+        (["list", "--store", "/nowhere/at/all.db"], {}, "/nowhere/at/all.db: No such file or directory"),
     ],
 )
 def test_mistakes_are_one_clear_line(

@@ -7,9 +7,9 @@ several processes, and raise :class:`JournalError` with one line of text when th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Protocol
 
 from openai_safety_otel.contract.addresses import is_redis
@@ -136,8 +136,16 @@ def open_journal(place: str) -> Journal:
 
 
 def is_written(place: str) -> bool:
-    """Whether there is such a store: reading a file that nobody has written yet would create it."""
-    return is_redis(place) or Path(place).exists()
+    """Whether there is such a store: reading a file that nobody has written yet would create it.
+
+    One that cannot be looked at counts as written: opening it says why.
+    """
+    try:
+        return is_redis(place) or bool(os.stat(place))  # noqa: PTH116 - `exists` says no for what it cannot look at
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def read_chain(place: str) -> tuple[list[Link], str | None]:

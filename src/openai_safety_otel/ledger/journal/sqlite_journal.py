@@ -202,7 +202,8 @@ class SqliteJournal:
             with self._lock:
                 yield self._open()
         except (sqlite3.Error, OSError, ValueError) as error:
-            raise JournalError(f"{self._path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise JournalError(f"{self._path}: {reason}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

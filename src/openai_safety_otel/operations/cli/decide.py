@@ -33,6 +33,7 @@ from openai_safety_otel.ledger.suspensions import (
 )
 from openai_safety_otel.ledger.suspensions.refresher import POLL_SECONDS
 from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.journal import entries
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.cli.verify import verify
 from openai_safety_otel.operations.report.activity import short
@@ -236,7 +237,8 @@ def decisions(
         _verify(settings, source)
         return
     identifier = meant(identifier, settings, force=None) if identifier else None
-    found = open_journal(settings.store).decisions(identifier)
+    _, made = entries(settings.store)
+    found = [one for one in made if identifier in (None, one.identifier)]
     listing = open_suspensions(settings.suspensions) if settings.suspensions else None
     found += _automatic(listing, found, identifier)
     counting = in_force(found)

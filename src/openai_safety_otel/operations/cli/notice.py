@@ -23,6 +23,7 @@ from openai_safety_otel.ledger.journal import (
     open_journal,
 )
 from openai_safety_otel.operations.cli.identity import meant
+from openai_safety_otel.operations.cli.journal import entries, existing
 from openai_safety_otel.operations.cli.notice_end import (
     KINDS,
     close,
@@ -219,9 +220,8 @@ def _emitted(settings: Settings, notice: Notice) -> str | None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_(every: bool, store: str | None, as_json: bool) -> None:
     """List the open notices, oldest first, with what stands in the way of their details."""
-    journal = open_journal(Settings.resolve(store=store).store)
-    found = journal.notices(open_only=not every)
-    journal.close()
+    notices, _ = entries(Settings.resolve(store=store).store)
+    found = [one for one in notices if every or one.open]
     if as_json:
         for one in found:
             say(json.dumps(plain(one)))
@@ -276,7 +276,7 @@ def subject(
     """Say whose a notice is, where its case cannot be read: an end user's, or the organisation's."""
     settings = Settings.resolve(store=store)
     identifier = None if whose.strip().lower() in _ORGANIZATION else meant(whose, settings, force=force)
-    journal = open_journal(settings.store)
+    journal = existing(settings.store)
     wanted = open_one(journal, notice_id, kind)
     decision = Decision(
         identifier=identifier or "",

@@ -20,8 +20,8 @@ from openai_safety_otel.ledger.journal import (
     Journal,
     Notice,
     from_mapping,
-    open_journal,
 )
+from openai_safety_otel.operations.cli.journal import existing
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.webhooks.events import about, about_notice, notice_event
 
@@ -100,7 +100,7 @@ def _opened(by: str, why: str, store: str | None) -> tuple[Journal, Settings]:
     if not by.strip() or not why.strip():
         raise click.UsageError("this needs --by WHO and --why TEXT")
     settings = Settings.resolve(store=store)
-    return open_journal(settings.store), settings
+    return existing(settings.store), settings
 
 
 def tell(settings: Settings, events: list[SafetyEvent]) -> None:

@@ -1,0 +1,41 @@
+"""The journal as commands read it: where nobody ever wrote one, that is said, and none is made."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.ledger.journal import Decision, Journal, Notice, is_written, open_journal
+from openai_safety_otel.operations.cli.output import warn
+
+
+def entries(store: str) -> tuple[list[Notice], list[Decision]]:
+    """The notices and decisions of a store.
+
+    Raises:
+        JournalError: the store cannot be read.
+    """
+    if not is_written(store) and Path(store).absolute().parent.is_dir():
+        warn(f"note: {_none_at(store)}: no notice and no decision was ever written there")
+        return [], []
+    with closing(open_journal(store)) as journal:
+        return journal.notices(), journal.decisions()
+
+
+def existing(store: str) -> Journal:
+    """The journal of a store, to change what is in it.
+
+    Raises:
+        click.ClickException: nobody has written one.
+        JournalError: the store cannot be used.
+    """
+    if not is_written(store):
+        raise click.ClickException(_none_at(store))
+    return open_journal(store)
+
+
+def _none_at(store: str) -> str:
+    return f"there is no store at {without_password(store)}"
