@@ -280,3 +280,59 @@ def test_gevent_is_there() -> None:
     """The greenlet cases above really run on gevent."""
     assert importlib.util.find_spec("gevent") is not None
     assert os.name == "posix"
+
+
+GREENLETS = """
+    from gevent import monkey
+    monkey.patch_all()
+    import os, subprocess, sys
+    import gevent
+    from openai_safety_otel.contract.record import Identity
+    from openai_safety_otel.contract.settings import Settings
+    from openai_safety_otel.instrumentation.guard import Guard
+    from openai_safety_otel.ledger.suspensions import ListEntry, open_suspensions
+    place, ran = sys.argv[1:]
+    open_suspensions(place).create({})
+    guard = Guard.from_settings(Settings(suspensions=place))
+    def calls():
+        for _ in range(500):
+            with open(ran, "a") as file:
+                print(os.getpid(), file=file)
+            gevent.sleep(0)
+    def programs():
+        for _ in range(3):
+            subprocess.run(["true"], check=True)
+    gevent.joinall([gevent.spawn(calls), gevent.spawn(programs)], raise_error=True)
+    open_suspensions(place).write({"a": ListEntry("suspend", None, "ann", "later")})
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        with gevent.Timeout(60, False):
+            while guard.check(Identity(value="a")) is None:
+                gevent.sleep(0.01)
+        entry = guard.check(Identity(value="a"))
+        os.write(writing, (entry.why if entry else "let in").encode())
+        os._exit(0)
+    print(os.getpid(), os.read(reading, 100).decode())
+"""
+
+
+def test_a_program_started_under_gevent_runs_nothing_of_the_app(tmp_path: Path) -> None:
+    """Its child, before it is that program, follows no list and makes none of the app's calls; a worker's does."""
+    ran = tmp_path / "ran"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            textwrap.dedent(GREENLETS),
+            str(tmp_path / "list.json"),
+            str(ran),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    process, entry = done.stdout.split()
+    assert ({process}, "later") == (set(ran.read_text().split()), entry)

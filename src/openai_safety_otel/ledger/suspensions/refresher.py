@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
@@ -118,6 +119,12 @@ class Refresher:
         self._reset()
         self._tasks.clear()  # the parent does them
         if running:
+            # A thread's start waits for it, and under gevent the app's greenlets run meanwhile: in a child that is
+            # about to become another program, too.
+            _thread.start_new_thread(self._go_on, ())
+
+    def _go_on(self) -> None:
+        with own_errors("suspensions"):
             self.start()
 
     def _run(self) -> None:
