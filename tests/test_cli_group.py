@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import openai_safety_otel
 from openai_safety_otel.contract.installing import install
 from openai_safety_otel.operations.cli import VERBS
 from openai_safety_otel.operations.cli.group import EXTRAS, app
@@ -72,3 +74,20 @@ def test_without_the_cli_extra_too() -> None:
         timeout=60,
     )
     assert f"openai-safety needs click and rich: {install('cli')}\n" == done.stderr
+
+
+def test_every_package_that_commands_import_has_its_extra() -> None:
+    """Whichever of its packages a verb misses first, the message names the extra that brings it."""
+    root = Path(openai_safety_otel.__file__).parent
+    imported = {
+        name.partition(".")[0]
+        for room in ("operations", "ledger")
+        for path in (root / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+        )
+    }
+    there = {*sys.stdlib_module_names, "click", "rich", "openai_safety_otel"}
+    assert set() == imported - there - EXTRAS.keys()

@@ -266,7 +266,8 @@ def test_interpreter_shutdown(tmp_path: Path) -> None:
             check=False,
         )
         saw = [entry.request_id for entry in provider.ledger]
-    kept = Counter(e["openai_safety.provider.request_id"] for e in records(tmp_path / "events"))
+    told = [e.get("openai_safety.provider.request_id") for e in records(tmp_path / "events")]
+    kept = Counter(filter(None, told))  # what ends before its answer has none
     said = [line for line in done.stderr.splitlines() if "no OpenTelemetry SDK" not in line]
     assert (0, []) == (done.returncode, said)
     assert set(kept) <= set(saw)

@@ -18,6 +18,7 @@ EXTRAS = {
     "httpx2": "cli",
     "duckdb": "report",
     "jinja2": "report",
+    "markupsafe": "report",
     "msgspec": "report",
     "sqlalchemy": "report",
     "redis": "redis",
