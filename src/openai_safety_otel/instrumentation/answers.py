@@ -15,9 +15,8 @@ from openai_safety_otel.who.identifier import Hasher, owner
 
 MAX_SEEN: Final = 10_000
 _SESSION: Final = re.compile(r"/agents/sessions/([^/?#]+)")
-_FETCHED: Final = frozenset(
-    {"responses", "videos", "assistants", "agents"}
-)  # whose answers can be looked at later
+# Whose answers can be looked at later.
+_FETCHED: Final = frozenset({"responses", "videos", "assistants", "agents"})
 _MESSAGE: Final = "agent.session.input.message"
 
 
@@ -39,10 +38,11 @@ class Answers:
         echoed = record.echoed_identifier or (None if asked else record.echoed_user)
         return owner(echoed, record.identity, self._hasher) if echoed else asked
 
-    def is_news(self, record: CallRecord, outcome: Outcome, *, once: bool) -> bool:
-        """Whether this outcome is to be told: that of a fetched answer once, by its id, when it has ended.
+    def note(self, record: CallRecord, outcome: Outcome, *, once: bool) -> bool:
+        """Keep what an ended call tells of its answer; whether its outcome is news, and so is told.
 
-        Who asked for an answer that has not ended, as far as is known, is kept: perhaps somebody else fetches it.
+        That of a fetched answer is, once, by its id, when it has ended. Who asked for an answer that has not ended, as
+        far as is known, is kept: perhaps somebody else fetches it.
         """
         early = pending(record) or (record.streaming and goes_on(record))
         known = record.response_id

@@ -208,7 +208,7 @@ class Observer:
             if call.endpoint.once:
                 self._give_to_owner(call)
             outcome = classify(record)
-            counted = self.answers.is_news(record, outcome, once=call.endpoint.once)
+            counted = self.answers.note(record, outcome, once=call.endpoint.once)
             self.signals.finish(record, outcome, call.span, counted=counted)
             if counted:
                 self._follow_up(call, outcome)

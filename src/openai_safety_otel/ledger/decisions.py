@@ -41,6 +41,7 @@ WRITE_SECONDS: Final = 10.0  # how long to try where another writer holds the li
 MOST_WAITING: Final = 1000  # decisions of a process that wait for the journal
 _log = logging.getLogger(__name__)
 HELD_SECONDS: Final = 4.0  # how long to wait for running processes to hold the new list
+NONE_GIVEN: Final = "no identifier was given"
 
 
 class DecisionError(OneLineError, ValueError):
@@ -66,7 +67,7 @@ def new_decision(
         raise DecisionError("a decision needs --by WHO and --why TEXT")
     identifier = identifier.strip()
     if not identifier:
-        raise DecisionError("no identifier was given")
+        raise DecisionError(NONE_GIVEN)
     if looks_raw(identifier):
         raise DecisionError(
             "that looks like a user, not like an identifier; find theirs with: openai-safety identifier USER"

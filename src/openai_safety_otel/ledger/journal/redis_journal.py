@@ -181,9 +181,8 @@ class RedisJournal:
                 self._change(keys=[_notice_key(key), _DUE], args=[key, due, *_flat(new)], client=pipe)
 
         with self._guard():
-            self._redis.transaction(
-                revise, _notice_key(key)
-            )  # again from the start if somebody else writes it
+            # Again from the start if somebody else writes it.
+            self._redis.transaction(revise, _notice_key(key))
         return self.notice(key)
 
     def close_notice(self, key: str, *, by: str, why: str, at: int) -> Notice | None:

@@ -33,7 +33,7 @@ from openai_safety_otel.ledger.suspensions import (
 )
 from openai_safety_otel.ledger.suspensions.refresher import POLL_SECONDS
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.journal import entries
+from openai_safety_otel.operations.cli.journal import reading
 from openai_safety_otel.operations.cli.output import say, show
 from openai_safety_otel.operations.cli.verify import verify
 from openai_safety_otel.operations.report.activity import short
@@ -237,8 +237,8 @@ def decisions(
         _verify(settings, source)
         return
     identifier = meant(identifier, settings, force=None) if identifier else None
-    _, made = entries(settings.store)
-    found = [one for one in made if identifier in (None, one.identifier)]
+    with reading(settings.store) as journal:
+        found = journal.decisions(identifier) if journal else []
     listing = open_suspensions(settings.suspensions) if settings.suspensions else None
     found += _automatic(listing, found, identifier)
     counting = in_force(found)

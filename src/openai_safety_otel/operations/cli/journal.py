@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
 from openai_safety_otel.contract.addresses import without_password
-from openai_safety_otel.ledger.journal import Decision, Journal, Notice, is_written, open_journal
+from openai_safety_otel.ledger.journal import Journal, is_written, open_journal
 from openai_safety_otel.operations.cli.output import warn
 
 
-def entries(store: str) -> tuple[list[Notice], list[Decision]]:
-    """The notices and decisions of a store.
+@contextmanager
+def reading(store: str) -> Iterator[Journal | None]:
+    """The journal of a store, to be read; None, said in a note, where nobody has written one.
 
     Raises:
         JournalError: the store cannot be read.
     """
     if not is_written(store) and Path(store).absolute().parent.is_dir():
         warn(f"note: {_none_at(store)}: no notice and no decision was ever written there")
-        return [], []
+        yield None
+        return
     with closing(open_journal(store)) as journal:
-        return journal.notices(), journal.decisions()
+        yield journal
 
 
 def existing(store: str) -> Journal:

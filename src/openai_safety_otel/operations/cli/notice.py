@@ -23,7 +23,7 @@ from openai_safety_otel.ledger.journal import (
     open_journal,
 )
 from openai_safety_otel.operations.cli.identity import meant
-from openai_safety_otel.operations.cli.journal import entries, existing
+from openai_safety_otel.operations.cli.journal import existing, reading
 from openai_safety_otel.operations.cli.notice_end import (
     KINDS,
     close,
@@ -220,8 +220,8 @@ def _emitted(settings: Settings, notice: Notice) -> str | None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_(every: bool, store: str | None, as_json: bool) -> None:
     """List the open notices, oldest first, with what stands in the way of their details."""
-    notices, _ = entries(Settings.resolve(store=store).store)
-    found = [one for one in notices if every or one.open]
+    with reading(Settings.resolve(store=store).store) as journal:
+        found = journal.notices(open_only=not every) if journal else []
     if as_json:
         for one in found:
             say(json.dumps(plain(one)))

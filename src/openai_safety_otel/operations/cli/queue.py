@@ -14,7 +14,7 @@ from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
 from openai_safety_otel.ledger.journal import Decision, Notice
-from openai_safety_otel.operations.cli.journal import entries
+from openai_safety_otel.operations.cli.journal import reading
 from openai_safety_otel.operations.cli.output import say, show, warn
 from openai_safety_otel.operations.cli.sources import EventSource, open_place, parse_past, source_options
 from openai_safety_otel.operations.report.activity import short
@@ -41,7 +41,8 @@ def queue(
     whose decision has run out, comes back when anything newer happens.
     """
     settings, begin = Settings.resolve(), parse_past(since, time.time())
-    notices, decisions = entries(settings.store)
+    with reading(settings.store) as journal:
+        notices, decisions = (journal.notices(), journal.decisions()) if journal else ([], [])
     with open_place(place, settings, since=begin, query=NOTABLE) as events:
         found = events.rows(questions.WAITING, since=int(begin * 1e9), since_day=moments.day(begin))
     waiting = undecided(with_notices(found, notices, begin), decisions)

@@ -8,7 +8,7 @@ from typing import Any
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.standalone import event_output
-from openai_safety_otel.ledger.decisions import decision_event
+from openai_safety_otel.ledger.decisions import NONE_GIVEN, decision_event
 from openai_safety_otel.ledger.journal import Decision, JournalError, open_journal
 from openai_safety_otel.ledger.journal.entries import JournalAction
 from openai_safety_otel.who.identifier import Hasher, shown_identity
@@ -80,7 +80,7 @@ def shown(identifier: str, hasher: Hasher | None) -> str:
     """
     typed = identifier.strip()
     if not typed:
-        raise AuditError("no identifier was given")
+        raise AuditError(NONE_GIVEN)
     value = shown_identity(typed, hasher, "caller").value
     if not value:
         raise AuditError("this looks like personal data, and without the HMAC key it cannot be looked up")

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from openai_safety_otel.contract.one_line import OneLineError
+from openai_safety_otel.ledger.decisions import NONE_GIVEN
 from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
 
 if TYPE_CHECKING:
     from openai_safety_otel.operations.store.events import Events
 
-NONE_GIVEN: Final = "no identifier was given"
 _LONGEST: Final = 128  # characters of an identifier as telemetry keeps it
 SHORTEST: Final = 8  # characters of a beginning; people are shown twelve
 _HASH: Final = re.compile(r"[0-9a-f]{64}")

@@ -25,9 +25,8 @@ from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month
 from openai_safety_otel.operations.store.writing import in_columns, workplace
 
 S3: Final = "s3://"
-_SHARED: Final = (
-    "shared.json"  # under which names the store writes, and which of its files are under which prefix
-)
+# Under which names the store writes, and which of its files are under which prefix.
+_SHARED: Final = "shared.json"
 _EVERY: Final = "stream=*/*=*/*.parquet"
 
 

@@ -228,9 +228,8 @@ class FollowUp:
         def changes(stored: Notice) -> dict[str, Any]:
             pending = steps.without(stored.pending, name) | ({} if given_up else {name: state})
             if name == "look_up" and (error.lasting or given_up):
-                pending = steps.emit_at_once(
-                    stored, pending, now
-                )  # what will not come soon is not waited for
+                # What will not come soon is not waited for.
+                pending = steps.emit_at_once(stored, pending, now)
             failed = {name: "failed"} if given_up and name in {"look_up", "suspension", "outgoing"} else {}
             why = {"look_up_error": error.reason} if name == "look_up" else {}
             return {"pending": pending, **failed, **why}
@@ -281,9 +280,8 @@ class FollowUp:
             return lambda _: {}  # the command that entered it has sent it meanwhile
         self._tools.sink.emit(notice_event(notice))
         if self._tools.flush is not None:
-            with contextlib.suppress(
-                asyncio.TimeoutError
-            ):  # handed over already: sending it again is no help
+            # Handed over already: sending it again is no help.
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(asyncio.to_thread(self._tools.flush), FLUSH_SECONDS)
         return lambda _: {"emitted": True}
 

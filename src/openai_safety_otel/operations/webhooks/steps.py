@@ -60,9 +60,8 @@ def confirmed(stored: Notice, webhook: Notice) -> dict[str, Any]:
         whose = {"subject": webhook.subject, "identifier": webhook.identifier}
     if not wanted and not whose:
         return {}
-    taken = stored.next_at is not None and stored.next_at != next_at(
-        stored
-    )  # by a process that goes on with it
+    # By a process that goes on with it.
+    taken = stored.next_at is not None and stored.next_at != next_at(stored)
     pending = stored.pending | wanted
     again = stored.emitted and says(replace(stored, **whose)) != says(stored)
     return {
