@@ -116,6 +116,7 @@ def test_an_event_written_twice_counts_once(tmp_path: Path) -> None:
 TEXTS = (
     *('quo"te', "com,ma", "new\nline", "carriage\rreturn", "tab\t", "nul\x00", "back\\slash", "{brace}", "["),
     *("null", "", "=cmd()", "ünï", "'; DROP TABLE events; --", "\u2028", "x" * 600_000),
+    *("key", "a key", '"key"', "value", '}},{"key":', '[{"key":', ',"value":', "resourceLogs"),
 )
 
 
@@ -228,6 +229,17 @@ def test_odd_values_leave_the_events_around_them(tmp_path: Path) -> None:
             "SELECT count(*) AS n FROM events WHERE user_hash = $ann AND openai_safety_outcome = 'completed'"
         )
         assert (events.rows(query, ann=ANN), events.skipped.problems) == ([{"n": 2 * len(ODD)}], 0)
+
+
+@pytest.mark.parametrize("name", ["key", "value", "api key", "values", "stringValue"])
+def test_an_attribute_of_any_name_leaves_its_event(tmp_path: Path, name: str) -> None:
+    """Names that OTLP's own fields have, too: an app may call an attribute of its own so."""
+    found = json.loads(lines([call(ANN, NOON)]))
+    attributes = found["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"]
+    attributes.insert(1, {"key": name, "value": {"stringValue": "theirs"}})
+    with opened(tmp_path, json.dumps(found, separators=(",", ":")).encode() + b"\n") as events:
+        rows = events.rows("SELECT user_hash AS who, openai_safety_outcome AS outcome FROM events")
+        assert (rows, events.skipped) == ([{"who": ANN, "outcome": "completed"}], Skipped())
 
 
 def test_an_attribute_without_a_name_is_a_broken_record(tmp_path: Path) -> None:

@@ -128,10 +128,13 @@ def _record(record: Any, skipped: Skipped) -> dict[str, Any] | None:
 
 
 def _pairs(given: Any) -> list[dict[str, Any]]:
-    """The attributes with a plain value or a list of texts, each once (the first counts), as OTLP spells them."""
+    """The attributes with a plain value or a list of texts, each once (the first counts), as OTLP spells them.
+
+    One that is called ``key`` is left out: the fast way takes it for a pair that it cannot read.
+    """
     found: dict[str, dict[str, Any]] = {}
     for pair in given if isinstance(given, list) else ():
-        named = isinstance(pair, dict) and isinstance(pair.get("key"), str)
+        named = isinstance(pair, dict) and isinstance(pair.get("key"), str) and pair["key"] != "key"
         if named and (value := _plain(pair.get("value"))):
             found.setdefault(pair["key"], value)
     return [{"key": key, "value": value} for key, value in found.items()]
