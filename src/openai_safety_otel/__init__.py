@@ -11,9 +11,9 @@ from openai_safety_otel.who.current import carry, end_user, set_end_user
 from openai_safety_otel.who.user import EndUser
 
 if TYPE_CHECKING:
-    from openai_safety_otel.instrumentation.guard import EndUserSuspended
     from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
     from openai_safety_otel.instrumentation.public import report_issue, safety_identifier
+    from openai_safety_otel.instrumentation.suspended import EndUserSuspended
     from openai_safety_otel.operations.store.notebook import events
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 
 # Loaded when first used: importing this package stays cheap.
 _LAZY = {
-    "EndUserSuspended": "openai_safety_otel.instrumentation.guard",
+    "EndUserSuspended": "openai_safety_otel.instrumentation.suspended",  # an openai exception
     "SafetyInstrumentor": "openai_safety_otel.instrumentation.instrumentor",
     "events": "openai_safety_otel.operations.store.notebook",
     "report_issue": "openai_safety_otel.instrumentation.public",

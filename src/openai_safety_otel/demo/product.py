@@ -12,7 +12,6 @@ import sys
 import time
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 
 from openai_safety_otel.contract.installing import install
 from openai_safety_otel.contract.settings import environment_of_child
@@ -92,9 +91,7 @@ class Product:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _await_port(self, process: subprocess.Popen[bytes]) -> int:

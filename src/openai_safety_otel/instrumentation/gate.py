@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract.record import CallRecord
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from openai_safety_otel.ledger.suspensions.entry import ListEntry
 
 
+@dataclass(slots=True)
 class Gate:
     """One call's way through: `hold` raises what was decided, before any network traffic.
 
@@ -25,16 +27,11 @@ class Gate:
         ask: the filter.
     """
 
-    __slots__ = ("_ask", "_client", "_entry", "_record", "_texts")
-
-    def __init__(
-        self, record: CallRecord, entry: ListEntry, client: Any, texts: tuple[str, ...], ask: Filter
-    ) -> None:
-        self._record = record
-        self._entry = entry
-        self._client = client
-        self._texts = texts
-        self._ask = ask
+    record: CallRecord
+    entry: ListEntry
+    client: Any
+    texts: tuple[str, ...]
+    ask: Filter
 
     def hold(self) -> None:
         """Refuse, or ask the filter.
@@ -43,13 +40,13 @@ class Gate:
             EndUserSuspended: the call must not leave the process.
         """
         self.refuse()
-        if not self._ask.passes(self._client, self._texts):
+        if not self.ask.passes(self.client, self.texts):
             self._stop(filtered=True)
 
     async def hold_async(self) -> None:
         """The same for an async client."""
         self.refuse()
-        if not await self._ask.passes_async(self._client, self._texts):
+        if not await self.ask.passes_async(self.client, self.texts):
             self._stop(filtered=True)
 
     def refuse(self) -> None:
@@ -58,16 +55,16 @@ class Gate:
         Raises:
             EndUserSuspended: nothing must leave the process.
         """
-        if self._entry.refuses:
+        if self.entry.refuses:
             self._stop(filtered=False)
 
     def _stop(self, *, filtered: bool) -> None:
-        self._record.local_block = "filtered_locally" if filtered else "suspended_locally"
-        self._record.delivery = "not_sent"
+        self.record.local_block = "filtered_locally" if filtered else "suspended_locally"
+        self.record.delivery = "not_sent"
         from openai_safety_otel.instrumentation.guard import refusal  # noqa: PLC0415 - loaded by now: a guard made this gate
 
-        base = str(getattr(self._client, "base_url", "https://api.openai.com/v1"))
-        raise refusal(self._entry, filtered=filtered, url=base)
+        base = str(getattr(self.client, "base_url", "https://api.openai.com/v1"))
+        raise refusal(self.entry, filtered=filtered, url=base)
 
 
 def gate_for(

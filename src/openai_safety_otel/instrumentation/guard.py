@@ -21,25 +21,11 @@ from openai_safety_otel.ledger.suspensions.refresher import CountDrop, Refresher
 if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.suspended import Code, EndUserSuspended
 
-__all__ = ["UNAVAILABLE", "EndUserSuspended", "Guard", "refusal"]
-
 # How long the first reading of the list may hold up the start of the app, in seconds.
 START_SECONDS: Final = 1.0
 # A list that was not read for so many seconds counts as unreadable: `suspensions_on_error` decides.
 UNREADABLE_SECONDS: Final = 30.0
 UNAVAILABLE: Final = ListEntry("suspend", None, "openai-safety", "the suspension list cannot be read")
-
-
-def _ignore_drop(signal: str, reason: str) -> None:
-    """Where nobody counts."""
-
-
-def _ignore_event(event: SafetyEvent) -> None:
-    """Where nobody listens."""
-
-
-def _not_recorded(_: Decision) -> None:
-    """Where there is no journal."""
 
 
 class Guard:
@@ -60,9 +46,9 @@ class Guard:
         *,
         on_error: OnError = "open",
         auto: AutoRule | None = None,
-        dropped: CountDrop = _ignore_drop,
-        emit: Callable[[SafetyEvent], None] = _ignore_event,
-        record: Callable[[Decision], str | None] = _not_recorded,
+        dropped: CountDrop = lambda *_: None,
+        emit: Callable[[SafetyEvent], None] = lambda _: None,
+        record: Callable[[Decision], str | None] = lambda _: None,
     ) -> None:
         self._refresher = refresher
         self._closed_on_error = on_error == "closed"
@@ -76,18 +62,16 @@ class Guard:
         cls,
         settings: Settings,
         *,
-        dropped: CountDrop = _ignore_drop,
-        emit: Callable[[SafetyEvent], None] = _ignore_event,
-    ) -> Guard | None:
-        """The guard these settings ask for, already following the list; None where no list is set.
+        dropped: CountDrop = lambda *_: None,
+        emit: Callable[[SafetyEvent], None] = lambda _: None,
+    ) -> Guard:
+        """The guard these settings ask for, already following the list that they name.
 
         Waits up to `START_SECONDS` for the list to be read, so that the first call meets it; never raises for
         a list that cannot be read.
         """
-        if not settings.suspensions:
-            return None
         recorder = Recorder(settings.store)
-        opening = functools.partial(open_suspensions, settings.suspensions)
+        opening = functools.partial(open_suspensions, str(settings.suspensions))
         refresher = Refresher(opening, dropped, recorder.catch_up)
         # Red-team runs and drills are blocked on purpose: they suspend nobody.
         auto = AutoRule.parse(settings.auto_suspend) if settings.traffic == "production" else None
@@ -158,7 +142,6 @@ def refusal(
     entry: ListEntry | None,
     *,
     filtered: bool = False,
-    method: str = "POST",
     url: str = "https://api.openai.com/v1",
 ) -> EndUserSuspended:
     """The exception to raise for an entry that refuses, or (``filtered``) for a call the filter stopped.
@@ -170,13 +153,4 @@ def refusal(
     code: Code = "end_user_filtered" if filtered else "end_user_suspended"
     if entry is UNAVAILABLE:
         code = "suspensions_unavailable"
-    return EndUserSuspended(code, until=entry.until if entry else None, method=method, url=url)
-
-
-def __getattr__(name: str) -> object:
-    """`EndUserSuspended` is an openai exception: openai is imported when somebody asks for it, not before."""
-    if name != "EndUserSuspended":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from openai_safety_otel.instrumentation.suspended import EndUserSuspended  # noqa: PLC0415 - see above
-
-    return EndUserSuspended
+    return EndUserSuspended(code, until=entry.until if entry else None, url=url)

@@ -21,7 +21,7 @@ from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation import peers, unsent
+from openai_safety_otel.instrumentation import unsent
 from openai_safety_otel.instrumentation.arguments import try_arguments
 from openai_safety_otel.instrumentation.hook import Hooks
 from openai_safety_otel.instrumentation.observer import Observer
@@ -285,7 +285,7 @@ def _build(
         meter=meter_provider,
         logger=logger_provider,
     )
-    observer = Observer(settings, hasher, signals, late_peer=peers.span_comes_late, on_first=warning)
+    observer = Observer(settings, hasher, signals, on_first=warning)
     guard = observer.guard
     if guard is not None:
         with own_errors("metrics"):

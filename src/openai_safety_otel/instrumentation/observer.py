@@ -20,6 +20,7 @@ from openai_safety_otel.instrumentation.filtering import Filter, running
 from openai_safety_otel.instrumentation.gate import gate_for
 from openai_safety_otel.instrumentation.options import body_of, with_moderation
 from openai_safety_otel.instrumentation.outcome import classify
+from openai_safety_otel.instrumentation.peers import span_comes_late
 from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.who.identifier import Hasher
 
@@ -37,7 +38,6 @@ class Observer:
         settings: resolved settings.
         hasher: None where no key is set or identifiers are off.
         signals: where finished records go.
-        late_peer: says, for an endpoint, whether another instrumentation makes its span after the call.
         on_first: called once, when the first call has ended.
     """
 
@@ -47,7 +47,6 @@ class Observer:
         hasher: Hasher | None,
         signals: Signals,
         *,
-        late_peer: Callable[[Endpoint], bool] = lambda _: False,
         on_first: Callable[[], object] | None = None,
     ) -> None:
         self.settings = settings
@@ -60,7 +59,6 @@ class Observer:
         self.filter = Filter.from_settings(settings, dropped=signals.metrics.dropped)
         self.evidence = Evidence(settings.evidence)
         self.hasher = hasher
-        self._late_peer = late_peer
         self._on_first = on_first
         self._open: dict[int, Call] = {}
         self.answers = Answers(hasher)
@@ -90,7 +88,7 @@ class Observer:
                     return None, options
             record.streaming = streaming
             call.span = self.signals.span(
-                record, own_early=not peer_inside, own_late=not self._late_peer(endpoint)
+                record, own_early=not peer_inside, own_late=not span_comes_late(endpoint)
             )
             self._register(call)
         except Exception as error:  # noqa: BLE001 - the app's call goes on whatever we do wrong
@@ -116,7 +114,7 @@ class Observer:
             self._admit(call, client, body)
             call.gate = None
             record.streaming = streaming
-            call.span = self.signals.span(record, own_early=False, own_late=not self._late_peer(endpoint))
+            call.span = self.signals.span(record, own_early=False, own_late=not span_comes_late(endpoint))
             self._register(call)
             if not self._said_overtaken:
                 self._said_overtaken = True

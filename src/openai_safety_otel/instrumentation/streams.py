@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import TracebackType
 from typing import Any, Protocol
 
 _taps: dict[tuple[type, ...], type[Tap]] = {}
@@ -52,9 +51,7 @@ class _Reading:
     def __enter__(self) -> None:
         self._call.reading = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._call.reading = False
         if error is None:
             self._call.drained()
@@ -178,9 +175,7 @@ class _Tapping:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # A claimed stream tells of its own end and errors, as the SDK's exceptions and not the transport's.
         if self._call.claimed or isinstance(error, GeneratorExit):
             return

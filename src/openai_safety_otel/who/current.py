@@ -8,7 +8,6 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from openai_safety_otel.who.user import EndUser, as_end_user
@@ -160,12 +159,7 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
         current_place.set(block)
         return self._person
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         place = current_place.get()
         if not isinstance(place, Holder):
             return
@@ -179,13 +173,8 @@ class end_user:  # noqa: N801 - reads as a function: `with end_user("u42"):`
     async def __aenter__(self) -> EndUser | None:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
 
     def __call__(self, function: _F) -> _F:
         """Decorate a function, coroutine function or (async) generator function."""

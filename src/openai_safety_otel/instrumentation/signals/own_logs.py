@@ -21,7 +21,7 @@ from openai_safety_otel.contract.process import at_exit, at_worker_exit
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals.background import QUEUE_LIMIT
 from openai_safety_otel.instrumentation.signals.event import log_record
-from openai_safety_otel.instrumentation.signals.exporters import exporter_class, within
+from openai_safety_otel.instrumentation.signals.exporters import within
 from openai_safety_otel.instrumentation.signals.prepared import emit
 from openai_safety_otel.instrumentation.signals.resource import resource_attributes
 
@@ -64,14 +64,6 @@ class OwnLogs:
         # Now, not at the first event: handlers run last-in first-out, and calls that are still open at exit
         # become events in a handler registered after this one.
         at_exit(self.close)
-
-    @classmethod
-    def from_environment(
-        cls, *, on_drop: CountLost | None = None, resource: Mapping[str, AttributeValue] | None = None
-    ) -> OwnLogs | None:
-        """The pipeline that the standard variables ask for; None where no OTLP exporter can be had."""
-        make = exporter_class("logs")
-        return cls(make, on_drop=on_drop, resource=resource) if make is not None else None
 
     def emit(self, event: SafetyEvent, context: Context | None = None) -> None:
         """Take one event; never waits for the network."""

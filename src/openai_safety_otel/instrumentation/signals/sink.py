@@ -15,6 +15,7 @@ from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import log_record
+from openai_safety_otel.instrumentation.signals.exporters import exporter_class
 from openai_safety_otel.instrumentation.signals.prepared import emit
 
 _log = logging.getLogger(__name__)
@@ -151,9 +152,10 @@ def _files(
 
 
 def _own_logs(on_drop: Dropped | None, resource: Mapping[str, AttributeValue] | None) -> Destination | None:
+    make = exporter_class("logs")
+    if make is None:
+        _log.warning("no OTLP exporter for logs (%s); events stay shared", install("otlp"))
+        return None
     from openai_safety_otel.instrumentation.signals.own_logs import OwnLogs  # noqa: PLC0415 - only where it is used
 
-    found = OwnLogs.from_environment(on_drop=on_drop, resource=resource)
-    if found is None:
-        _log.warning("no OTLP exporter for logs (%s); events stay shared", install("otlp"))
-    return found
+    return OwnLogs(make, on_drop=on_drop, resource=resource)

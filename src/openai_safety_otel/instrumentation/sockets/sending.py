@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openai_safety_otel.contract import conventions as c
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openai_safety_otel.instrumentation.guard import Guard
 
 
+@dataclass(slots=True)
 class Sending:
     """A context around the sending of one event: `leave` when it goes, and its failure if it does not.
 
@@ -30,38 +31,28 @@ class Sending:
         answer: what the response will be awaited as.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        event: Any,
-        gate: Gate | None,
-        call: Call | None = None,
-        answer: OpenAnswer | None = None,
-    ) -> None:
-        self.event = event
-        self.gate = gate
-        self._session = session
-        self._call = call
-        self._answer = answer
+    session: Session
+    event: Any
+    gate: Gate | None
+    call: Call | None = None
+    answer: OpenAnswer | None = None
 
     def leave(self) -> None:
         """The event leaves now; its response is awaited after those asked for before."""
-        if self._answer is not None:
-            self._session.asked(self._answer)
+        if self.answer is not None:
+            self.session.asked(self.answer)
 
     def __enter__(self) -> Sending:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or self._call is None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or self.call is None:
             return
-        if self._answer is not None:
-            self._session.pending.unsent(self._answer)
-            self._call.failed(error)
-        elif self._call.record.local_block:
-            self._session.refused(error)
+        if self.answer is not None:
+            self.session.pending.unsent(self.answer)
+            self.call.failed(error)
+        elif self.call.record.local_block:
+            self.session.refused(error)
 
 
 class _Steering(Sending):
@@ -69,15 +60,13 @@ class _Steering(Sending):
 
     def leave(self) -> None:
         """It is free to go."""
-        if self._call is not None:
-            self._session.observer.forget(self._call)
-            self._call = None
+        if self.call is not None:
+            self.session.observer.forget(self.call)
+            self.call = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None and self._call is not None:
-            self._call.failed(error)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and self.call is not None:
+            self.call.failed(error)
 
 
 def sending(session: Session, given: Any) -> Sending | None:

@@ -66,9 +66,9 @@ def active(rows: Mapping[str, Row | None]) -> dict[str, ListEntry]:
     return {name: entry for name, entry in found.items() if entry is not None}
 
 
-def strongest(rows: list[Row], now: float | None = None) -> ListEntry | None:
+def strongest(rows: list[Row]) -> ListEntry | None:
     """Choose among the rows of one person: expired ones do not count, the strongest action wins."""
-    now = time.time() if now is None else now
+    now = time.time()
     active = [row for row in rows if row[1] is None or row[1] > now]
     return ListEntry(*max(active, key=lambda row: _STRENGTH[row[0]])) if active else None
 

@@ -209,7 +209,7 @@ def _context(case: Case, asked: WantedContext, place: EventSource, settings: Set
     else:
         rows = case.near(asked.stored, stored.APIS, stored.MOST)
         with progress_bar("asking the provider") as advance:
-            sources.append(stored.fetch(rows, case.last_signal_ns, now_ns, progress=advance))
+            sources.append(stored.fetch(rows, case.last_signal_ns, now_ns, advance))
     if not asked.logs:
         sources.append(applogs.NOT_ASKED)
     ids = case.ids() if asked.logs else []

@@ -24,9 +24,7 @@ def fetch(
     wanted: list[dict[str, Any]],
     last_signal_ns: int | None,
     now_ns: int,
-    *,
-    client: Any | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None],
 ) -> ContextSource:
     """Ask the provider for the stored objects of these calls.
 
@@ -37,12 +35,10 @@ def fetch(
         return ContextSource(
             "stored", "absent", "no Responses or Chat call with an id lies near a block or flag"
         )
-    client = client or _client()
-    items = []
+    client, items = _client(), []
     for number, row in enumerate(wanted):
         items.append(_fetch_one(client, row))
-        if progress:
-            progress(number + 1, len(wanted))
+        progress(number + 1, len(wanted))
     found = [item for item in items if "object" in item]
     if not found:
         state = gone_or_never(last_signal_ns, now_ns, STORED_DAYS)

@@ -33,14 +33,12 @@ class Administration:
     The provider's address is the SDK's own choice (``OPENAI_BASE_URL``).
     """
 
-    def __init__(self, admin_key: str, *, client: Any | None = None) -> None:
+    def __init__(self, admin_key: str) -> None:
         try:
             self._openai = importlib.import_module("openai")
         except ModuleNotFoundError:
             raise AdministrationError("this needs the openai package: pip install openai") from None
-        self._client = client or self._openai.OpenAI(
-            api_key=admin_key, max_retries=_TRIES, timeout=_TIMEOUT_SECONDS
-        )
+        self._client = self._openai.OpenAI(api_key=admin_key, max_retries=_TRIES, timeout=_TIMEOUT_SECONDS)
 
     @property
     def host(self) -> str:

@@ -31,7 +31,7 @@ _WHATEVER_SUBJECT: dict[NoticeType, str] = {
 }
 
 
-def notice_event(notice: Notice, now_ns: int | None = None) -> SafetyEvent:
+def notice_event(notice: Notice) -> SafetyEvent:
     """The event of a notice. Its time is now: stores refuse records that are hours late."""
     values: dict[str, AttributeValue | None] = {
         c.NOTICE_TYPE: notice.type,
@@ -52,7 +52,7 @@ def notice_event(notice: Notice, now_ns: int | None = None) -> SafetyEvent:
     }
     return SafetyEvent(
         name=c.NOTICE_EVENT,
-        time_ns=time.time_ns() if now_ns is None else now_ns,
+        time_ns=time.time_ns(),
         attributes={name: value for name, value in values.items() if value is not None},
         body=summary(notice),
         severity=KINDS[notice.type].severity,

@@ -97,12 +97,12 @@ class FollowUp:
     """The worker: one task that finds due notices and works on several at once."""
 
     def __init__(
-        self, journal: Journal, tools: FollowUpTools, measures: Measures, retries: RetryPolicy | None = None
+        self, journal: Journal, tools: FollowUpTools, measures: Measures, retries: RetryPolicy
     ) -> None:
         self._journal = journal
         self._tools = tools
         self._measures = measures
-        self._retries = retries or RetryPolicy()
+        self._retries = retries
         self._wake = asyncio.Event()
         self._rounds: dict[str, asyncio.Task[None]] = {}  # by the notice's key
         # In this order: what a step needs is known when its turn comes.
