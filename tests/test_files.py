@@ -18,7 +18,7 @@ import pytest
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.instrumentation.signals import files, otlp_json
+from openai_safety_otel.instrumentation.signals import otlp_json
 from openai_safety_otel.instrumentation.signals.background import Background
 from openai_safety_otel.instrumentation.signals.files import EventFile
 from openai_safety_otel.instrumentation.signals.sink import EventSink
@@ -258,14 +258,44 @@ def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path: Path) -> N
     assert done.stderr.count("events cannot be written") == 1
 
 
+@pytest.mark.parametrize("full_from", [0, 3], ids=["the first file", "a next file"])
+def test_a_full_disk_leaves_no_empty_file_and_no_descriptor_behind(tmp_path: Path, full_from: int) -> None:
+    """However many events come while nothing fits, the app has as many open files as before; then they are kept."""
+    done = script(
+        tmp_path,
+        f"""
+        import os, resource
+        reasons = []
+        writer = EventFile(folder, 0.0001, 50, {{"service.name": "chat"}}, on_drop=reasons.append, retry_seconds=0)
+
+        def emit(numbers):
+            for n in numbers:
+                writer.emit(event(n))
+                writer.flush()
+
+        emit(range({full_from}))
+        before = len(os.listdir("/proc/self/fd")), len(os.listdir(folder) if os.path.isdir(folder) else ())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        emit(range(100, 120))
+        after = len(os.listdir("/proc/self/fd")), len(os.listdir(folder) if os.path.isdir(folder) else ())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        emit(range({full_from}, {full_from} + 3))
+        print(before == after, len(reasons))
+        """,
+    )
+    assert done.stdout == "True 20\n"
+    assert sorted(n for one in lines(tmp_path).values() for n in numbers(one)) == list(range(full_from + 3))
+
+
 def test_a_folder_that_cannot_be_written_is_told_once_and_used_once_it_can(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Events for a folder that cannot be made are dropped and counted, with one log line, until it can."""
-    monkeypatch.setattr(files, "_RETRY_SECONDS", 0.0)
     (tmp_path / "taken").write_text("a file where the folder should be")
     reasons: list[str] = []
-    writer = EventFile(tmp_path / "taken", 1, 1, {"service.name": "chat"}, on_drop=reasons.append)
+    writer = EventFile(
+        tmp_path / "taken", 1, 1, {"service.name": "chat"}, on_drop=reasons.append, retry_seconds=0
+    )
     with caplog.at_level(logging.WARNING):
         writer.emit(event(1))
         writer.emit(event(2))

@@ -38,6 +38,7 @@ class EventFile:
         private: write evidence, and only that, into a folder and files for their owner alone; otherwise
             everything but evidence, into files that a collector of the same group can read.
         on_drop: called with the reason for each event not kept (``queue_full``, ``write_failed``).
+        retry_seconds: how long a folder in which no file could be begun is left alone.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class EventFile:
         *,
         private: bool = False,
         on_drop: Drop | None = None,
+        retry_seconds: float = _RETRY_SECONDS,
     ) -> None:
         self._private = private
         self._directory = Path(directory, EVIDENCE) if private else Path(directory)
@@ -57,6 +59,7 @@ class EventFile:
         self._given = resource_attributes
         self._target: _Target | None = None
         self._failed_at: float | None = None
+        self._retry_seconds = retry_seconds
         self._background = Background(self._write, name="openai-safety-file", on_drop=on_drop)
 
     @property
@@ -133,7 +136,7 @@ class EventFile:
 
     def _resting(self) -> bool:
         """Whether the last failure to open a file is too fresh to try again."""
-        return self._failed_at is not None and time.monotonic() - self._failed_at < _RETRY_SECONDS
+        return self._failed_at is not None and time.monotonic() - self._failed_at < self._retry_seconds
 
 
 class _Target:
@@ -151,7 +154,12 @@ class _Target:
         self.path = folder.file(number)
         self._descriptor = os.open(self.path, _FLAGS, mode)
         hold(self._descriptor)
-        self.append(otlp_json.header(self.path.name))
+        try:
+            self.append(otlp_json.header(self.path.name))
+        except OSError:  # a full disk: nothing is left of the attempt, or each would keep a descriptor open
+            self.close()
+            self.path.unlink(missing_ok=True)
+            raise
 
     def append(self, content: bytes) -> None:
         """Add one line; a line that does not fit on the disk is taken back whole."""
