@@ -118,6 +118,11 @@ class Activity:
         return self.outcomes.get("refused", 0)
 
     @property
+    def blocked_total(self) -> int:
+        """Calls that were blocked, whoever blocked them; the page's template asks for it."""
+        return sum(self.blocked.values())
+
+    @property
     def top_score(self) -> tuple[str, float] | None:
         """The category with the highest score, and that score."""
         return max(self.scores.items(), key=lambda item: item[1], default=None)
