@@ -11,7 +11,8 @@ import pytest
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.moments import day
-from openai_safety_otel.operations.page import assets, content, render_page
+from openai_safety_otel.operations.page import assets, content
+from openai_safety_otel.operations.page.render import render_page
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 from openai_safety_otel.operations.reconcile.tell import comparison_events
 from openai_safety_otel.operations.report.build import Window, build_report

@@ -14,7 +14,7 @@ import openai
 import openai.resources
 import pytest
 
-from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, hooks_of
+from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS, hooks_of
 from support.socket_client import REALTIME, Talk, connect, door, doors, needed, of
 from support.socket_server import Peer, SocketServer, born, created, delta, done, error, realtime, spoken
 from support.telemetry import Instrument, Telemetry

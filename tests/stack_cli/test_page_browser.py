@@ -11,7 +11,7 @@ from openai_safety_otel.contract import vocabulary
 from openai_safety_otel.contract.blocks import BlockType
 from openai_safety_otel.operations.investigation.case import open_case
 from openai_safety_otel.operations.investigation.casefile import case_page
-from openai_safety_otel.operations.page import render_page
+from openai_safety_otel.operations.page.render import render_page
 from openai_safety_otel.operations.report.build import Window, build_report
 from openai_safety_otel.operations.store.files import open_files
 from support.browser import Browser

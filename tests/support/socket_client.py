@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, SocketApi
+from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS, SocketApi
 
 BY_NAME = {door.name: door for door in SOCKET_APIS}
 

@@ -28,7 +28,7 @@ from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
-from openai_safety_otel.instrumentation.sockets import SOCKET_APIS, SocketApi, hooks_of
+from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS, SocketApi, hooks_of
 from openai_safety_otel.who.keys import load_hasher
 
 _log = logging.getLogger(__name__)

@@ -34,6 +34,7 @@ _DOCUMENTED = frozenset(
     }
 )
 _ClientLabels = tuple[dict[str, Any], dict[str, dict[str, Any]]]
+Measured = tuple[float, Mapping[str, str]]  # a value and its labels
 _STANDARD_LABELS = (c.OPERATION_NAME, c.PROVIDER_NAME, c.REQUEST_MODEL, c.SERVER_ADDRESS)
 
 
@@ -46,7 +47,37 @@ def _telling(instrument: Counter | Histogram) -> Any:
     return instrument.add if isinstance(instrument, Counter) else instrument.record
 
 
-class Metrics:
+class Instruments:
+    """Makes the instruments of the contract on one meter."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def counter(self, metric: instruments.Metric) -> Counter:
+        """A counter of the contract."""
+        return self._meter.create_counter(metric.name, unit=metric.unit, description=metric.doc)
+
+    def histogram(self, metric: instruments.Metric) -> Histogram:
+        """A histogram of the contract, with its bounds."""
+        return self._meter.create_histogram(
+            metric.name,
+            unit=metric.unit,
+            description=metric.doc,
+            explicit_bucket_boundaries_advisory=list(metric.bounds),
+        )
+
+    def gauge(self, metric: instruments.Metric, read: Callable[[], Iterable[Measured]]) -> None:
+        """An observable gauge of the contract; ``read`` gives values with their labels."""
+
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value, labels) for value, labels in read()]
+
+        self._meter.create_observable_gauge(
+            metric.name, callbacks=[observe], unit=metric.unit, description=metric.doc
+        )
+
+
+class Metrics(Instruments):
     """The instruments of the contract and the one place that records them.
 
     Args:
@@ -56,7 +87,7 @@ class Metrics:
     """
 
     def __init__(self, meter: Meter, *, max_models: int, traffic: str) -> None:
-        self._meter = meter
+        super().__init__(meter)
         self._traffic = traffic
         self._model = _Capped(max_models, c.OTHER_MODEL)
         self._host = _Capped(MAX_HOSTS, c.OTHER)
@@ -81,31 +112,6 @@ class Metrics:
         self._took = _telling(self._duration)
         self._tokens = _telling(self.histogram(instruments.TOKEN_USAGE))
         self._first_chunk = self.histogram(instruments.FIRST_CHUNK)
-
-    def counter(self, metric: instruments.Metric) -> Counter:
-        """A counter of the contract."""
-        return self._meter.create_counter(metric.name, unit=metric.unit, description=metric.doc)
-
-    def histogram(self, metric: instruments.Metric) -> Histogram:
-        """A histogram of the contract, with its bounds."""
-        return self._meter.create_histogram(
-            metric.name,
-            unit=metric.unit,
-            description=metric.doc,
-            explicit_bucket_boundaries_advisory=list(metric.bounds),
-        )
-
-    def gauge(
-        self, metric: instruments.Metric, read: Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
-    ) -> None:
-        """An observable gauge of the contract; ``read`` gives values with their labels."""
-
-        def observe(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, labels) for value, labels in read()]
-
-        self._meter.create_observable_gauge(
-            metric.name, callbacks=[observe], unit=metric.unit, description=metric.doc
-        )
 
     def record(
         self, record: CallRecord, outcome: Outcome, context: Context | None, *, own_span: bool

@@ -4,7 +4,3 @@ Sockets never pass the HTTP hook. `SOCKET_APIS` names each ``connect`` of each s
 (in `hooks`, loaded when the app first opens a api) are the wrappers around their classes; a `Session`
 observes one connection.
 """
-
-from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS, Hook, SocketApi, hooks_of
-
-__all__ = ["SOCKET_APIS", "Hook", "SocketApi", "hooks_of"]

@@ -21,7 +21,6 @@ from openai_safety_otel.ledger.journal.entries import (
     Notice,
     from_mapping,
     notice_key,
-    to_json,
 )
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "notice_key",
     "open_journal",
     "read_chain",
-    "to_json",
 ]
 
 

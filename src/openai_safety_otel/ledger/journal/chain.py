@@ -116,13 +116,7 @@ def _not_in(seen: dict[tuple[str, str], dict[str, object]], notice: Notice, *, e
 
 
 def _lasting(notice: Notice) -> dict[str, object]:
-    return {
-        "id": notice.id,
-        "type": notice.type,
-        "origin": notice.origin,
-        "traffic": notice.traffic,
-        "received_at": notice.received_at,
-    }
+    return {name: getattr(notice, name) for name in ("id", "type", "origin", "traffic", "received_at")}
 
 
 def _json(content: dict[str, object]) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from openai_safety_otel.contract.addresses import is_redis
-from openai_safety_otel.ledger.suspensions.entry import ACTIONS, ListedAction, ListEntry
-from openai_safety_otel.ledger.suspensions.store import INIT, Holders, SuspensionStore, Unreadable, Update
+from openai_safety_otel.ledger.suspensions.entry import ListedAction, ListEntry
+from openai_safety_otel.ledger.suspensions.store import INIT, Holders, SuspensionStore, Unreadable
 
 __all__ = [
-    "ACTIONS",
     "INIT",
     "Holders",
     "ListEntry",
     "ListedAction",
     "SuspensionStore",
     "Unreadable",
-    "Update",
     "open_suspensions",
 ]
 

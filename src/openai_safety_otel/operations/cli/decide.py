@@ -234,7 +234,7 @@ def decisions(
     """
     settings = Settings.resolve()
     if verified:
-        _verify(settings, source)
+        verify(settings, source)
         return
     identifier = meant(identifier, settings, force=None) if identifier else None
     with reading(settings.store) as journal:
@@ -246,15 +246,6 @@ def decisions(
         _restore(counting, listing)
     chosen = list(counting.values()) if now_only else found
     _print_all(chosen, as_json=as_json)
-
-
-def _verify(settings: Settings, source: str | None) -> None:
-    place = None
-    if source:
-        from openai_safety_otel.operations.cli.sources import EventSource  # noqa: PLC0415 - needs the report extra
-
-        place = EventSource(source, (), None, compact=True)
-    verify(settings, place)
 
 
 def _automatic(
@@ -313,11 +304,4 @@ def _print_all(found: list[Decision], *, as_json: bool) -> None:
 
 
 def _plain(decision: Decision) -> dict[str, Any]:
-    return {
-        "identifier": decision.identifier,
-        "action": decision.action,
-        "by": decision.by,
-        "why": decision.why,
-        "at": decision.at,
-        "until": decision.until,
-    }
+    return {name: getattr(decision, name) for name in ("identifier", "action", "by", "why", "at", "until")}

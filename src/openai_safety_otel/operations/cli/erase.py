@@ -165,14 +165,8 @@ def _in_loki(result: Result, url: str, form: str) -> bool:
 
 
 def _anything(result: Result) -> bool:
-    return bool(
-        result.records
-        or result.case_files
-        or result.loki
-        or result.journal
-        or result.listed
-        or result.unreached
-    )
+    found = (result.records, result.case_files, result.loki, result.journal, result.listed, result.unreached)
+    return any(found)
 
 
 def _say_nothing_found(result: Result, settings: Settings, *, as_json: bool) -> NoReturn:
@@ -243,16 +237,10 @@ def _erase_files(result: Result, paths: tuple[Path, ...], *, dry: bool) -> None:
 
 def _erase_loki(result: Result, urls: tuple[str, ...]) -> None:
     for url in urls:
-        taken, problem = _ask_loki(url, result.identifiers)
-        result.loki_requests += taken
-        _not_reached(result, *problem)
-
-
-def _ask_loki(url: str, forms: list[str]) -> tuple[int, list[str]]:
-    try:
-        return delete_from_loki(url, forms), []
-    except LokiError as error:
-        return 0, [f"Loki: {why_not(error)}"]
+        try:
+            result.loki_requests += delete_from_loki(url, result.identifiers)
+        except LokiError as error:  # noqa: PERF203 - the other places all the same
+            _not_reached(result, f"Loki: {why_not(error)}")
 
 
 def _erase_journal(result: Result, settings: Settings) -> None:

@@ -106,7 +106,7 @@ def undecided(found: list[dict[str, Any]], decisions: list[Decision]) -> list[di
 
 
 def _beside(decision: Decision) -> dict[str, Any]:
-    return {"action": decision.action, "by": decision.by, "at": decision.at, "until": decision.until}
+    return {name: getattr(decision, name) for name in ("action", "by", "at", "until")}
 
 
 def _print(waiting: list[dict[str, Any]], *, as_json: bool) -> None:

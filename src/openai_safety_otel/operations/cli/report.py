@@ -18,7 +18,7 @@ from openai_safety_otel.operations.cli.sources import (
     source_options,
     write_out,
 )
-from openai_safety_otel.operations.page import render_page
+from openai_safety_otel.operations.page.render import render_page
 from openai_safety_otel.operations.report import formats
 from openai_safety_otel.operations.report.activity import Report
 from openai_safety_otel.operations.report.build import Window, build_report

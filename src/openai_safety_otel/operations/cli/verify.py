@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -14,14 +14,11 @@ from openai_safety_otel.ledger.journal import Link, read_chain
 from openai_safety_otel.operations.cli.output import say
 from openai_safety_otel.operations.store import questions
 
-if TYPE_CHECKING:
-    from openai_safety_otel.operations.cli.sources import EventSource
-
 _QUERY: Final = f'{{service_name=~".+"}} | event_name="{c.DECISION_EVENT}"'
 
 
-def verify(settings: Settings, place: EventSource | None) -> None:
-    """Print that the journal is whole; with a place, that every stored event knows it as it is.
+def verify(settings: Settings, source: str | None) -> None:
+    """Print that the journal is whole; with a source of events, that every stored event knows it as it is.
 
     Raises:
         click.ClickException: it is not; the line names the first entry or event that differs.
@@ -34,15 +31,15 @@ def verify(settings: Settings, place: EventSource | None) -> None:
         say(f"the journal is empty: nothing is recorded in {without_password(settings.store)}")
     else:
         say(f"the journal is whole: {len(links)} entries, head {links[-1].digest}")
-    if place is not None:
-        say(f"{_known_to_events(links, settings, place)} stored decision events agree with it")
+    if source:
+        say(f"{_known_to_events(links, settings, source)} stored decision events agree with it")
 
 
-def _known_to_events(links: list[Link], settings: Settings, place: EventSource) -> int:
-    from openai_safety_otel.operations.cli.sources import open_place  # noqa: PLC0415 - needs the report extra
+def _known_to_events(links: list[Link], settings: Settings, source: str) -> int:
+    from openai_safety_otel.operations.cli.sources import EventSource, open_place  # noqa: PLC0415 - needs the report extra
 
     known = {link.digest for link in links}
-    with open_place(place, settings, query=_QUERY) as events:
+    with open_place(EventSource(source, (), None, compact=True), settings, query=_QUERY) as events:
         rows = events.rows(questions.CHAIN_HEADS)
     for row in rows:
         if row["head"] not in known:

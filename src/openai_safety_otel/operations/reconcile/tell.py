@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Final, get_args
 
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
+from opentelemetry.metrics import MeterProvider, get_meter
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments, vocabulary
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
+from openai_safety_otel.instrumentation.signals.metrics import Instruments, Measured
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
 
 MOST_UNMATCHED: Final = 100  # events of sources that are not dark; all dark ones have theirs
@@ -67,16 +68,11 @@ class Gauges:
 
     def __init__(self, meters: MeterProvider | None) -> None:
         self.found: Comparison | None = None
-        meter = get_meter(c.SCOPE, meter_provider=meters)
-        for metric, read in (
-            (instruments.RECONCILED, self._requests),
-            (instruments.RECONCILED_AT, self._time),
-        ):
-            meter.create_observable_gauge(
-                metric.name, callbacks=[read], unit=metric.unit, description=metric.doc
-            )
+        made = Instruments(get_meter(c.SCOPE, meter_provider=meters))
+        made.gauge(instruments.RECONCILED, self._requests)
+        made.gauge(instruments.RECONCILED_AT, self._time)
 
-    def _requests(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _requests(self) -> Iterable[Measured]:
         if self.found is None:
             return
         sums: Counter[tuple[str, str]] = Counter()
@@ -88,8 +84,8 @@ class Gauges:
             sums[one.ledger, "dark"] += one.dark
             sums[one.ledger, "ours_only"] += one.ours - one.provider if one.verdict == "ours_only" else 0
         for labels in product(get_args(vocabulary.UsageLedger), get_args(vocabulary.Verdict)):
-            yield Observation(sums[labels], dict(zip(instruments.RECONCILED.labels, labels, strict=True)))
+            yield sums[labels], dict(zip(instruments.RECONCILED.labels, labels, strict=True))
 
-    def _time(self, _: CallbackOptions) -> Iterable[Observation]:
+    def _time(self) -> Iterable[Measured]:
         if self.found is not None:
-            yield Observation(int(self.found.until))
+            yield int(self.found.until), {}
