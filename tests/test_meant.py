@@ -137,7 +137,7 @@ def test_a_page_to_sign_in_is_not_taken_for_nothing_stored(
         1,
         "",
         [
-            f"note: events are not looked at: {proxy.url} does not answer as Loki does: <html>Sign in",
+            f"note: Loki cannot be read: {proxy.url} does not answer as Loki does: <html>Sign in",
             f"Error: {NOT_KNOWN.format('c' * 64)}; --force takes it all the same",
         ],
     )

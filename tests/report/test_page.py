@@ -125,7 +125,7 @@ def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str])
         *said,
         "nobody: no enforcement block",
         f"enforcement: 0 on {day(NOON)}, 0 the day before",
-        "coverage 100 %; read past 1 broken lines",
+        "coverage 100.0%; read past 1 broken lines",
     ]
 
 

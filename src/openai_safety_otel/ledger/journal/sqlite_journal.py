@@ -89,8 +89,7 @@ class SqliteJournal:
 
     def update_notice(self, key: str, **changes: Any) -> Notice | None:
         """Change these fields and no others; returns the notice as it is now, None if it does not exist."""
-        with self._transaction() as db:
-            return _change(db, key, lambda _: changes)
+        return self.revise_notice(key, lambda _: changes)
 
     def revise_notice(self, key: str, changes: Callable[[Notice], Mapping[str, Any]]) -> Notice | None:
         """Change the fields that a function names when it sees the notice as stored."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openai_safety_otel.contract.installing import install
+from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import ACTIONS
-from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
-from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
+from openai_safety_otel.ledger.journal import is_written, open_journal
+from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.operations.cli.output import warn
 from openai_safety_otel.operations.investigation.meant import (
     FindIdentifiers,
@@ -63,63 +64,46 @@ def _places(
     unread: list[str],
 ) -> Iterator[FindIdentifiers]:
     """Where identifiers occur; a place that cannot be read is said, and goes to ``unread``."""
-    yield among(_in_journal(settings, unread))
-    yield among(_on_list(settings, unread))
+    yield among(_found("the journal", unread, lambda: _in_journal(settings)))
+    yield among(_found("the suspension list", unread, lambda: _on_list(settings)))
     if events is not None:
         yield in_events(events)
         return
     folders = paths or ((Path(settings.file_dir),) if settings.file_dir else ())
     if folders:
-        yield lambda beginning: _in_files(folders, beginning, unread)
+        yield lambda beginning: _found("event files", unread, lambda: _in_files(folders, beginning))
     if url := loki_url or settings.loki_url:
-        yield lambda beginning: _in_loki(url, beginning, unread)
+        yield lambda beginning: _found("Loki", unread, lambda: in_loki(url)(beginning))
 
 
-def _in_journal(settings: Settings, unread: list[str]) -> set[str]:
+def _found(place: str, unread: list[str], find: Callable[[], Iterable[str]]) -> set[str]:
+    """What is found in one place: nobody where it cannot be read, which is said."""
+    try:
+        return set(find())
+    except ModuleNotFoundError:
+        why = install("report")
+    except OneLineError as error:
+        why = str(error)
+    warn(f"note: {place} cannot be read: {why}")
+    unread.append(place)
+    return set()
+
+
+def _in_journal(settings: Settings) -> set[str]:
     if not is_written(settings.store):
         return set()
-    try:
-        with closing(open_journal(settings.store)) as journal:
-            names = {one.identifier for one in journal.notices()}
-            names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
-    except JournalError as error:
-        warn(f"note: the journal cannot be read: {error}")
-        unread.append("the journal")
-        return set()
+    with closing(open_journal(settings.store)) as journal:
+        names = {one.identifier for one in journal.notices()}
+        names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
     return {name for name in names if name}
 
 
-def _on_list(settings: Settings, unread: list[str]) -> set[str]:
-    if not settings.suspensions:
-        return set()
-    try:
-        return set(open_suspensions(settings.suspensions).entries())
-    except Unreadable as error:
-        warn(f"note: the suspension list cannot be read: {error}")
-        unread.append("the suspension list")
-        return set()
+def _on_list(settings: Settings) -> Iterable[str]:
+    return open_suspensions(settings.suspensions).entries() if settings.suspensions else ()
 
 
-def _in_files(folders: tuple[Path, ...], beginning: str, unread: list[str]) -> set[str]:
-    try:
-        from openai_safety_otel.operations.store.files import NoEventFilesError, open_files  # noqa: PLC0415 - optional package
-    except ModuleNotFoundError:
-        warn(f"note: events are not looked at: {install('report')}")
-        unread.append("event files")
-        return set()
-    try:
-        with open_files(folders) as events:
-            return set(in_events(events)(beginning))
-    except NoEventFilesError as error:
-        warn(f"note: {error}")
-        unread.append("event files")
-        return set()
+def _in_files(folders: tuple[Path, ...], beginning: str) -> set[str]:
+    from openai_safety_otel.operations.store.files import open_files  # noqa: PLC0415 - optional package
 
-
-def _in_loki(url: str, beginning: str, unread: list[str]) -> set[str]:
-    try:
-        return set(in_loki(url)(beginning))
-    except (ConnectionError, ModuleNotFoundError) as error:  # a LokiError is the first
-        warn(f"note: events are not looked at: {error}")
-        unread.append("Loki")
-        return set()
+    with open_files(folders) as events:
+        return set(in_events(events)(beginning))

@@ -40,7 +40,7 @@ def tiles(report: Report) -> list[dict[str, Any]]:
     """The numbers at the top."""
     totals = report.totals
     classes = class_counts(totals.blocked)
-    coverage = "n/a" if totals.coverage is None else _percent(totals.coverage)
+    coverage = "n/a" if totals.coverage is None else percent(totals.coverage)
     numbers: tuple[tuple[str, int | str, bool], ...] = (
         ("enforcement", classes["enforcement"], classes["enforcement"] > 0),
         ("content filter", classes["filter"], False),
@@ -72,7 +72,7 @@ def minute(report: Report, problems: str = "") -> list[dict[str, str]]:
     danger = {"calm": "", "somebody": "today", "warned": "now"}.get(stage, "late")
     said = kinds.STANDING[stage] + (" (possibly: the case is not read)" if ladder.possibly else "")
     covered = report.totals.coverage
-    trusted = "coverage not known" if covered is None else f"coverage {_percent(covered)}"
+    trusted = "coverage not known" if covered is None else f"coverage {percent(covered)}"
     doubtful = "today" if problems or (covered is not None and covered < COVERED) else ""
     return [
         {"asks": "Are we in danger?", "says": said, "tone": danger},
@@ -85,11 +85,6 @@ def minute(report: Report, problems: str = "") -> list[dict[str, str]]:
             "tone": doubtful,
         },
     ]
-
-
-def _percent(share: float) -> str:
-    # Rounded down: 99.96 % is not 100 %.
-    return f"{math.floor(1000 * share) / 10:g} %"
 
 
 def _worse(report: Report) -> str:
