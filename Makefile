@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python tests/support/rerun.py -q
+# Whatever the environment says, a module is compiled once: the tests start more than a thousand interpreters.
+unexport PYTHONDONTWRITEBYTECODE
+# Go's programs hold little here: to search it for garbage as often as a server does is a quarter of all they compute.
+test-stack test-kubernetes test-drills test-dashboards: export GOGC := 400
 
 .PHONY: install test-faults test-wheel sbom demo test lint types check test-unit test-matrix test-peers test-sdk-suite test-frameworks test-load stack-build test-stack test-kubernetes test-drills test-dashboards pictures stack-up bench audit docs generate generated clean help
 

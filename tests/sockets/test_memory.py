@@ -1,4 +1,4 @@
-"""Thousands of sessions leave nothing behind, and the work for a frame does not grow with the session."""
+"""Hundreds of sessions leave nothing behind, and the work for a frame does not grow with the session."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from support.socket_server import SocketServer, realtime, spoken
 from support.telemetry import Instrument, Telemetry
 from support.waiting import until
 
-SESSIONS = 2_000
-WARM = 200
+SESSIONS = 800
+WARM = 100
 
 
 async def _sessions(client: openai.AsyncOpenAI, observer: Observer, telemetry: Telemetry, count: int) -> int:
@@ -43,7 +43,7 @@ async def _sessions(client: openai.AsyncOpenAI, observer: Observer, telemetry: T
 async def test_memory_is_flat(
     async_client: openai.AsyncOpenAI, server: SocketServer, instrument: Instrument, telemetry: Telemetry
 ) -> None:
-    """2,000 sessions leave 2,000 records, no session, no open call, and as many objects as there were."""
+    """800 sessions leave 800 records, no session, no open call, and as many objects as there were."""
     observer = instrument().observer
     assert observer is not None
     server.script = realtime(spoken)
@@ -55,16 +55,11 @@ async def test_memory_is_flat(
         gc.collect()
         return records, len(gc.get_objects())
 
-    gc.collect()
-    gc.freeze()  # what was there before need not be looked at again and again
-    try:
-        first, before = await run(WARM)
-        rest, after = await run(SESSIONS - WARM)
-        left = [thing for thing in gc.get_objects() if type(thing) is Session]
-    finally:
-        gc.unfreeze()
+    first, before = await run(WARM)
+    rest, after = await run(SESSIONS - WARM)
+    left = [thing for thing in gc.get_objects() if type(thing) is Session]
     assert SESSIONS == first + rest
     assert {} == observer._open
     # A few may belong to tests before this one in the same process; none may stay for each session.
-    assert len(left) < SESSIONS // 100, left
+    assert len(left) < WARM // 5, left
     assert after - before < WARM
