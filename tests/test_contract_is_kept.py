@@ -18,7 +18,7 @@ from openai_safety_otel.contract import instruments
 from openai_safety_otel.instrumentation.instrumentor import SafetyInstrumentor
 from openai_safety_otel.ledger.journal import open_journal
 from openai_safety_otel.operations.cli.group import app
-from openai_safety_otel.operations.webhooks.suspend import ListSuspender
+from openai_safety_otel.operations.webhooks.app import ListSuspender
 from openai_safety_otel.testing.provider import Provider
 from openai_safety_otel.testing.state import Fault
 from support.event_files import records

@@ -146,13 +146,15 @@ def test_a_file_rotates_by_size_and_only_whole_lines_are_kept(tmp_path: Path) ->
     assert len(kept) == 4
     assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 10_000
     assert together == list(range(400 - len(together), 400))
-    assert [name.rpartition(".")[0].rpartition(".")[0] for name in kept] == [writer_stem(writer)] * 4
+    assert [name.rpartition(".")[0].rpartition(".")[0] for name in kept] == [
+        file_of(writer).partition(".")[0]
+    ] * 4
     writer.close()
 
 
-def writer_stem(writer: EventFile) -> str:
-    assert writer.path is not None
-    return writer.path.name.partition(".")[0]
+def file_of(writer: EventFile) -> str:
+    assert writer._target is not None
+    return writer._target.path.name
 
 
 def test_leftovers_of_ended_processes_are_pruned_but_a_running_one_is_left_alone(tmp_path: Path) -> None:
@@ -169,15 +171,13 @@ def test_leftovers_of_ended_processes_are_pruned_but_a_running_one_is_left_alone
     starting = EventFile(tmp_path, 1, 2, {"service.name": "chat"})
     starting.emit(event())
     assert starting.flush()
-    assert running.path is not None
-    assert starting.path is not None
     assert {path.name for path in tmp_path.iterdir()} == {
         "notes.txt",
         "openai-safety-other-20260101T000000-7-abcdef.0001.jsonl",
         "openai-safety-chat-20260104T000000-7-abcdef.0001.jsonl",
         "openai-safety-chat-20260105T000000-7-abcdef.0001.jsonl",
-        running.path.name,
-        starting.path.name,
+        file_of(running),
+        file_of(starting),
     }
     running.close()
     starting.close()

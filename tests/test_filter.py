@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from openai_safety_otel.contract.settings import OnError
+from openai_safety_otel.contract.settings import OnError, Settings
 from openai_safety_otel.instrumentation.filtering import Filter, running
 
 Drops = list[tuple[str, str]]
@@ -46,7 +46,8 @@ async def hanging_later(text: str) -> bool:
 def make(place: str | None, on_error: OnError = "open") -> tuple[Filter, Drops]:
     drops: Drops = []
     where = f"{__name__}:{place}" if place else None
-    return Filter(where, model="m", on_error=on_error, dropped=lambda *what: drops.append(what)), drops
+    settings = Settings(filter=where, moderation_model="m", suspensions_on_error=on_error)
+    return Filter(settings, dropped=lambda *what: drops.append(what)), drops
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,10 @@ from openai_safety_otel.contract.record import SafetyEvent
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.ledger.journal import Notice, open_journal
 from openai_safety_otel.operations.webhooks import steps
+from openai_safety_otel.operations.webhooks.app import ListSuspender
 from openai_safety_otel.operations.webhooks.drill import drill_envelope
 from openai_safety_otel.operations.webhooks.follow_up import RetryPolicy
 from openai_safety_otel.operations.webhooks.notify import DEFAULT_TEMPLATE, Notifier
-from openai_safety_otel.operations.webhooks.suspend import ListSuspender
 from support.lists import new_list
 from webhooks.bench import (
     CASE,

@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final
 
 from openai_safety_otel.contract.callables import function_at
-from openai_safety_otel.contract.settings import OnError, Settings
+from openai_safety_otel.contract.settings import Settings
 
 if TYPE_CHECKING:
     from openai_safety_otel.ledger.suspensions.refresher import CountDrop
@@ -52,34 +52,23 @@ class Filter:
     """Says whether the last turn of a user under a `filter` decision may pass.
 
     A filter that raises, takes longer than `SECONDS`, or has no text to look at has failed: it passes where
-    ``on_error`` is ``open`` and does not where it is ``closed``; counted either way.
+    ``suspensions_on_error`` is ``open`` and does not where it is ``closed``; counted either way.
 
     Args:
-        place: ``module:function``, taking the text and returning whether it passes; sync or async. None asks
-            the Moderation API through the client that makes the call, and passes what is not flagged.
-        model: moderation model of that question.
-        on_error: what a failed filter means.
+        settings: ``filter`` names a function that takes the text and returns whether it passes, sync or async, and
+            is imported when it is first needed. Where none is named, the Moderation API is asked through the client
+            that makes the call, and what is not flagged passes.
         dropped: counts (signal, reason) of failures.
     """
 
-    def __init__(self, place: str | None, *, model: str, on_error: OnError, dropped: CountDrop) -> None:
-        self._place = place
-        self._model = model
-        self._open = on_error == "open"
+    def __init__(self, settings: Settings, *, dropped: CountDrop) -> None:
+        self._place = settings.filter
+        self._model = settings.moderation_model
+        self._open = settings.suspensions_on_error == "open"
         self._dropped = dropped
         self._function: Callable[[str], Any] | None = None
         self._free = threading.BoundedSemaphore(MAX_RUNNING)
         self._logged: set[str] = set()
-
-    @classmethod
-    def from_settings(cls, settings: Settings, *, dropped: CountDrop) -> Filter:
-        """The filter these settings ask for; the app's function is imported when it is first needed."""
-        return cls(
-            settings.filter,
-            model=settings.moderation_model,
-            on_error=settings.suspensions_on_error,
-            dropped=dropped,
-        )
 
     def passes(self, client: Any, texts: tuple[str, ...]) -> bool:
         """Ask in a thread of its own, so that a filter that hangs holds the call for `SECONDS` at most."""

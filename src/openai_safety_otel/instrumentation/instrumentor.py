@@ -19,17 +19,18 @@ from opentelemetry.trace import NoOpTracer, Tracer, get_tracer
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments
+from openai_safety_otel.contract.callables import try_function
 from openai_safety_otel.contract.own_errors import own_errors
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation import unsent
-from openai_safety_otel.instrumentation.arguments import try_arguments
 from openai_safety_otel.instrumentation.hook import Hooks
 from openai_safety_otel.instrumentation.observer import Observer
 from openai_safety_otel.instrumentation.signals import Signals
 from openai_safety_otel.instrumentation.signals.metrics import Metrics
 from openai_safety_otel.instrumentation.signals.sink import EventSink
 from openai_safety_otel.instrumentation.sockets.apis import SOCKET_APIS, SocketApi, hooks_of
-from openai_safety_otel.who.keys import load_hasher
+from openai_safety_otel.ledger.suspensions.automatic import AutoRule
+from openai_safety_otel.who.keys import key_bytes, load_hasher
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,15 @@ _TARGETS = (
     ("openai", "Stream", "close", "stream_closed"),
     ("openai", "AsyncStream", "close", "async_stream_closed"),
 )
+
+
+# What `instrument(…)` is given is tried at once: a mistake raises where it was written.
+_TRIED: Mapping[str, Callable[[Any], object]] = {
+    "hmac_key": key_bytes,
+    "user_resolver": try_function,
+    "filter": try_function,
+    "auto_suspend": AutoRule.read,
+}
 
 
 class _Bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
@@ -100,7 +110,7 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         kwargs.pop("skip_dep_check", None)
         kwargs.pop("raise_exception_on_conflict", None)
         settings = Settings.resolve(**kwargs)
-        try_arguments(kwargs, settings)
+        _try_arguments(kwargs, settings)
         self._installed = []
         self.socket_states = {api.name: "waiting" for api in SOCKET_APIS}
         self.absent = []
@@ -176,11 +186,20 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def _end_with_server(self, module: Any) -> None:
         """After SIGTERM uvicorn raises it again, so that no exit handler runs."""
-        observer = self.observer
-        if observer is None:
-            return
-        with own_errors("server"):
-            self._put(module.Server, "shutdown", _Shutdown(observer).shutdown)
+        if self.observer is not None:
+            with own_errors("server"):
+                self._put(module.Server, "shutdown", self._shut_down)
+
+    async def _shut_down(
+        self, wrapped: Callable[..., Any], server: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Around ``uvicorn.Server.shutdown``: what the server's requests left open ends here, after SIGTERM."""
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            # Older ones that capture no signals return from it, as after any other end.
+            if self.observer is not None and signal.SIGTERM in getattr(server, "_captured_signals", ()):
+                self.observer.leave()
 
     def _look_past(self, module: Any) -> None:
         """Count what other HTTP clients send to the provider."""
@@ -223,22 +242,18 @@ class SafetyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         self._installed = []
 
 
-class _Shutdown:
-    """Around the shutdown of a server that may leave without exit handlers."""
+def _try_arguments(arguments: Mapping[str, Any], settings: Settings) -> None:
+    """Try what was given as an argument; the environment's mistakes are logged where they are met.
 
-    def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-
-    async def shutdown(
-        self, wrapped: Callable[..., Any], server: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Around ``uvicorn.Server.shutdown``: what the server's requests left open ends here, after SIGTERM."""
-        try:
-            return await wrapped(*args, **kwargs)
-        finally:
-            # Older ones that capture no signals return from it, as after any other end.
-            if signal.SIGTERM in getattr(server, "_captured_signals", ()):
-                self._observer.leave()
+    Raises:
+        ValueError: which argument is wrong, and how.
+    """
+    for name, check in _TRIED.items():
+        if arguments.get(name) is not None:
+            try:
+                check(getattr(settings, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
 
 def _is_ours(wrapper: Any) -> bool:

@@ -56,7 +56,7 @@ class Observer:
         self.delivery = Delivery(settings, hasher)
         self.listeners: list[CallListener] = []
         self.guard = _guard(settings, signals)
-        self.filter = Filter.from_settings(settings, dropped=signals.metrics.dropped)
+        self.filter = Filter(settings, dropped=signals.metrics.dropped)
         self.evidence = Evidence(settings.evidence)
         self.hasher = hasher
         self._on_first = on_first

@@ -62,11 +62,6 @@ class EventFile:
         self._retry_seconds = retry_seconds
         self._background = Background(self._write, name="openai-safety-file", on_drop=on_drop)
 
-    @property
-    def path(self) -> Path | None:
-        """The file being written; None before the first event."""
-        return self._target.path if self._target else None
-
     def emit(self, event: SafetyEvent, context: object = None) -> None:
         """Take one event, if it is of the kind written here; never blocks, never raises."""
         if (event.scope == c.EVIDENCE_SCOPE) is self._private:

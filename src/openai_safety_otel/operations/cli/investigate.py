@@ -229,7 +229,7 @@ def _evidence(case: Case, asked: WantedContext, place: EventSource, settings: Se
     if not asked.evidence:
         apart = bool(asked.evidence_from) or place.source == "loki"
         return evidence.unread(case.totals["evidence"], case.last_signal_ns, now_ns, apart=apart)
-    where, forms = asked.evidence_from or "", [*case.forms, *case.linked]
+    where, forms = asked.evidence_from or "", [case.identifier, *case.linked]
     if where.startswith(("http://", "https://")) or (not where and place.source == "loki"):
         url = where or place.loki_url or settings.loki_url or ""
         items = list(evidence.from_loki(url, forms, int(case.since * 1e9), now_ns))
@@ -270,7 +270,7 @@ def _nothing(case: Case) -> str:
 def _head(case: Case) -> Iterator[str]:
     one = case.activity
     yield case.identifier
-    yield f"Stored from {moments.minute(case.since)} UTC on, in {case.origin}"
+    yield f"Stored from {moments.minute(case.since)} UTC on, in {case.events.origin}"
     yield f"Stands at: {one.ladder.text}{'; suspended' if one.suspended else ''}"
     linked = f"   linked: {', '.join(case.linked)}" if case.linked else ""
     yield f"API keys: {', '.join(one.keys) or 'none'}{linked}"

@@ -54,11 +54,9 @@ class Case:
 
     events: Events
     identifier: str
-    forms: list[str]
     linked: list[str]
     since: float
     until: float
-    origin: str
     activity: Activity
     notices: list[Notice]
     decisions: list[Decision]
@@ -105,7 +103,7 @@ class Case:
 
     def ids(self) -> list[str]:
         """Everything by which a line of the app's logs may belong to the case; blocks and flags first."""
-        found = dict.fromkeys([*self.forms, *self.linked])
+        found = dict.fromkeys([self.identifier, *self.linked])
         for row in self.events.stream(case_questions.IDS, most=_MOST_IDS):
             found.update(dict.fromkeys(value for value in row.values() if value))
         return list(found)
@@ -150,11 +148,9 @@ def open_case(
     case = Case(
         events=events,
         identifier=identifier,
-        forms=[identifier],
         linked=linked,
         since=window.since,
         until=window.until,
-        origin=events.origin,
         activity=activity,
         notices=_about(bound["forms"], report.notices),
         decisions=_about(bound["forms"], decisions),
@@ -216,7 +212,7 @@ def _suspension(case: Case, known: Known, now: float) -> str | None:
     ruling = [one for one in case.decisions if one.at < now]
     last = ruling[-1] if ruling else None
     if known.suspended is not None:
-        listed = [form for form in (*case.forms, *case.linked) if form in known.suspended]
+        listed = [form for form in (case.identifier, *case.linked) if form in known.suspended]
         return "refused by us: on the suspension list" if listed else None
     if last and last.refuses(now):
         return f"refused by us: {last.action} by {last.by}"

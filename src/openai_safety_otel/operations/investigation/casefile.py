@@ -42,11 +42,11 @@ def case_document(case: Case) -> dict[str, Any]:
     return {
         "kind": KIND,
         "identifier": case.identifier,
-        "forms": case.forms,
+        "forms": [case.identifier],
         "linked": case.linked,
         "since": iso(case.since),
         "until": iso(case.until),
-        "origin": case.origin,
+        "origin": case.events.origin,
         "only": list(case.only),
         "standing": activity_fields(case.activity),
         "reach": [asdict(one) for one in case.reach],

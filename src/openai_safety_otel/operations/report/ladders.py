@@ -115,17 +115,13 @@ def _warned(notice: Notice, ids: tuple[str, ...], now: float) -> OrganisationLad
 
 def identifier_ladder(activity: Activity, now: float) -> Ladder:
     """An identifier's rung and its words."""
-    below = _below_decided(activity)
+    below = next(_standing(activity), Ladder())
     decision = activity.decision
     if decision is None or not decision.in_force(now) or (activity.last_signal or 0.0) > decision.at:
         return below
     ends = f" until {_by(decision.until)}" if decision.until else ""
     before = "" if below.rung is Rung.QUIET else f"; {below.text}"
     return Ladder(Rung.DECIDED, f"decided: {decision.action}{ends}{before}")
-
-
-def _below_decided(activity: Activity) -> Ladder:
-    return next(_standing(activity), Ladder())
 
 
 def _standing(activity: Activity) -> Iterator[Ladder]:

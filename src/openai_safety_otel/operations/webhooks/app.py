@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 
 import openai
@@ -12,14 +13,15 @@ from openai_safety_otel.contract.settings import Settings, environment
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.sink import EventSink, Sink
 from openai_safety_otel.instrumentation.signals.standalone import EventOutput
-from openai_safety_otel.ledger.journal import Journal, open_journal
+from openai_safety_otel.ledger.decisions import carry_out, last_in
+from openai_safety_otel.ledger.journal import Decision, Journal, open_journal
+from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.operations.webhooks.cases import CaseReader
 from openai_safety_otel.operations.webhooks.follow_up import FollowUpTools, RetryPolicy, Suspender
 from openai_safety_otel.operations.webhooks.measures import Measures
 from openai_safety_otel.operations.webhooks.notice import Show
 from openai_safety_otel.operations.webhooks.notify import Notifier
 from openai_safety_otel.operations.webhooks.receiver import Receiver
-from openai_safety_otel.operations.webhooks.suspend import ListSuspender
 from openai_safety_otel.operations.webhooks.verify import Verifier, signing_secrets
 from openai_safety_otel.who.identifier import Hasher, shown_identity
 from openai_safety_otel.who.keys import load_hasher
@@ -105,6 +107,42 @@ def case_reader(settings: Settings) -> CaseReader | None:
         _log.warning("no key to read safety cases (OPENAI_SAFETY_CASE_API_KEY): notices lack details")
         return None
     return CaseReader(openai.AsyncOpenAI(api_key=key))
+
+
+class ListSuspender:
+    """Writes to the suspension list at ``place``, once for each identifier that is not refused already.
+
+    Raises:
+        Unreadable: the list's URL is wrong.
+    """
+
+    def __init__(self, place: str, journal: Journal, sink: Sink) -> None:
+        self._source = open_suspensions(place)
+        self._lock = threading.Lock()  # a source is not for several threads at once
+        self._journal = journal
+        self._sink = sink
+
+    def suspend(self, identifier: str, *, by: str, why: str) -> None:
+        """Suspend without expiry (the provider's own block has none).
+
+        Raises:
+            JournalError: the decision could not be recorded.
+            Unreadable: the list could not be written; trying again is safe.
+        """
+        with self._lock:
+            current = self._source.look_up([identifier]).get(identifier)
+            if current is not None and current.refuses:
+                return
+            decision = Decision(
+                identifier=identifier, action="suspend", by=by, why=why, details={"automatic": True}
+            )
+            carry_out(decision, self._recorded, self._source, self._sink.emit, last=last_in(self._journal))
+
+    def _recorded(self, decision: Decision) -> str | None:
+        made = last_in(self._journal)(decision.identifier)
+        if made is not None and (made.by, made.why) == (decision.by, decision.why):
+            return None  # the try before this one failed after recording it
+        return self._journal.append_decision(decision)
 
 
 def list_suspender(settings: Settings, journal: Journal, sink: Sink) -> ListSuspender:
