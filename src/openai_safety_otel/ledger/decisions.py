@@ -292,22 +292,19 @@ def decision_event(decision: Decision, chain: str | None = None) -> SafetyEvent:
 
     ``chain`` is the head of the journal's hash chain: stored elsewhere, it shows whether the journal is rewritten.
     """
-    attributes: dict[str, AttributeValue] = {
+    values: dict[str, AttributeValue | None] = {
         c.DECISION_ACTION: decision.action,
         c.DECISION_BY: decision.by,
         c.DECISION_WHY: decision.why,
+        # Some are about nobody: a notice to the organisation, a comparison of counts.
+        c.USER_HASH: decision.identifier or None,
+        c.DECISION_UNTIL: None if decision.until is None else int(decision.until),
+        c.DECISION_AUTOMATIC: decision.automatic or None,
+        c.DECISION_CHAIN: chain,
     }
-    if decision.identifier:  # some are about nobody: a notice to the organisation, a comparison of counts
-        attributes[c.USER_HASH] = decision.identifier
-    if decision.until is not None:
-        attributes[c.DECISION_UNTIL] = int(decision.until)
-    if decision.automatic:
-        attributes[c.DECISION_AUTOMATIC] = True
-    if chain is not None:
-        attributes[c.DECISION_CHAIN] = chain
     return SafetyEvent(
         name=c.DECISION_EVENT,
         time_ns=int(decision.at * 1_000_000_000),
-        attributes=attributes,
+        attributes={name: value for name, value in values.items() if value is not None},
         body=f"{decision.action} decided by {decision.by}",
     )

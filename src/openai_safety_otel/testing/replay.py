@@ -28,9 +28,6 @@ class Recordings:
         if not self._by_key:
             raise ValueError(f"no recorded exchanges in {folder}")
 
-    def __len__(self) -> int:
-        return sum(map(len, self._by_key.values()))
-
     def answer(self, call: ProviderRequest, entry: LedgerEntry) -> Answer:
         """The recorded answer; the ledger says ``recorded`` because nobody here knows the outcome."""
         entry.scenario, entry.outcome = "recorded", "recorded"

@@ -187,17 +187,13 @@ def _counts(path: Path, since: float) -> dict[str, list[float]]:
     return {name: times for name, times in recent.items() if times}
 
 
-class BusyError(Exception):
-    """Somebody else is writing."""
-
-
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file at ``path``: SQLite's own lock on an empty database, the same on every system.
 
     Raises:
         OSError: the folder cannot be written.
-        BusyError: somebody else holds it for longer than `WAIT_SECONDS`.
+        Unreadable: somebody else holds it for longer than `WAIT_SECONDS`.
     """
     try:
         with closing(sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)) as holder:
@@ -205,7 +201,7 @@ def file_lock(path: Path) -> Iterator[None]:
             yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            raise BusyError(f"somebody else is writing ({path.name})") from None
+            raise Unreadable("busy", f"{path}: somebody else is writing") from None
         raise OSError(0, f"the lock {path.name} cannot be had: {error}") from None
 
 
@@ -215,7 +211,5 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise missing(str(path)) from None
-    except BusyError as error:
-        raise Unreadable("busy", f"{path}: {error}") from None
     except OSError as error:
         raise Unreadable("unreachable", f"{path}: {error.strerror or type(error).__name__}") from None

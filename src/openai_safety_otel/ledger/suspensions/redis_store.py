@@ -100,15 +100,7 @@ class RedisStore:
         return update
 
     def _whole(self, version: int) -> Update:
-        rows: dict[str, Row] = {}
-        skipped = 0
-        for page in self._pages():
-            for identifier, text in page.items():
-                row = _row(text)
-                if row is None:
-                    skipped += 1
-                else:
-                    rows[identifier] = row
+        rows, _, skipped = _sorted_out(pair for page in self._pages() for pair in page.items())
         return Update(version, rows, skipped=skipped)
 
     def _pages(self) -> Iterator[dict[str, str]]:
@@ -122,19 +114,10 @@ class RedisStore:
 
     def _since(self, held: int, version: int) -> Update:
         changed = cast("list[str]", self._redis.zrangebyscore(CHANGES, f"({held}", version))
-        rows: dict[str, Row] = {}
-        removed: list[str] = []
-        skipped = 0
-        for at in range(0, len(changed), _SCAN):
-            names = changed[at : at + _SCAN]
-            for identifier, text in zip(names, self._redis.hmget(ENTRIES, names), strict=True):
-                row = _row(text)
-                if row is not None:
-                    rows[identifier] = row
-                elif text is None:
-                    removed.append(identifier)
-                else:
-                    skipped += 1
+        pages = (changed[at : at + _SCAN] for at in range(0, len(changed), _SCAN))
+        rows, removed, skipped = _sorted_out(
+            pair for names in pages for pair in zip(names, self._redis.hmget(ENTRIES, names), strict=True)
+        )
         return Update(version, rows, tuple(removed), whole=False, skipped=skipped)
 
     def create(self, entries: Mapping[str, ListEntry]) -> int | None:
@@ -241,6 +224,21 @@ def _row(text: str | None) -> Row | None:
         return parse_row(json.loads(text)) if text else None
     except ValueError:
         return None
+
+
+def _sorted_out(pairs: Iterable[tuple[str, str | None]]) -> tuple[dict[str, Row], list[str], int]:
+    """The entries that make sense, who is listed no more, and how many entries make none."""
+    rows: dict[str, Row] = {}
+    removed: list[str] = []
+    skipped = 0
+    for identifier, text in pairs:
+        if (row := _row(text)) is not None:
+            rows[identifier] = row
+        elif text is None:
+            removed.append(identifier)
+        else:
+            skipped += 1
+    return rows, removed, skipped
 
 
 def _active(pairs: Iterable[tuple[str, str | None]]) -> dict[str, ListEntry]:

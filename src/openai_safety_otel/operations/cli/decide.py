@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import click
@@ -256,9 +256,7 @@ def _automatic(
         return []
     seen = {(one.identifier, one.at) for one in known}
     return [
-        Decision(
-            identifier=name, action=entry.action, by=entry.by, why=entry.why, at=entry.at, until=entry.until
-        )
+        Decision(identifier=name, **asdict(entry))
         for name, entry in source.entries().items()
         if (name, entry.at) not in seen and identifier in (None, name)
     ]

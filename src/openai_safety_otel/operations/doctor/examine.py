@@ -86,16 +86,6 @@ def _injection(settings: Settings) -> Iterator[Finding]:
         yield Finding("inject", "note", "no user resolver: the app itself must say `end_user(…)`")
 
 
-def _wrapping(settings: Settings) -> Iterator[Finding]:
-    yield from shared_names()
-    yield from wrappers()
-
-
-def _environment(settings: Settings) -> Iterator[Finding]:
-    yield from loading()
-    yield from limits()
-
-
 EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _versions,
     _settings,
@@ -104,9 +94,11 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     libraries,
     resources,
     hooks_and_sample,
-    _wrapping,
+    shared_names,
+    wrappers,
     exporters,
-    _environment,
+    loading,
+    limits,
     kept,
 )
 

@@ -64,7 +64,7 @@ def _installed(library: str) -> bool:
     return True
 
 
-def wrappers() -> Iterator[Finding]:
+def wrappers(settings: Settings) -> Iterator[Finding]:
     """One line for each wrapped method, outermost first."""
     for module, owner, attribute in _METHODS:
         try:
@@ -77,7 +77,7 @@ def wrappers() -> Iterator[Finding]:
             yield Finding("wrappers", "note", f"{owner}.{attribute}: {' > '.join(names)} > openai")
 
 
-def shared_names() -> Iterator[Finding]:
+def shared_names(settings: Settings) -> Iterator[Finding]:
     """Instrumentations whose entry points share a name: only some loaders load both."""
     found: dict[str, list[str]] = {}
     for point in entry_points(group=_GROUP):

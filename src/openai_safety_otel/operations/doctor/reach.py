@@ -28,7 +28,7 @@ _LIMITS = {
 }
 
 
-def limits() -> Iterator[Finding]:
+def limits(settings: Settings) -> Iterator[Finding]:
     """OpenTelemetry limits that are too small for what we emit."""
     for name, least in _LIMITS.items():
         text = environment(name) or ""
@@ -55,7 +55,7 @@ def exporters(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def loading() -> Iterator[Finding]:
+def loading(settings: Settings) -> Iterator[Finding]:
     """Whether `opentelemetry-instrument` would load us."""
     off = _named(environment("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS") or "")
     if {"openai_safety", "*"} & set(off):

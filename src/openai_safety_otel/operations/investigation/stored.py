@@ -11,6 +11,7 @@ from openai_safety_otel.operations.investigation.context import STORED_DAYS, Con
 
 _TIMEOUT_SECONDS: Final = 30.0
 MOST: Final = 200  # objects fetched for one case
+APIS: Final = ("responses", "chat")  # whose objects can be fetched
 NOT_ASKED: Final = ContextSource(
     "stored", "not asked", "--fetch-stored N asks the provider, with --by and --why"
 )
@@ -65,7 +66,7 @@ def _fetch_one(client: Any, row: dict[str, Any]) -> dict[str, Any]:
     identity = {"id": row["gen_ai_response_id"], "api": row["openai_safety_api"], "time_ns": row["time_ns"]}
     openai = importlib.import_module("openai")
     try:
-        return {**identity, **_READERS[identity["api"]](client, identity["id"])}
+        return {**identity, **_read(client, identity["api"], identity["id"])}
     except openai.NotFoundError:
         return {**identity, "missing": "the provider does not store it (any more)"}
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -74,27 +75,13 @@ def _fetch_one(client: Any, row: dict[str, Any]) -> dict[str, Any]:
         return {**identity, "missing": f"{type(error).__name__}: {_first_line(error)}"}
 
 
-def _response(client: Any, identity: str) -> dict[str, Any]:
-    found = client.responses.retrieve(identity)
-    return {
-        "object": _plain(found),
-        "input": [_plain(item) for item in client.responses.input_items.list(identity)],
-    }
-
-
-def _completion(client: Any, identity: str) -> dict[str, Any]:
-    found = client.chat.completions.retrieve(identity)
-    return {
-        "object": _plain(found),
-        "input": [_plain(item) for item in client.chat.completions.messages.list(identity)],
-    }
-
-
-_READERS: Final[dict[str, Callable[[Any, str], dict[str, Any]]]] = {
-    "responses": _response,
-    "chat": _completion,
-}
-APIS: Final = tuple(_READERS)  # whose objects can be fetched
+def _read(client: Any, api: str, identity: str) -> dict[str, Any]:
+    if api == "chat":
+        kept, given = client.chat.completions, client.chat.completions.messages
+    else:
+        kept, given = client.responses, client.responses.input_items
+    found = kept.retrieve(identity)
+    return {"object": _plain(found), "input": [_plain(item) for item in given.list(identity)]}
 
 
 def _plain(value: Any) -> Any:

@@ -56,13 +56,13 @@ class Administration:
         self._missing = 0
         for ledger in LEDGERS:
             groups = [*_GROUPS, *(["batch"] if ledger in APART else [])]
-            asked = {
+            query = {
                 "start_time": int(since),
                 "end_time": int(until),
                 "bucket_width": width,
                 "group_by": groups,
+                "limit": min(_MOST[width], buckets),
             }
-            query = {**asked, "limit": min(_MOST[width], buckets)}
             for bucket in self._pages(f"usage/{ledger}", query, "page"):
                 for one, requests in _results(bucket):
                     place = (ledger, *(one.get(name) or "" for name in _GROUPS), bool(one.get("batch")))
