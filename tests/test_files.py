@@ -22,7 +22,7 @@ from openai_safety_otel.instrumentation.signals import otlp_json
 from openai_safety_otel.instrumentation.signals.background import Background
 from openai_safety_otel.instrumentation.signals.files import EventFile
 from openai_safety_otel.instrumentation.signals.sink import EventSink
-from openai_safety_otel.instrumentation.signals.stdout import StdoutEvents
+from openai_safety_otel.instrumentation.signals.stdout import stdout_events
 from openai_safety_otel.operations.store.files import find_files
 
 SECOND = 1_767_225_600_000_000_000
@@ -373,7 +373,7 @@ def test_a_full_queue_drops_and_counts_but_never_waits() -> None:
 
 def test_stdout_lines_are_flat_json(capsys: pytest.CaptureFixture[str]) -> None:
     """An event on standard output is one flat JSON object on one line, with the trace it belongs to."""
-    writer = StdoutEvents()
+    writer = stdout_events()
     writer.emit(
         SafetyEvent(
             name=c.CALL_EVENT,

@@ -20,10 +20,6 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
-def _nobody(_: Any) -> None:
-    return None
-
-
 class _Failures:
     """Says once for each kind that ``get_user`` failed; never the message, which may quote the user.
 
@@ -56,7 +52,7 @@ class SafetyMiddleware:
             worker thread included.
     """
 
-    def __init__(self, app: AsgiApp, get_user: GetUser = _nobody) -> None:
+    def __init__(self, app: AsgiApp, get_user: GetUser = lambda _: None) -> None:
         self.app = app
         self._get_user = get_user
         self._failures = _Failures()
@@ -86,7 +82,7 @@ class SafetyMiddleware:
 class SafetyWsgiMiddleware:
     """WSGI middleware: the same for Flask, Django and others; the user holds until the response is closed."""
 
-    def __init__(self, app: WsgiApp, get_user: Callable[[dict[str, Any]], User] = _nobody) -> None:
+    def __init__(self, app: WsgiApp, get_user: Callable[[dict[str, Any]], User] = lambda _: None) -> None:
         self.app = app
         self._get_user = get_user
         self._failures = _Failures()

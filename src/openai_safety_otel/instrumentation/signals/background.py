@@ -54,8 +54,8 @@ class Background:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def emit(self, event: SafetyEvent) -> None:
-        """Hand over one event."""
+    def emit(self, event: SafetyEvent, context: object = None) -> None:
+        """Hand over one event; its span is of no interest here."""
         if self._queue.qsize() >= self._limit:
             self._dropped("queue_full")
             return

@@ -109,9 +109,9 @@ class EventSink:
             else [(_own_logs(on_drop, resource) if own else None) or SharedLogs(provider)]
         )
         if settings.stdout_events:
-            from openai_safety_otel.instrumentation.signals.stdout import StdoutEvents  # noqa: PLC0415 - only where it is used
+            from openai_safety_otel.instrumentation.signals.stdout import stdout_events  # noqa: PLC0415 - only where it is used
 
-            found.append(StdoutEvents(on_drop))
+            found.append(stdout_events(on_drop))
         return cls(tuple(found))
 
     @property

@@ -10,29 +10,12 @@ from typing import Any
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
-from openai_safety_otel.instrumentation.signals.background import EXIT_SECONDS, Background, Drop
+from openai_safety_otel.instrumentation.signals.background import Background, Drop
 
 
-class StdoutEvents:
-    """Writes each event as one line of JSON, in the background: a full pipe must not hold up a call.
-
-    ``on_drop`` hears the reason of each event that was not written (``queue_full``, ``write_failed``).
-    """
-
-    def __init__(self, on_drop: Drop | None = None) -> None:
-        self._background = Background(_write, name="openai-safety-stdout", on_drop=on_drop)
-
-    def emit(self, event: SafetyEvent, context: object = None) -> None:
-        """Take one event; never blocks, never raises."""
-        self._background.emit(event)
-
-    def flush(self, seconds: float = EXIT_SECONDS) -> bool:
-        """Wait until everything emitted so far is written; whether it is, after ``seconds`` at most."""
-        return self._background.flush(seconds)
-
-    def close(self) -> None:
-        """Flush and end the thread."""
-        self._background.close()
+def stdout_events(on_drop: Drop | None = None) -> Background:
+    """Writes each event as one line of JSON, in the background: a full pipe must not hold up a call."""
+    return Background(_write, name="openai-safety-stdout", on_drop=on_drop)
 
 
 def flat(event: SafetyEvent) -> str:

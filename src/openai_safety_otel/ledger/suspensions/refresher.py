@@ -30,10 +30,6 @@ CountDrop = Callable[[str, str], None]
 Task = Callable[[SuspensionStore], None]
 
 
-def _nothing() -> None:
-    """No chore."""
-
-
 class Refresher:
     """Follows one list. ``rows`` is the index that the call path reads; only this thread changes it.
 
@@ -47,7 +43,7 @@ class Refresher:
         self,
         open_suspensions: Callable[[], SuspensionStore],
         dropped: CountDrop,
-        chore: Callable[[], object] = _nothing,
+        chore: Callable[[], object] = lambda: None,
     ) -> None:
         self.rows: dict[str, Row] = {}
         self.version = -1
