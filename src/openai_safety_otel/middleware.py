@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sized
-from typing import Any
+from typing import Any, cast
 
 from openai_safety_otel.contract.asgi import Scope
 from openai_safety_otel.instrumentation.passing import forget_last_response
@@ -132,9 +132,5 @@ class _Body:
 class _SizedBody(_Body):
     """A body whose length the server may ask for, to say how long the response is."""
 
-    def __init__(self, body: Iterable[bytes], holder: Holder) -> None:
-        super().__init__(body, holder)
-        self._count = len(body) if isinstance(body, Sized) else 0
-
     def __len__(self) -> int:
-        return self._count
+        return len(cast("Sized", self._body))

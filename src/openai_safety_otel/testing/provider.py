@@ -202,9 +202,7 @@ class Provider:
         self, method: str, path: str, body: dict[str, Any], headers: dict[str, str]
     ) -> tuple[Answer, str]:
         """Play one line of a batch."""
-        endpoint, params = find(method, path)
-        raw = json.dumps(body).encode()
-        call = _call(endpoint, method, path, params, {}, headers, raw, body)
+        call, endpoint = _request(method, path, {}, headers, json.dumps(body).encode(), body)
         entry = self.open_entry(call, transport="batch")
         answer = self.answer(call, endpoint, entry)
         entry.status, entry.finished = answer.status, True
@@ -212,29 +210,26 @@ class Provider:
 
 
 def _parse(scope: Scope, raw: bytes) -> tuple[ProviderRequest, Route | None]:
-    method, path = scope["method"], scope["path"]
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    endpoint, params = find(method, path)
     query: dict[str, str] = {}
     for name, value in parse_qsl(scope["query_string"].decode()):
         query[name] = f"{query[name]},{value}" if name in query else value
     body = parse_body(raw, headers.get("content-type", ""))
-    return _call(endpoint, method, path, params, query, headers, raw, body), endpoint
+    return _request(scope["method"], scope["path"], query, headers, raw, body)
 
 
-def _call(
-    endpoint: Route | None,
+def _request(
     method: str,
     path: str,
-    params: dict[str, str],
     query: dict[str, str],
     headers: dict[str, str],
     raw: bytes,
     body: dict[str, Any],
-) -> ProviderRequest:
+) -> tuple[ProviderRequest, Route | None]:
+    endpoint, params = find(method, path)
     name, api = (endpoint.name, endpoint.api) if endpoint else ("unknown", "unknown")
     azure = path.startswith("/openai/")
-    return ProviderRequest(method, path, name, api, params, query, headers, raw, body, azure=azure)
+    return ProviderRequest(method, path, name, api, params, query, headers, raw, body, azure=azure), endpoint
 
 
 def _missing_parameter(call: ProviderRequest) -> dict[str, Any] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from openai_safety_otel.instrumentation.extract.endpoints import Endpoint, Place
 
@@ -50,71 +50,48 @@ class SocketApi:
         return Endpoint(self.api, self.endpoint, self.operation, place=place, moderatable=place == _BODY)
 
 
-_REALTIME = "realtime_inference"
+_INFERENCE = "realtime_inference"
+_REALTIME: Final = SocketApi(
+    "realtime",
+    "openai.resources.realtime.realtime",
+    "Realtime",
+    "realtime",
+    _INFERENCE,
+    handshake=_HEADER,
+)
+_RESPONSES: Final = SocketApi(
+    "responses",
+    "openai.resources.responses.responses",
+    "Responses",
+    "responses",
+    "chat",
+    create=_BODY,
+    by_stream=True,
+)
 SOCKET_APIS: Final = (
-    SocketApi(
-        "realtime",
-        "openai.resources.realtime.realtime",
-        "Realtime",
-        "realtime",
+    _REALTIME,
+    replace(_REALTIME, name="beta.realtime", module="openai.resources.beta.realtime.realtime"),
+    replace(
         _REALTIME,
-        handshake=_HEADER,
-    ),
-    SocketApi(
-        "beta.realtime",
-        "openai.resources.beta.realtime.realtime",
-        "Realtime",
-        "realtime",
-        _REALTIME,
-        handshake=_HEADER,
-    ),
-    SocketApi(
-        "realtime.translations",
-        "openai.resources.realtime.translations.translations",
-        "Translations",
-        "realtime",
-        _REALTIME,
-        handshake=_HEADER,
+        name="realtime.translations",
+        module="openai.resources.realtime.translations.translations",
+        resource="Translations",
         continuous=True,
     ),
+    _RESPONSES,
+    replace(_RESPONSES, name="beta.responses", module="openai.resources.beta.responses.responses"),
     SocketApi(
-        "responses",
-        "openai.resources.responses.responses",
-        "Responses",
-        "responses",
-        "chat",
-        create=_BODY,
-        by_stream=True,
-    ),
-    SocketApi(
-        "beta.responses",
-        "openai.resources.beta.responses.responses",
-        "Responses",
-        "responses",
-        "chat",
-        create=_BODY,
-        by_stream=True,
-    ),
-    SocketApi(
-        "live", "openai.resources.live.live", "Live", "live", _REALTIME, start=_SESSION, continuous=True
+        "live", "openai.resources.live.live", "Live", "live", _INFERENCE, start=_SESSION, continuous=True
     ),
     # These two attach to a session that exists: its identifier was given when it was made.
     SocketApi(
-        "live.sideband", "openai.resources.live.sideband", "Sideband", "live", _REALTIME, continuous=True
+        "live.sideband", "openai.resources.live.sideband", "Sideband", "live", _INFERENCE, continuous=True
     ),
-    SocketApi("live.forks", "openai.resources.live.forks", "Forks", "live", _REALTIME, continuous=True),
+    SocketApi("live.forks", "openai.resources.live.forks", "Forks", "live", _INFERENCE, continuous=True),
 )
 
 
-class Hook(NamedTuple):
-    """One method to wrap: its class and name, and the wrapper's name on `SocketHooks`."""
-
-    owner: str
-    attribute: str
-    wrapper: str
-
-
-# Class name pattern, method, wrapper. `enter` is the same function as the dunder, under a second name.
+# Class name pattern, method, wrapper on `SocketHooks`. `enter` is the same function as the dunder, under a second name.
 _HOOKS: Final = (
     ("{0}", "connect", "connect"),
     ("Async{0}", "connect", "connect"),
@@ -137,6 +114,6 @@ _HOOKS: Final = (
 )
 
 
-def hooks_of(api: SocketApi) -> tuple[Hook, ...]:
-    """The methods of an API; an SDK version may lack some of them."""
-    return tuple(Hook(owner.format(api.resource), attribute, name) for owner, attribute, name in _HOOKS)
+def hooks_of(api: SocketApi) -> tuple[tuple[str, str, str], ...]:
+    """The methods of an API, as in `_HOOKS`; an SDK version may lack some of them."""
+    return tuple((owner.format(api.resource), attribute, name) for owner, attribute, name in _HOOKS)

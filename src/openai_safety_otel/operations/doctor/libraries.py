@@ -86,8 +86,7 @@ def shared_names(settings: Settings) -> Iterator[Finding]:
         if len(owners) > 1:
             text = f"the instrumentor name {name!r} is shared by {', '.join(sorted(owners))}"
             yield Finding("wrappers", "warn", text, "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS turns off both")
-    ours = "openai_safety" in found
-    if not ours:
+    if "openai_safety" not in found:
         yield Finding(
             "wrappers",
             "fail",

@@ -12,7 +12,6 @@ import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from openai_safety_otel.ledger.journal import Notice
@@ -39,15 +38,7 @@ PLACEHOLDERS = (
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect could carry the notice to somebody else: it is a failure."""
 
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: object,
-        newurl: str,
-    ) -> None:
+    def redirect_request(self, *_: object, **__: object) -> None:
         """Follow nothing."""
 
 
