@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from openai_safety_otel.contract.addresses import without_password
 from openai_safety_otel.contract.vocabulary import Traffic
@@ -49,7 +49,9 @@ def _switch(value: str | bool) -> bool:
     return word in _TRUE
 
 
-def _one_of(*allowed: str) -> Callable[[str], str]:
+def _one_of(kind: object) -> Callable[[str], str]:
+    allowed = get_args(kind)
+
     def parse(value: str) -> str:
         word = value.strip().lower()
         if word not in allowed:
@@ -130,16 +132,14 @@ class Who:
         (), _pairs, "`host=header:Name` or `host=body:field`: where another provider takes the identifier"
     )
     caller_identifier: CallerIdentifier = setting(
-        "keep", _one_of("keep", "hash", "replace"), "what to do with an identifier the app sends itself"
+        "keep", _one_of(CallerIdentifier), "what to do with an identifier the app sends itself"
     )
     library_identifier: LibraryIdentifier = setting(
         "replace",
-        _one_of("replace", "keep"),
+        _one_of(LibraryIdentifier),
         "what to do with a library's constant where the end user is known: `keep` leaves all users one",
     )
-    traffic: Traffic = setting(
-        "production", _one_of("production", "redteam", "drill"), "what kind of traffic this process makes"
-    )
+    traffic: Traffic = setting("production", _one_of(Traffic), "what kind of traffic this process makes")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -148,17 +148,15 @@ class Acting:
 
     enabled: bool = setting(True, _switch, "`off` leaves the SDK untouched")
     moderation: ModerationMode = setting(
-        "off", _one_of("off", "score"), "`score` asks for inline moderation where the app did not"
+        "off", _one_of(ModerationMode), "`score` asks for inline moderation where the app did not"
     )
     moderation_model: str = setting("omni-moderation-latest", _text, "model asked for by `MODERATION=score`")
     evidence: EvidenceMode = setting(
-        "off",
-        _one_of("off", "blocked", "flagged"),
-        "keep masked text of the user's last turn as evidence events",
+        "off", _one_of(EvidenceMode), "keep masked text of the user's last turn as evidence events"
     )
     suspensions: str | None = setting(None, _text, "suspension list: a JSON file's path or a `redis://` URL")
     suspensions_on_error: OnError = setting(
-        "open", _one_of("open", "closed"), "`closed` refuses identified calls while the list cannot be read"
+        "open", _one_of(OnError), "`closed` refuses identified calls while the list cannot be read"
     )
     auto_suspend: str = setting(
         "off",
@@ -175,9 +173,7 @@ class Telemetry:
     """Delivery: spans, events and metrics, and where they go."""
 
     span: SpanMode = setting(
-        "auto",
-        _one_of("auto", "own", "enrich", "off"),
-        "auto enriches another instrumentation's span, else makes one",
+        "auto", _one_of(SpanMode), "auto enriches another instrumentation's span, else makes one"
     )
     file_dir: str | None = setting(
         None,
@@ -189,7 +185,7 @@ class Telemetry:
     stdout_events: bool = setting(False, _switch, "write each event as one JSON line on standard output")
     pipeline: Pipeline = setting(
         "shared",
-        _one_of("shared", "dedicated"),
+        _one_of(Pipeline),
         "`dedicated` sends safety events through an OTLP pipeline of their own; without effect where FILE_DIR is set",
     )
     metric_models: int = setting(20, _whole, "distinct models kept in metrics; later ones become `_other`")

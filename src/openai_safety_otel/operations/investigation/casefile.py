@@ -141,15 +141,7 @@ def case_page(case: Case) -> str:
         case=document,
         policy=Markup(assets.policy(with_scripts=False)),  # noqa: S704 - our own hashes
         css=assets.style(),
-        sources=[
-            {
-                "name": one.name,
-                "state": one.state,
-                "text": one.text,
-                "items": [_json(item) for item in one.items],
-            }
-            for one in case.sources
-        ],
+        sources=[{**asdict(one), "items": [_json(item) for item in one.items]} for one in case.sources],
         rows=[timeline_line(row) for row in happened],
         earlier=count - len(happened),
     )

@@ -111,7 +111,7 @@ def whois(
     recipe: Recipe,
     *,
     workers: int = 2,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> tuple[int, Match | None]:
     """How many candidates were tried, and the first match; the hash itself only where nobody's hash matches.
 
@@ -127,8 +127,7 @@ def whois(
     with closing(_results(iter(blocks), recipe, workers)) as results:
         for count, match in results:
             tried += count
-            if progress:
-                progress(tried)
+            progress(tried)
             if match and match.domain == "raw" and recipe.is_hash:
                 itself = match
             elif match:
