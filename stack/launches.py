@@ -21,6 +21,9 @@ BUILD = STACK.parent / ".build"
 BIN = BUILD / "bin"
 KAFKA_JARS = BUILD / "kafka"
 
+# What lives for minutes is compiled once.
+_JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
 Ports = Mapping[str, int]
 Options = Mapping[str, Any]
 Command = tuple[list[str], dict[str, str]]
@@ -102,7 +105,7 @@ def _kafka(folder: Path, ports: Ports, options: Options) -> Command:
     """One broker in KRaft mode; its log directory is formatted at the first start."""
     settings = folder / "server.properties"
     settings.write_text((CONFIG / "kafka.properties").read_text().format(folder=folder, **ports))
-    java = ["java", "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
+    java = [*_JAVA, "-Xmx512m", "-cp", f"{KAFKA_JARS}/*"]
     if not (folder / "data").exists():
         tool = [
             *java,
@@ -136,13 +139,7 @@ def write_targets(folder: Path, job: str, addresses: Iterable[str]) -> None:
 
 def create_topic(broker: str, topic: str, partitions: int) -> None:
     """Create one Kafka topic and wait for it; ``broker`` is ``host:port``."""
-    java = [
-        "java",
-        "-XX:TieredStopAtLevel=1",
-        "-cp",
-        f"{KAFKA_JARS}/*",
-        "org.apache.kafka.tools.TopicCommand",
-    ]
+    java = [*_JAVA, "-cp", f"{KAFKA_JARS}/*", "org.apache.kafka.tools.TopicCommand"]
     what = ["--create", "--if-not-exists", "--topic", topic, "--partitions", str(partitions)]
     subprocess.run([*java, "--bootstrap-server", broker, *what], check=True, capture_output=True, timeout=60)
 

@@ -1,4 +1,4 @@
-"""One run of the real programs for all tests that ask them."""
+"""One run of the real programs for the tests of a file: its rules are evaluated every two seconds while it stands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.fed import Fed, feed
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fed]:
     with feed(tmp_path_factory.mktemp("fed")) as stores:
         yield stores
