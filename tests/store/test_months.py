@@ -192,7 +192,7 @@ def test_days_of_another_version_become_a_month(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 from openai_safety_otel.operations.store import writing
 from openai_safety_otel.operations.store.columns import ColumnStore
@@ -202,8 +202,9 @@ def step(word):
         os.kill(os.getpid(), signal.SIGKILL)
 store = ColumnStore(Path(sys.argv[1]), step)
 store.merge_months(float(sys.argv[3]))
-store.expire({"completed": 46.0, "notable": 999.0, "decision": 999.0}, float(sys.argv[3]))
+store.expire(json.loads(sys.argv[4]), float(sys.argv[3]))
 """
+KEPT = {"completed": 46.0, "notable": 999.0, "decision": 999.0}
 
 
 @pytest.mark.timeout(600)
@@ -217,12 +218,14 @@ def test_a_killed_merge_loses_nothing_and_counts_nothing_twice(tmp_path: Path) -
         shutil.rmtree(second, ignore_errors=True)
         shutil.copytree(tmp_path / "first", second)
         command = [sys.executable, "-c", KILLED, str(second)]
-        done = subprocess.run([*command, str(killed_at), str(OVER)], check=False)
+        done = subprocess.run([*command, str(killed_at), str(OVER), json.dumps(KEPT)], check=False)
         assert read(second) in (whole, rest)
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL
-        subprocess.run([*command, "-1", str(OVER)], check=True)
+        again = ColumnStore(second)
+        again.merge_months(OVER)
+        again.expire(KEPT, OVER)
         assert read(second) == rest
         assert parquet(second) == AFTERWARDS
     assert killed_at == 18  # three times a Parquet file of three steps, the manifest of two, and tidying
