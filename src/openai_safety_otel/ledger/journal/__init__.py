@@ -118,8 +118,12 @@ class Journal(Protocol):
         ...
 
 
-def open_journal(place: str) -> Journal:
+def open_journal(place: str, *, to_read: bool = False) -> Journal:
     """Open the store a ``store`` setting names: a ``redis://`` URL or an SQLite file's path.
+
+    Args:
+        place: the setting.
+        to_read: only be read, also where nothing can be written (a full disk, a copy that is kept read-only).
 
     Raises:
         JournalError: the store cannot be opened, or the ``redis`` package is missing.
@@ -130,7 +134,7 @@ def open_journal(place: str) -> Journal:
         return RedisJournal(place)
     from openai_safety_otel.ledger.journal.sqlite_journal import SqliteJournal  # noqa: PLC0415 - only when used
 
-    return SqliteJournal(place)
+    return SqliteJournal(place, to_read=to_read)
 
 
 def is_written(place: str) -> bool:
@@ -152,6 +156,6 @@ def read_chain(place: str) -> tuple[list[Link], str | None]:
     Raises:
         JournalError: the store cannot be read.
     """
-    with closing(open_journal(place)) as journal:
+    with closing(open_journal(place, to_read=True)) as journal:
         links, notices = journal.links(), journal.notices()
     return links, first_broken(links, notices)

@@ -44,16 +44,24 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 class SqliteJournal:
     """A journal in the file ``path``, created with mode 0600.
 
+    Args:
+        path: the file.
+        to_read: only be read: a disk that is full, or not ours to write on, is none the worse then.
+
     Raises:
         JournalError: the file cannot be opened or is not a journal.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, to_read: bool = False) -> None:
         self._path = Path(path)
+        self._to_read = to_read
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._abandoned: list[sqlite3.Connection] = []
+        if to_read:
+            self.links()
+            return
         with self._transaction() as db:
             db.execute("DELETE FROM deliveries WHERE at < ?", (int(time.time()) - DELIVERY_DAYS * 86_400,))
 
@@ -221,7 +229,7 @@ class SqliteJournal:
             self._abandoned.append(self._connection)  # after a fork: the parent's, not to be used nor closed
             self._connection = None
         if self._connection is None:
-            self._connection = _connect(self._path)
+            self._connection = (_connect_to_read if self._to_read else _connect)(self._path)
             self._pid = os.getpid()
         return self._connection
 
@@ -237,6 +245,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """As others connect; where nothing can be written, the file as it stands, if all that was entered is in it."""
+    try:
+        return _connect(path)
+    except (sqlite3.Error, OSError):
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise  # SQLite cannot read this log without a file beside it
+        return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
 
 
 def _write_ahead(db: sqlite3.Connection) -> None:

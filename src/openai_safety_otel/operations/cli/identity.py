@@ -92,7 +92,7 @@ def _found(place: str, unread: list[str], find: Callable[[], Iterable[str]]) -> 
 def _in_journal(settings: Settings) -> set[str]:
     if not is_written(settings.store):
         return set()
-    with closing(open_journal(settings.store)) as journal:
+    with closing(open_journal(settings.store, to_read=True)) as journal:
         names = {one.identifier for one in journal.notices()}
         names |= {one.identifier for one in journal.decisions() if one.action in ACTIONS}
     return {name for name in names if name}

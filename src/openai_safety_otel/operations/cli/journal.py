@@ -24,7 +24,7 @@ def reading(store: str) -> Iterator[Journal | None]:
         warn(f"note: {_none_at(store)}: no notice and no decision was ever written there")
         yield None
         return
-    with closing(open_journal(store)) as journal:
+    with closing(open_journal(store, to_read=True)) as journal:
         yield journal
 
 

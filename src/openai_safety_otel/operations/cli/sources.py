@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Decision, JournalError, Notice, is_written, open_journal
 from openai_safety_otel.ledger.suspensions import Unreadable, open_suspensions
@@ -100,6 +102,8 @@ def open_place(
     with progress_bar("reading events") as advance:
         events = _open(place.chosen(settings), since, query, advance)
     with events:
+        for note in events.notes:
+            warn(f"note: {note}")
         if problems := read_past(events.skipped.as_dict()):
             warn(f"{problems}; the rest was read")
         elif events.origin == "0 files" and not events.rows("SELECT 1 FROM events LIMIT 1"):
@@ -124,7 +128,7 @@ def known_besides(settings: Settings) -> Known:
     decisions: list[Decision] = []
     if is_written(settings.store):
         try:
-            with closing(open_journal(settings.store)) as journal:
+            with closing(open_journal(settings.store, to_read=True)) as journal:
                 notices, decisions = journal.notices(), journal.decisions()
         except JournalError as error:
             warn(f"notices and decisions come from events alone: {error}")
@@ -164,9 +168,20 @@ def write_out(text: str, out: Path | None) -> None:
     """Data to a file, or to standard output; a reader that closed the pipe is not an error."""
     if out:
         try:
-            out.write_text(text, encoding="utf-8")
+            _put_there(text, out)
         except OSError as error:
             raise click.ClickException(f"{out}: {error.strerror}") from None
         warn(f"wrote {out}")
         return
     put(text if text.endswith("\n") else f"{text}\n")
+
+
+def _put_there(text: str, out: Path) -> None:
+    """A whole file in one step; what is no file, a pipe or a device, is written to."""
+    if out.exists() and not out.is_file():
+        out.write_text(text, encoding="utf-8")
+        return
+    mask = os.umask(0o077)
+    os.umask(mask)
+    with replacing(out.resolve(), mode=0o666 & ~mask, keep=True) as written:
+        written.write(text.encode())

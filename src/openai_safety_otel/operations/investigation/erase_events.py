@@ -22,9 +22,9 @@ import msgspec
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.journal.erasure import ERASURE
-from openai_safety_otel.operations.store.columns import StoreError
 from openai_safety_otel.operations.store.files import PACKED_OTHERWISE, find_files, find_stores
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
+from openai_safety_otel.operations.store.room import StoreError
 from openai_safety_otel.operations.store.schema import column_name, quoted
 from openai_safety_otel.operations.store.shared import objects
 

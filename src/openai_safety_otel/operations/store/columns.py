@@ -22,11 +22,11 @@ from typing import Final
 import duckdb
 
 from openai_safety_otel.contract import moments
-from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.events import fresh_table, stored_table
 from openai_safety_otel.operations.store.lines import Lines, Progress, groups_of, read_lines
 from openai_safety_otel.operations.store.locks import locked
 from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.room import StoreError, no_room
 from openai_safety_otel.operations.store.schema import (
     SAME,
     SUFFIX,
@@ -47,10 +47,6 @@ _TIMES_LARGER: Final = 4
 _FULL_ROWS: Final = 2_000_000
 _DAY: Final = 86_400.0
 _MERGED_AFTER: Final = 35 * _DAY  # when a month is over for so long, hardly an event of it comes any more
-
-
-class StoreError(OneLineError, RuntimeError):
-    """What was written is not what was to be written; the message is one line."""
 
 
 @dataclass(slots=True)
@@ -165,11 +161,13 @@ class ColumnStore:
         """Write every Parquet file that holds such events without them; returns how many of each kind, as `count`.
 
         Raises:
-            StoreError: another process is writing, or what was written is not right.
+            StoreError: it cannot be written, or what was written is not right.
         """
-        with self._writing(wait=True), workplace() as (database, _):
+        with self._writing(wait=True) as ours, workplace() as (database, _):
             manifest = self.manifest()
             concerned, kinds = self._concerned(database, manifest.files, condition)
+            if concerned and not ours:
+                raise StoreError(f"{self.root}: not ours to write in")
             kinds = kinds or self._left_over_kinds(database, manifest, condition)
             for name in concerned:
                 self._write_without(database, manifest, name, condition)
@@ -316,7 +314,11 @@ class ColumnStore:
 
     @contextmanager
     def _writing(self, *, wait: bool = False) -> Iterator[bool]:
-        """The right to write; false where another process has it, or the folder is not ours to write in."""
+        """The right to write; false where another process has it, or the folder is not ours to write in.
+
+        Raises:
+            StoreError: what was to be written could not be.
+        """
         try:
             self.root.mkdir(mode=0o700, exist_ok=True)
             (self.root / _WRITER).touch()
@@ -324,7 +326,11 @@ class ColumnStore:
             yield False
             return
         with locked(self.root / _WRITER, wait=wait) as ours:
-            yield ours
+            try:
+                yield ours
+            except (OSError, duckdb.Error) as error:
+                said = no_room(error) or str(error).partition("\n")[0]
+                raise StoreError(f"{self.root}: {said}") from error
 
 
 def _number(entry: os.DirEntry[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.room import room_aside
 from openai_safety_otel.operations.store.schema import (
     CATEGORIES,
     COLUMNS,
@@ -31,13 +32,15 @@ _ROWS = 2048  # of a stream, in memory
 class Events:
     """Every event of a source in the view ``events``; use as a context manager.
 
-    ``origin`` says in words where they came from; ``held`` is let go at the end.
+    ``origin`` says in words where they came from, ``notes`` what else people should know of the reading; ``held`` is
+    let go at the end.
     """
 
     database: duckdb.DuckDBPyConnection
     origin: str
     skipped: Skipped = field(default_factory=Skipped)
     held: ExitStack = field(default_factory=ExitStack)
+    notes: list[str] = field(default_factory=list)
 
     def rows(self, sql: str, **values: Any) -> list[dict[str, Any]]:
         """The rows of a query, by column name; ``values`` fill the ``$names`` it uses."""
@@ -46,7 +49,8 @@ class Events:
     def stream(self, sql: str, **values: Any) -> Iterator[dict[str, Any]]:
         """The rows of a query, a few thousand in memory at a time; read to the end before the next query."""
         used = {name: value for name, value in values.items() if f"${name}" in sql}
-        cursor = self.database.execute(sql, used or None)
+        with room_aside():
+            cursor = self.database.execute(sql, used or None)
         names = [column[0] for column in cursor.description or ()]
         while rows := cursor.fetchmany(_ROWS):
             for row in rows:

@@ -17,6 +17,7 @@ from openai_safety_otel.operations.store.columns import STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events, connect, open_events
 from openai_safety_otel.operations.store.lines import Lines, Progress, lines_left, read_lines
 from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.room import StoreError, room_aside
 from openai_safety_otel.operations.store.shared import is_remote, objects, storage
 
 QUIET_SECONDS: Final = 600.0  # a file untouched for so long is taken into the store by whoever reads it
@@ -132,13 +133,18 @@ def open_files(
 
     Raises:
         NoEventFilesError: a path does not exist.
+        StoreError: there is no room for what is written aside.
     """
     everywhere = list(paths)
     given = [path for path in everywhere if not is_remote(path)]
     files = find_files(given)
+    notes = []
     if compact:
-        compact_files(given, quiet_since=(now or time.time()) - QUIET_SECONDS, progress=progress)
-    with ExitStack() as stack:
+        try:
+            compact_files(given, quiet_since=(now or time.time()) - QUIET_SECONDS, progress=progress)
+        except StoreError as error:
+            notes.append(f"the columns could not be written, the event files are read themselves: {error}")
+    with room_aside(), ExitStack() as stack:
         scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         skipped, read = Skipped(), dict[Path, dict[str, int]]()
@@ -155,6 +161,7 @@ def open_files(
             fresh = read_lines(database, left, scratch, skipped, progress)
         origin = f"{len(files)} file{'' if len(files) == 1 else 's'}"
         distant = next((storage(path) for path in everywhere if is_remote(path)), None)
-        return open_events(
-            [*shared, *named.values()], fresh, origin, skipped, stack.pop_all(), scratch, distant
-        )
+        events = open_events([*shared, *named.values()], fresh, origin, skipped, stack, scratch, distant)
+        events.notes += notes
+        events.held = stack.pop_all()
+        return events

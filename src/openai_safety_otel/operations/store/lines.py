@@ -14,6 +14,7 @@ import duckdb
 
 from openai_safety_otel.operations.store.oddities import Skipped, put_right, readable
 from openai_safety_otel.operations.store.otlp import LONGEST_LINE, rows_of
+from openai_safety_otel.operations.store.room import no_room, room_aside
 from openai_safety_otel.operations.store.schema import quoted
 
 _SLICE_BYTES = 512 * 1024 * 1024  # read by one query
@@ -90,12 +91,16 @@ def read_lines(
         scratch: where the Parquet files go.
         skipped: added to.
         progress: told (bytes read, bytes in all) after each slice.
+
+    Raises:
+        StoreError: there is no room in ``scratch``.
     """
     given = list(files)
     total, done = sum(file.bytes for file in given), 0
     parts: list[Path] = []
     for number, group in enumerate(groups_of(given, _SLICE_BYTES)):
-        parts += _read_slice(database, group, scratch / f"rows-{number:04d}.parquet", skipped)
+        with room_aside():
+            parts += _read_slice(database, group, scratch / f"rows-{number:04d}.parquet", skipped)
         done += sum(file.bytes for file in group)
         if progress:
             progress(done, total)
@@ -120,7 +125,9 @@ def _read_slice(
     plain = [_from_start(file, target.with_suffix(f".{at}.rest")) for at, file in enumerate(group)]
     try:
         database.execute(_copy(plain, target))
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if no_room(error):
+            raise
         # A file that is no text, is cut short or has a line of many megabytes: take the lines that can be read.
         whole = [target.with_suffix(f".{at}.readable") for at in range(len(plain))]
         for path, copy in zip(plain, whole, strict=True):

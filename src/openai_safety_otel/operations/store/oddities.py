@@ -61,18 +61,22 @@ def open_text(path: Path) -> BinaryIO:
 def readable(path: Path, target: Path, skipped: Skipped) -> None:
     """Copy the lines that are text of a bearable length, as far as the file can be read."""
     with target.open("wb") as out:
-        try:
-            with open_text(path) as source:
-                while line := source.readline(LONGEST_LINE):
-                    if _is_text(line):
-                        out.write(line.replace(b"\r", b"").rstrip(b"\n") + b"\n")
-                    else:
-                        skipped.broken_lines += 1
-                        while line and not line.endswith(b"\n"):
-                            line = source.readline(LONGEST_LINE)
-        except (OSError, EOFError):
-            # Unreadable, or a compressed file cut short: what came before counts.
-            skipped.unreadable_files += 1
+        out.writelines(_texts(path, skipped))
+
+
+def _texts(path: Path, skipped: Skipped) -> Iterator[bytes]:
+    try:
+        with open_text(path) as source:
+            while line := source.readline(LONGEST_LINE):
+                if _is_text(line):
+                    yield line.replace(b"\r", b"").rstrip(b"\n") + b"\n"
+                else:
+                    skipped.broken_lines += 1
+                    while line and not line.endswith(b"\n"):
+                        line = source.readline(LONGEST_LINE)
+    except (OSError, EOFError):
+        # Unreadable, or a compressed file cut short: what came before counts.
+        skipped.unreadable_files += 1
 
 
 def _is_text(line: bytes) -> bool:

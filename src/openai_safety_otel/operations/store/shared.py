@@ -19,8 +19,9 @@ from urllib.parse import quote
 import duckdb
 
 from openai_safety_otel.contract.installing import install
-from openai_safety_otel.operations.store.columns import ColumnStore, Manifest, StoreError
+from openai_safety_otel.operations.store.columns import ColumnStore, Manifest
 from openai_safety_otel.operations.store.events import stored_table
+from openai_safety_otel.operations.store.room import StoreError
 from openai_safety_otel.operations.store.schema import SUFFIX, days_of, is_month, quoted, version_of
 from openai_safety_otel.operations.store.writing import in_columns, workplace
 

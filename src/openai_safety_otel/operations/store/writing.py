@@ -12,6 +12,7 @@ from typing import Final
 import duckdb
 
 from openai_safety_otel.operations.store.events import connect
+from openai_safety_otel.operations.store.room import room_aside
 from openai_safety_otel.operations.store.schema import COLUMNS, SCHEMA, is_month, quoted
 
 # Only a column with a dictionary gets a Bloom filter, and identifiers are to have one. A dictionary that is tried for
@@ -38,7 +39,9 @@ def in_columns(rows: str, target: str) -> str:
 @contextmanager
 def workplace() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A database, and a folder for what does not fit into memory."""
-    with tempfile.TemporaryDirectory(prefix="openai-safety-") as name, connect(Path(name)) as database:
+    with room_aside():
+        folder = tempfile.TemporaryDirectory(prefix="openai-safety-")
+    with folder as name, connect(Path(name)) as database:
         yield database, Path(name)
 
 
