@@ -253,7 +253,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         return _connect(path)
     except (sqlite3.Error, OSError):
         log = Path(f"{path}-wal")
-        if log.exists() and log.stat().st_size:
+        if not path.is_file() or (log.exists() and log.stat().st_size):
             raise  # SQLite cannot read this log without a file beside it
         return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
 
