@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
@@ -54,6 +55,12 @@ def service(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def collector(tmp_path: Path) -> Iterator[StartCollector]:
     """Start collectors with shipped files by name; all end with the test."""
+    with _starting(tmp_path) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def _starting(place: Path) -> Iterator[StartCollector]:
     started: list[Running] = []
     numbers = itertools.count(1)
 
@@ -63,18 +70,21 @@ def collector(tmp_path: Path) -> Iterator[StartCollector]:
         files = [
             COLLECTOR_CONFIG / one if isinstance(one, str) else one for one in configs or ("agent.yaml",)
         ]
-        folder = how.pop("folder", None) or tmp_path / f"collector-{next(numbers)}"
+        folder = how.pop("folder", None) or place / f"collector-{next(numbers)}"
         program = prepare("collector", folder=folder, env={**FAST, **(env or {})}, configs=files, **how)
         started.append(program)
         return program.start() if ready else program
 
-    yield start
-    for program in started:
-        program.stop()
-        shutil.rmtree(program.folder, ignore_errors=True)
+    try:
+        yield start
+    finally:
+        for program in started:
+            program.stop()
+            shutil.rmtree(program.folder, ignore_errors=True)
 
 
-@pytest.fixture
-def agent(collector: StartCollector, loki: Running, prometheus: Running) -> Running:
-    """The shipped agent, writing to the shared stores."""
-    return collector("agent.yaml", env={"LOKI_URL": loki.url, "PROMETHEUS_URL": prometheus.url})
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory, loki: Running, prometheus: Running) -> Iterator[Running]:
+    """The shipped agent, writing to the shared stores: it starts longer than it works, so a file's tests share it."""
+    with _starting(tmp_path_factory.mktemp("agent")) as start:
+        yield start("agent.yaml", env={"LOKI_URL": loki.url, "PROMETHEUS_URL": prometheus.url})

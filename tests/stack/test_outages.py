@@ -18,6 +18,12 @@ HOUR = 3600 * 10**9
 Collector = Callable[..., Running]
 
 
+@pytest.fixture
+def agent(collector: Collector, loki: Running, prometheus: Running) -> Running:
+    """An agent of the test's own, to be killed."""
+    return collector("agent.yaml", env={"LOKI_URL": loki.url, "PROMETHEUS_URL": prometheus.url})
+
+
 def _repetitions(loki: Running, service: str) -> int:
     """How many entries repeat a stored one: Loki counts a repetition once unless much was stored in between."""
     return query.distinct_calls(loki.url, service)[1]

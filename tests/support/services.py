@@ -79,7 +79,7 @@ def run_services(provider: Provider, folder: Path, programs: Mapping[str, str]) 
         }
         words = [sys.executable, "-c", BEGIN + program, *(["hooked"] if name != "jobs" else [])]
         running.append(subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, cwd=folder))
-    assert [0] * len(programs) == [one.wait(timeout=60) for one in running]
+    assert [0] * len(programs) == [one.wait(timeout=240) for one in running]
     for file in folder.glob("*.jsonl"):
         set_back(file, AGO)
         set_back(file, 23 * HOUR, only='"batches.create"')  # as long as a batch may take
