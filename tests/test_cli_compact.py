@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from openai_safety_otel.operations.cli.group import app
 from openai_safety_otel.operations.store.files import open_files
+from openai_safety_otel.operations.store.locks import locked
 from support.events import ANN, DAY, call, decision, write
 
 NOW = time.time()
@@ -47,3 +49,20 @@ def test_without_a_folder_it_says_where_to_name_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("OPENAI_SAFETY_FILE_DIR", raising=False)
     found = run()
     assert (found.exit_code, "--files DIR, or OPENAI_SAFETY_FILE_DIR" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("why", ["another command writes", "no folder can be made"])
+def test_what_is_not_taken_in_is_said(tmp_path: Path, why: str) -> None:
+    """Nobody takes silence for success: the folder is named, and the next run takes the events in."""
+    write(tmp_path, [call(ANN, NOW - 9)])
+    store = tmp_path / "openai-safety-columns"
+    with ExitStack() as stack:
+        if why == "another command writes":
+            store.mkdir()
+            stack.enter_context(locked(store / "writer.lock"))
+        else:
+            store.write_text("a file where the folder should be")
+            stack.callback(store.unlink)
+        assert f"note: {tmp_path}: nothing taken in: " in run("--files", str(tmp_path)).stderr
+    assert run("--files", str(tmp_path)).stderr == ""
+    assert "1 event" in run("--files", str(tmp_path)).stdout

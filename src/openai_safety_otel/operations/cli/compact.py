@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.contract.settings import Settings
-from openai_safety_otel.operations.cli.output import progress_bar, say
+from openai_safety_otel.operations.cli.output import progress_bar, say, warn
 from openai_safety_otel.operations.cli.sources import parse_past
 from openai_safety_otel.operations.store.checkpoint import read_until
 from openai_safety_otel.operations.store.files import compact_files, find_stores
@@ -83,7 +83,11 @@ def compact(
     if not folders:
         raise click.UsageError("say where the event files are: --files DIR, or OPENAI_SAFETY_FILE_DIR")
     with progress_bar("reading events") as advance:
-        compact_files(folders, progress=advance)
+        left_out = compact_files(folders, progress=advance)
+    for folder in left_out:
+        warn(
+            f"note: {folder}: nothing taken in: another command is writing there, or it is not ours to write in"
+        )
     _tidy(folders, days, now, to, host)
     if before is not None:
         passed = (

@@ -76,8 +76,8 @@ def _holds_lines(path: Path) -> bool:
 
 def compact_files(
     paths: Iterable[Path], *, quiet_since: float | None = None, progress: Progress | None = None
-) -> None:
-    """Take event files into the column stores of their folders.
+) -> list[Path]:
+    """Take event files into the column stores of their folders; returns the folders that could not be written in.
 
     Args:
         paths: folders; a file named by itself is left as it is.
@@ -88,14 +88,16 @@ def compact_files(
         NoEventFilesError: a path does not exist.
     """
     by_folder: dict[Path, list[Path]] = {}
+    left_out: list[Path] = []
     for file in find_files(path for path in paths if not path.is_file() and not is_remote(path)):
         by_folder.setdefault(file.parent, []).append(file)
     for folder, files in by_folder.items():
         store = ColumnStore(folder)
         read = store.manifest().sources
         left = [one for file in files if _is_quiet(file, quiet_since) for one in _left(file, read, Skipped())]
-        if left:
-            store.compact(left, progress)
+        if left and not store.compact(left, progress):
+            left_out.append(folder)
+    return left_out
 
 
 def _is_quiet(file: Path, since: float | None) -> bool:
