@@ -93,6 +93,11 @@ def refusing_page() -> str:
         "out a key to one; sockets (Realtime, Live, Responses) are refused at `connect`, and the next response,\n"
         "speech, steering or decision of one that is open. With `SUSPENSIONS_ON_ERROR=closed` the same is refused to\n"
         "everybody with an identifier while the list is missing or cannot be read. Everything else passes.\n\n"
+        "A request is known by its method and the end of its path, in any spelling (`%72esponses`, capitals,\n"
+        "more slashes, `..`), whatever Azure or a gateway puts before it, in the base URL or in a whole URL.\n"
+        "What ends otherwise is not known: a gateway's own path (`/bedrock/invoke`) passes and leaves no record,\n"
+        "and so does a path that only the gateway reads as one of these. What goes past the SDK is not refused\n"
+        "([seen.md](seen.md)), but for LiteLLM's calls ([litellm.md](litellm.md)).\n\n"
         "## Refused\n\n| operation | request | beside the obvious |\n|---|---|---|\n"
     )
     free = (

@@ -206,6 +206,13 @@ FORMS = [
     "https://openrouter.ai/api/v1/chat/completions",
     "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
     "http://127.0.0.1:8080/chat/completions",
+    "/chat%2Fcompletions",
+    "/chat/completions/",
+    "//chat//completions",
+    "/x/../Chat/./Completions",
+    "https://gateway.ai.cloudflare.com/v1/account/gateway/openai/chat/completions",
+    "https://x.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview",
+    "https://p.aiplatform.googleapis.com/v1/projects/p/locations/l/endpoints/openapi/chat/completions",
 ]
 
 
@@ -219,15 +226,18 @@ def test_every_form_of_an_address_is_the_same_operation(url: str) -> None:
 
 NOT_RECORDED = [
     ("GET", "/chat/completions"),
-    ("POST", "/chat/completions/"),
     ("POST", "/chat/completionsx"),
-    ("POST", "/x/chat/completions"),
-    ("POST", "https://api.openai.com/v1/x/chat/completions"),
+    ("POST", "/chat/completions/x"),
+    ("POST", "/chat%252Fcompletions"),
+    ("POST", "/xresponses"),
+    ("POST", "https://responses"),
+    ("POST", "/x?to=/responses"),
+    ("POST", "/x#/responses"),
+    ("POST", "/threads//runs/x"),
     ("POST", "/responses/input_tokens?beta=true"),
     ("POST", "/responses/resp_1"),
     ("DELETE", "/responses/resp_1"),
     ("GET", "/responses/resp_1/input_items"),
-    ("GET", "/responses//cancel"),
     ("POST", "/responses//cancel"),
     ("POST", "/v1"),
     ("POST", ""),
@@ -236,7 +246,7 @@ NOT_RECORDED = [
 
 
 @pytest.mark.parametrize(("method", "url"), NOT_RECORDED)
-def test_a_path_is_matched_whole_and_never_by_its_beginning(method: str, url: str) -> None:
+def test_a_path_is_matched_to_its_end_and_never_by_its_beginning(method: str, url: str) -> None:
     """What only resembles a recorded path passes straight through."""
     assert find(method, url) is None
 
@@ -252,6 +262,8 @@ def test_a_path_is_matched_whole_and_never_by_its_beginning(method: str, url: st
         ("POST", "/videos/video_1/remix", "videos.remix"),
         ("GET", "/agents/sessions/s1/turns/t1", "beta.agents.sessions.turns.retrieve"),
         ("POST", "/threads/runs", "beta.threads.create_and_run"),
+        ("POST", "/deployments/chat/completions", "completions.create"),
+        ("POST", "/openai/deployments/responses/chat/completions", "chat.completions.create"),
     ],
 )
 def test_a_literal_segment_wins_over_a_variable_one(method: str, url: str, name: str) -> None:

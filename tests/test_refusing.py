@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import openai
 import pytest
 
 from openai_safety_otel import EndUserSuspended, end_user
-from openai_safety_otel.instrumentation.extract.endpoints import find
+from openai_safety_otel.instrumentation.extract.endpoints import PASSED_THROUGH, find
 from openai_safety_otel.instrumentation.suspended import http_library
 from openai_safety_otel.ledger.suspensions import ListEntry
 from openai_safety_otel.who.identifier import Hasher
@@ -116,6 +117,57 @@ async def test_a_refusal_of_what_is_not_recorded_leaves_a_record(
     who = Hasher(KEY).end_user("bad")
     expected = [] if leaves else [(who, "other", "beta.chatkit.sessions.create", "suspended_locally")]
     assert (expected, [("POST", "/chatkit/sessions")] * (1 + leaves)) == (told, asked)
+
+
+# As the SDK sends it, and what a server behind it may read as the same path.
+OTHER_SPELLINGS = [
+    ("https://api.openai.com/v1", "/chat%2Fcompletions"),
+    ("https://api.openai.com/v1", "/%72esponses"),
+    ("https://api.openai.com/v1", "/files/../responses"),
+    ("https://api.openai.com/v1", "/files/%2e%2e/responses"),
+    ("https://api.openai.com/v1", "/responses/"),
+    ("https://api.openai.com/v1", "/chat//completions"),
+    ("https://api.openai.com/v1", "/chat\\completions"),
+    ("https://api.openai.com/v1", "/Chat/Completions"),
+    ("https://api.openai.com/v1", "/threads%2Ft_1%2Fruns"),
+    ("https://gw.example/llm/v1/chat", "/completions"),
+    ("https://gw.example/v1/chat/completions?tier=1", ""),
+    ("https://x.openai.azure.com/openai/deployments/gpt/responses", "?api-version=1"),
+    ("https://api.openai.com/v1", "https://gw.example/openai/v1/deployments/x/chat/completions"),
+    ("https://api.openai.com/v1", "https://gateway.ai.cloudflare.com/v1/acct/gw/openai/chat/completions"),
+    ("https://api.openai.com/v1", "https://gw.example/llm/vector_stores/vs_1/search"),
+    ("https://x.services.ai.azure.com/openai", "https://x.services.ai.azure.com/models/chat/completions"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("base", "url"), OTHER_SPELLINGS)
+async def test_another_spelling_of_a_path_lets_nobody_through(
+    kind: type[Any], base: str, url: str, tmp_path: Path, instrument: Instrument
+) -> None:
+    """Percent signs, dots, slashes, capitals, or a gateway's path before it: a suspended end user is refused."""
+    suspended(tmp_path, instrument)
+    asked: list[tuple[str, str]] = []
+    client = client_of(kind, asked).with_options(base_url=base)
+    with end_user("bad"), pytest.raises(EndUserSuspended):
+        made = client.post(url, cast_to=object, body={})
+        await made
+    with end_user("good"), pytest.raises(Sent):
+        made = client.post(url, cast_to=object, body={})
+        await made
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1", "https://gw.example/llm", "/openai/deployments/gpt-4o"])
+def test_what_passes_is_taken_for_nothing_else_behind_a_gateway(prefix: str) -> None:
+    """No row of what passes ends like one that is refused, whatever stands before it."""
+    passing = {
+        (method, prefix + re.sub(r"\{\w+\}", "x_1", template).replace("**", "more"))
+        for only, template, _ in PASSED_THROUGH
+        for method in (["GET", "POST", "PUT", "PATCH", "DELETE"] if only == "*" else [only])
+    }
+    taken = {(*row, found.name) for row in passing if (found := find(*row, unrecorded=True))}
+    assert (taken, len(passing) > 100) == (set(), True)
 
 
 def test_a_missing_list_and_closed_refuse_the_same(tmp_path: Path, instrument: Instrument) -> None:

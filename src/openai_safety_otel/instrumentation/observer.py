@@ -75,7 +75,7 @@ class Observer:
         if not self.active or running():
             return None, options
         try:
-            endpoint = find(options.method, options.url, unrecorded=self.guard is not None)
+            endpoint = find(options.method, options.url, client, unrecorded=self.guard is not None)
             if endpoint is None:
                 return None, options
             call = Call(_record(endpoint), endpoint, self._ended)
@@ -101,7 +101,7 @@ class Observer:
 
         Its request has left: nothing is added to it any more, and nobody is refused.
         """
-        endpoint = find(options.method, options.url)
+        endpoint = find(options.method, options.url, client)
         if endpoint is None or not self.active or running():
             return None
         with own_errors("request"):

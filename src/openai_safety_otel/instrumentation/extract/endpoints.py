@@ -1,4 +1,4 @@
-"""Which HTTP call is which operation: a table of method and exact path template."""
+"""Which HTTP call is which operation: a table of method and path template."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 from openai_safety_otel.contract.vocabulary import OTHER_API
 from openai_safety_otel.instrumentation.extract.passthrough import PASSED_THROUGH, REFUSED
@@ -168,9 +169,8 @@ ENDPOINTS: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("GET", "/threads/{thread_id}/runs/{run_id}", _looks("assistants", "beta.threads.runs.retrieve")),
 )
 
-# What may stand before a path of the API: a gateway's own path up to a version ("/api/v1"), Azure's "/openai"
-# and the deployment that Azure's client writes into the path.
-_PREFIX = re.compile(r"(?:(?:/[^/]+)*?/v\d[a-z0-9]*)?(?:/openai)?(?:/deployments/[^/]+)?(?=/)")
+# The deployment that Azure's client writes into the path: its name is anything.
+_DEPLOYMENT = re.compile(r"/deployments/[^/]+")
 _ORIGIN = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]{0,30}://[^/?#]*")
 
 
@@ -181,7 +181,7 @@ class _Row:
 
     def matches(self, segments: tuple[str, ...]) -> bool:
         return all(
-            segment if expected.startswith("{") else expected == segment
+            expected.startswith("{") or expected == segment
             for expected, segment in zip(self.segments, segments, strict=True)
         )
 
@@ -203,32 +203,42 @@ def _refused() -> Iterator[tuple[str, str, Endpoint]]:
 
 
 _ROWS: Final = _table()
+_LONGEST: Final = max(length for _, length in _ROWS)
 
 
-def find(method: str, url: str, *, unrecorded: bool = False) -> Endpoint | None:
+def find(method: str, url: str, client: Any = None, *, unrecorded: bool = False) -> Endpoint | None:
     """The recorded operation that a request is, or None: it passes straight through.
 
-    ``url`` is a path of the API or a full URL; its query does not matter. With ``unrecorded``, also what is
-    refused to a suspended end user and otherwise not recorded.
+    ``url`` is a path of the API or a full URL; its query does not matter. ``client`` is who sends it: its base URL
+    may hold the beginning of the path. With ``unrecorded``, also what is refused to a suspended end user and
+    otherwise not recorded.
     """
-    found = _find(method, url.partition("?")[0])
+    path = url.partition("?")[0]
+    found = _find(method, path)
+    if found is None and (base := getattr(client, "base_url", None)):
+        found = _find(method, f"{str(base).partition('?')[0]}/{path}")
     return None if found is None or (found.unrecorded and not unrecorded) else found
 
 
 @lru_cache(maxsize=512)
 def _find(method: str, url: str) -> Endpoint | None:
-    path = _ORIGIN.sub("", url.partition("#")[0], count=1)
-    path = path if path.startswith("/") else f"/{path}"
-    method = method.upper()
-    found = _exact(method, path)
-    if found is None and (prefix := _PREFIX.match(path)) and prefix.end():
-        found = _exact(method, path[prefix.end() :])
-    return found
-
-
-def _exact(method: str, path: str) -> Endpoint | None:
-    segments = tuple(path.split("/")[1:])
-    for row in _ROWS.get((method, len(segments)), ()):
-        if row.matches(segments):
-            return row.endpoint
+    """Whatever stands before a path of the API is a gateway's own; the longest end that is in the table wins."""
+    path = unquote(_ORIGIN.sub("", url.partition("#")[0], count=1)).lower().replace("\\", "/")
+    segments = _segments(_DEPLOYMENT.sub("", path))
+    for start in range(max(0, len(segments) - _LONGEST), len(segments)):
+        rest = segments[start:]
+        for row in _ROWS.get((method.upper(), len(rest)), ()):
+            if row.matches(rest):
+                return row.endpoint
     return None
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    """The parts of a path, as a server reads it that is lenient about slashes and dots."""
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    return tuple(kept)
