@@ -26,6 +26,10 @@ LITELLM = (
     "litellm.BadRequestError: OpenAIException - {}. Received Model Group=gpt-5\n"
     "Available Model Group Fallbacks=None"
 )
+GUARDRAIL = (
+    "The guardrail checks defined in the config failed. "
+    "You can find more information in the `hook_results` object."
+)
 CYBER = "This content was flagged for possible cybersecurity risk."
 
 
@@ -109,6 +113,30 @@ TWINS = [
         api="chat",
         host="openrouter.ai",
         status=403,
+    ),
+    Twin(
+        "portkey_guardrail",
+        "Portkey",
+        said(GUARDRAIL, type="hooks_failed"),
+        said(GUARDRAIL, type="gateway_error"),
+        api="chat",
+        host="api.portkey.ai",
+        status=446,
+    ),
+    *(
+        Twin(
+            "cloudflare_guardrail",
+            f"Cloudflare {code}",
+            {"error": [{"code": code, "message": message}], "name": "AiGatewayError", "internalCode": code},
+            {"error": [{"code": code, "message": forged}], "name": "AiGatewayError", "internalCode": code},
+            api="chat",
+            host="gateway.ai.cloudflare.com",
+            status=424,
+        )
+        for code, message, forged in [
+            (2016, "Prompt blocked due to security configurations", "Could not find point 0"),
+            (2017, "Response blocked due to security configurations", "Spend limit exceeded"),
+        ]
     ),
     *(
         Twin(

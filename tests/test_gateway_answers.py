@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openai_safety_otel.contract.record import CallRecord
-from openai_safety_otel.instrumentation.extract.error import read_error
+from openai_safety_otel.instrumentation.extract.error import add_error, facts_of, read_error
 from openai_safety_otel.instrumentation.extract.response import read_response
 from openai_safety_otel.instrumentation.extract.stream import fold
 from openai_safety_otel.instrumentation.outcome import classify
@@ -191,3 +191,79 @@ def test_what_is_quoted_in_any_language_is_the_users(marks: str) -> None:
     assert (
         outcome_of({"error": {**error, "message": f"Rejected {before}x{after}: {QUOTED}."}})[0] == "blocked"
     )
+
+
+DENIED = {
+    "error": {
+        "message": "The guardrail checks defined in the config failed. You can find more information in the "
+        "`hook_results` object.",
+        "type": "hooks_failed",
+        "param": None,
+        "code": None,
+    }
+}
+FAILED = [
+    {"verdict": False, "id": "g1", "checks": [{"verdict": False, "id": "default.contains"}], "deny": True}
+]
+PASSED = [{"verdict": True, "id": "g1", "checks": [], "deny": True}]
+
+
+def portkey(before: Any, after: Any) -> Json:
+    return {"hook_results": {"before_request_hooks": before, "after_request_hooks": after}}
+
+
+def cloudflare(code: int, message: str) -> Json:
+    error = {"code": code, "message": message}
+    return {"success": False, "error": [error], "name": "AiGatewayError", "internalCode": code, **error}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "side", "certainty"),
+    [
+        (446, DENIED | portkey(FAILED, []), "input", "type"),
+        (446, DENIED | portkey(PASSED, FAILED), "output", "type"),
+        (446, DENIED | portkey(FAILED, None), "input", "type"),
+        (446, DENIED, "request", "type"),
+        (424, cloudflare(2016, "Prompt blocked due to security configurations"), "input", "code"),
+        (424, cloudflare(2017, "Response blocked due to security configurations"), "output", "code"),
+    ],
+)
+def test_what_a_gateways_guardrail_stopped_is_a_filters_block(
+    status: int, body: Any, side: str, certainty: str
+) -> None:
+    """Portkey's and Cloudflare's: of the prompt or of the answer, and never the provider's enforcement."""
+    expected = ("blocked", "moderation_policy", side, certainty)
+    assert expected == guarded(raised(status, body))
+    call = record("chat", host="gateway.example", end="raised")
+    add_error(call.errors, facts_of(body, status=status))  # as LiteLLM's door reads it
+    found = classify(call)
+    assert expected == (found.name, found.block_type, found.block_source, found.certainty)
+
+
+def guarded(error: Any) -> tuple[Any, ...]:
+    call = record("chat", host="gateway.example", end="raised")
+    read_error(call, error)
+    found = classify(call)
+    return found.name, found.block_type, found.block_source, found.certainty
+
+
+def test_an_error_whose_response_is_no_json_is_still_read() -> None:
+    """Portkey's word without what it found: where it was stopped is not known."""
+    error: Any = raised(446, DENIED)
+    error.response = None
+    assert guarded(error) == ("blocked", "moderation_policy", "request", "type")
+
+
+def test_an_error_beside_checks_that_failed_and_denied_nothing_is_what_it_says() -> None:
+    """The provider's own error through Portkey: its checks are told beside it, and stopped nothing."""
+    body = {"error": {"message": "Invalid value", "type": "invalid_request_error", "code": "invalid_value"}}
+    call = record("images", host="gateway.example", end="raised")
+    add_error(call.errors, facts_of(body | portkey(FAILED, FAILED), status=400))
+    assert (classify(call).name, classify(call).block_type) == ("failed", None)
+
+
+def test_an_answer_that_only_failed_its_checks_is_completed() -> None:
+    """Portkey's 246: the checks failed and nothing was denied."""
+    call = record("chat", host="gateway.example")
+    read_response(call, chat("stop") | portkey(FAILED, FAILED))
+    assert (classify(call).name, classify(call).block_type) == ("completed", None)

@@ -32,6 +32,7 @@ _UNAUTHORIZED: Final = 401
 _FORBIDDEN: Final = 403
 _NOT_FOUND: Final = 404
 _UNPROCESSABLE: Final = 422
+_GUARDRAIL_DENIED: Final = 446  # Portkey's own
 _OWN_HOST: Final = "api.openai.com"
 
 
@@ -59,6 +60,11 @@ def _azure_side(error: ErrorFacts, record: CallRecord) -> BlockSource:
     return "output" if error.param == "completion" else "input"
 
 
+def _cloudflare_side(error: ErrorFacts, record: CallRecord) -> BlockSource:
+    return _CLOUDFLARE[error.code or ""]
+
+
+_CLOUDFLARE: Final[dict[str, BlockSource]] = {"2016": "input", "2017": "output"}
 _WHERE: Final[dict[StoppedAt, _Where]] = {
     "request": _request,
     "input": _input,
@@ -130,6 +136,15 @@ def _flagged(error: ErrorFacts, _: CallRecord) -> bool:
     return error.flagged_input and number in (_BAD_REQUEST, _FORBIDDEN, _UNPROCESSABLE)
 
 
+def _guardrail_denied(error: ErrorFacts, _: CallRecord) -> bool:
+    return folded(error.type) == "hooks_failed" and error.status == _GUARDRAIL_DENIED
+
+
+def _cloudflare(error: ErrorFacts, _: CallRecord) -> bool:
+    # Other gateways number other things so.
+    return error.code in _CLOUDFLARE and "blocked due to security configurations" in error.message
+
+
 def _identifier_worded(error: ErrorFacts, record: CallRecord) -> bool:
     param = folded(error.param)
     if not (param in _OF_ANYBODY or param.endswith("safety_identifier")):
@@ -161,6 +176,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("older_image_code", "image_moderation", "code", _older_image, _stage),
     *(Rule(f"{block}_code", block, "code", _coded(block), _WHERE[row.stopped_at]) for block, row in _NAMED),
     *(Rule(f"{block}_type", block, "type", _typed(block), _WHERE[row.stopped_at]) for block, row in _NAMED),
+    # Portkey's guardrails: 446 of type hooks_failed, and beside the error what they found (246 is an answer).
+    Rule("portkey_guardrail", "moderation_policy", "type", _guardrail_denied, _stage),
+    # Cloudflare AI Gateway's guardrails: a list with one error, its number and its wording.
+    Rule("cloudflare_guardrail", "moderation_policy", "code", _cloudflare, _cloudflare_side),
     # moderation_details without the code, as in the image tool's failed item.
     Rule("image_details", "image_moderation", "shape", lambda error, _: error.stage is not None, _stage),
     # Azure's verdicts on the prompt without its codes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from openai_safety_otel.contract.conventions import FINISH_REASONS, OTHER
@@ -33,6 +34,7 @@ _MAX_WRAPPINGS: Final = 3
 _FILTERED: Final = "ContentFilterFinishReasonError"
 _CUT: Final = "LengthFinishReasonError"
 _SDK: Final = "openai"
+_HOOKS: Final = "hooks_failed"  # Portkey's
 _FRAME: Final = "error"  # a flat frame's type says only that it is an error
 _HTTP: Final = range(100, 600)
 _RETRY_HEADER: Final = "x-stainless-retry-count"
@@ -88,7 +90,17 @@ def _raised_facts(error: BaseException) -> ErrorFacts | None:
     if not any(cls.__module__.partition(".")[0] == _SDK for cls in type(error).__mro__):
         return None  # an error of the app's own: what it carries is the app's
     source = body if is_text(body) or is_mapping(body) or is_list(body) else error
-    return facts_of(source, status=status, message=get(error, "message"))
+    return facts_of(_with_hooks(error, source), status=status, message=get(error, "message"))
+
+
+def _with_hooks(error: BaseException, source: Any) -> Any:
+    """The whole body, where a gateway's verdicts stand beside the error: the SDK keeps the error alone."""
+    if get(source, "type") != _HOOKS:
+        return source
+    try:
+        return get(error, "response").json()
+    except (AttributeError, ValueError):
+        return source
 
 
 def facts_of(error: Any, *, status: object = None, message: object = None) -> ErrorFacts:
@@ -97,7 +109,7 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
     ``status`` and ``message`` stand in where the error itself has none. What a gateway wrapped is read in its
     place, where the gateway's own code says nothing.
     """
-    quoted = False
+    quoted, body = False, error
     for _ in range(_MAX_WRAPPINGS):
         error = _unwrapped(error)
         status = _status(get(error, "status")) or status
@@ -105,7 +117,16 @@ def facts_of(error: Any, *, status: object = None, message: object = None) -> Er
         if inner is None:
             break
         error, quoted = inner, True
-    return _facts(error, _status(status), message, quoted=quoted)
+    facts = _facts(error, _status(status), message, quoted=quoted)
+    return replace(facts, stage=_denied(body)) if facts.type == _HOOKS else facts
+
+
+def _denied(body: Any) -> str | None:
+    """Which checks failed: the prompt's, or the answer's, which come after them."""
+    for stage, hooks in (("output", "after_request_hooks"), ("input", "before_request_hooks")):
+        if any(get(hook, "verdict") is False for hook in items(get(body, "hook_results"), hooks)):
+            return stage
+    return None
 
 
 def _unwrapped(error: Any) -> Any:
