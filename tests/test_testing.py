@@ -163,3 +163,15 @@ def test_joined(safety_calls):
         },
     )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_provider_needs_no_pytest() -> None:
+    """`pip install …[demo]` brings none: the command and the demo start all the same."""
+    code = (
+        "import sys; sys.modules['pytest'] = None; from openai_safety_otel.testing.provider import Provider\n"
+        "with Provider() as one: print(one.url.startswith('http://127.0.0.1:'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
