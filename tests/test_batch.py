@@ -117,7 +117,7 @@ def test_a_suspended_user_gets_no_line(
     source.write_text("".join(LINES))
     users.write_text("r1,u1\nc1,u2\n")
     stopped = run("identify", source, target, "--users", users)
-    first = (stopped.exit_code, target.exists(), "1 lines belong to suspended users (r1)" in stopped.stderr)
+    first = (stopped.exit_code, target.exists(), "1 line of suspended users (r1)" in stopped.stderr)
     left = run("identify", source, target, "--users", users, "--skip-suspended", "--json")
     written = [json.loads(text)["custom_id"] for text in target.read_text().splitlines() if text.strip()]
     assert ((1, False, True), 0) == (first, left.exit_code)
@@ -242,8 +242,8 @@ def test_each_line_of_the_results_is_recorded(tmp_path: Path, run: Run) -> None:
         ("late", "responses", HASHER.end_user("u9"), "failed", None),
     ] == told
     assert (0, "req_ok", "resp_1") == (result.exit_code, found[0]["request_id"], found[0]["response_id"])
-    assert "2 lines name no end user" in result.stderr
-    assert "1 lines could not be read" in result.stderr
+    assert "2 lines without an end user" in result.stderr
+    assert "1 line could not be read" in result.stderr
     assert told == [
         (one["custom_id"], event["api"], event["user"], event["outcome"], event["block"])
         for one, event in zip(found, emitted(tmp_path), strict=True)

@@ -30,7 +30,7 @@ def test_compact_takes_files_in_and_lets_old_days_go(tmp_path: Path) -> None:
     assert kept.exit_code == 0
     assert kept.stdout.splitlines() == [
         f"{tmp_path}/a/openai-safety-columns: 3 events in 3 files; 0 too old, removed",
-        f"{tmp_path}/b/openai-safety-columns: 1 events in 1 files; 0 too old, removed",
+        f"{tmp_path}/b/openai-safety-columns: 1 event in 1 file; 0 too old, removed",
     ]
     assert "2 events in 2 files; 1 too old, removed" in run("--files", str(tmp_path)).stdout
     with open_files([tmp_path]) as events:

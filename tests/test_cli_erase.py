@@ -55,7 +55,7 @@ def test_records_go_and_everything_else_stays(here: Path) -> None:
     path.write_bytes(other + one + batch([*mine, about, *others]) + other[:100])
     size = path.stat().st_size
     found = run(ANN, "--files", "events", "--yes")
-    assert (found.exit_code, found.stdout.splitlines()[0]) == (0, "4 records in 1 files erased")
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (0, "4 records in 1 file erased")
     after = path.read_bytes()
     assert (len(after), ANN.encode() in after, b"secret" in after) == (size, False, False)
     assert after.startswith(other + b" " * (len(one) - 1) + b"\n")
@@ -277,7 +277,7 @@ def test_a_dry_run_changes_nothing(here: Path) -> None:
     found = run(ANN, "--files", "events", "--dry-run")
     assert (found.exit_code, found.stdout) == (
         0,
-        "1 records in 1 files would be erased\n  1 openai_safety.call\n0 entries of the journal would be changed\n",
+        "1 record in 1 file would be erased\n  1 openai_safety.call\n0 entries of the journal would be changed\n",
     )
     assert path.read_bytes() == before
     assert sorted(one.name for one in here.iterdir()) == ["events"]
@@ -369,5 +369,5 @@ def test_a_journal_that_fails_after_the_events_is_named(here: Path, monkeypatch:
     monkeypatch.setattr(f"{JOURNAL}.erase", full)
     write(here / "events", [call(ANN, NOW - 9)])
     found = run(ANN, "--files", "events", "--yes")
-    assert (found.exit_code, found.stdout.splitlines()[0]) == (2, "1 records in 1 files erased")
+    assert (found.exit_code, found.stdout.splitlines()[0]) == (2, "1 record in 1 file erased")
     assert f"NOT reached: the journal: {FULL}" in found.stderr.splitlines()

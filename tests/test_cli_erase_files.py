@@ -47,7 +47,7 @@ def test_a_record_that_is_none_stops_nothing(here: Path, odd: Any, code: int) ->
     found = run(ANN, "--files", "events", "--yes")
     assert found.exit_code == code, found.output
     assert ("NOT reached: events/a.jsonl: the line at byte 0 cannot be read" in found.stderr) is (code == 2)
-    assert "1 records in 1 files erased" in found.stdout
+    assert "1 record in 1 file erased" in found.stdout
 
 
 def in_parquet(here: Path, who: str) -> int:

@@ -101,7 +101,7 @@ def test_the_story_on_a_terminal(here: Path) -> None:
     assert "chat: blocked by the provider on" in found.stdout
     assert "[red]gpt�[2J" in found.stdout
     assert "\x1b" not in found.stdout
-    assert "1 earlier ones" in found.stderr
+    assert "1 earlier one" in found.stderr
 
 
 def test_what_happened_comes_first_and_the_rest_is_summed(
@@ -253,7 +253,7 @@ def test_evidence_is_shown_present_but_read_only_with_a_reason(here: Path) -> No
     assert case_of(ANN)["sources"][0] == {
         "name": "evidence",
         "state": "present",
-        "text": "1 events, not read: --evidence --out FILE.zip --by WHO --why TEXT",
+        "text": "1 event, not read: --evidence --out FILE.zip --by WHO --why TEXT",
     }
     assert "this is audited" in run(ANN, "--evidence", "--out", "case.zip").stderr
     assert not (here / "case.zip").exists()
@@ -295,7 +295,7 @@ def test_app_logs_are_searched_by_every_id(here: Path) -> None:
     lines = [f'{{"id": "{one}"}}' for one in wanted] + [f"user={BOB}", "resp_flagged2 nothing"]
     (here / "app.log").write_text("\n".join(lines) + "\n")
     found = run(ANN, "--logs", "*.log", "--out", "case.zip")
-    assert "app logs: present. 5 lines in 1 files" in found.stdout
+    assert "app logs: present. 5 lines in 1 file" in found.stdout
     with zipfile.ZipFile("case.zip") as archive:
         items = json.loads(archive.read("context.json"))["app logs"]
     assert [item["text"] for item in items] == lines[:5]
@@ -407,7 +407,7 @@ def test_objects_too_old_to_be_stored_are_expired(here: Path, provider: type[Pro
     for age, state in ((0.0, "absent"), (40 * DAY, "expired")):
         history(here, age=age)
         found = run(ANN, "--since", "90d", "--fetch-stored", "0", "--out", "case.zip", *AUDIT)
-        assert f"stored: {state}. none of 1 ids is stored" in found.stdout
+        assert f"stored: {state}. none of 1 id is stored" in found.stdout
 
 
 def reconciled(at: float) -> Any:

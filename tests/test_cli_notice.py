@@ -217,7 +217,7 @@ def test_list_shows_open_notices_and_all(store: str, journal: Journal) -> None:
     table = run(store, "list")
     assert "C-2" in table.stdout
     assert "case not read: http_403" in table.stdout
-    assert table.stderr == "1 open notices\n"
+    assert table.stderr == "1 open notice\n"
 
 
 def test_closing_is_audited(store: str, journal: Journal, tmp_path: Path) -> None:

@@ -380,7 +380,7 @@ def test_a_lost_list_is_restored_from_the_trail(place: Path, run: Run) -> None:
         entries(place),
     )
     assert "openai-safety suspensions init" in refused.stderr
-    assert f"{place / 'list.json'} created, with 1 entries" in made.stdout
+    assert f"{place / 'list.json'} created, with 1 entry" in made.stdout
     assert "1 put back on the list, 0 were there" in restored.stderr
 
 
@@ -402,7 +402,7 @@ def test_init_creates_once_and_says_who_is_missing(place: Path, run: Run) -> Non
     (place / "list.json").unlink()
     first, second = run("suspensions", "init"), run("suspensions", "init")
     assert (0, {}, 0) == (first.exit_code, entries(place), second.exit_code)
-    assert "1 decisions in force are NOT on this list" in first.stderr
+    assert "NOT on this list: 1 decision in force" in first.stderr
     assert "is there already, with 0 entries" in second.stdout
 
 

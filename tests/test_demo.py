@@ -69,7 +69,7 @@ def differences(folder: Path, entries: list[LedgerEntry], *events: dict[str, Any
         ([replace(ENTRY, identifier=None)], [FACTS], ()),
         ([ENTRY], [], (f"{CALL}: no event",)),
         ([], [FACTS], ("an event of request req_1, which the provider never saw",)),
-        ([ENTRY], [FACTS, FACTS], ("1 calls have two events",)),
+        ([ENTRY], [FACTS, FACTS], ("two events each of 1 call",)),
         (
             [ENTRY],
             [{**FACTS, c.OUTCOME: "completed"}],
@@ -95,7 +95,7 @@ def differences(folder: Path, entries: list[LedgerEntry], *events: dict[str, Any
             [{**FACTS, c.USER_HASH: "xyz"}],
             (f"{CALL}: another identifier than the provider got",),
         ),
-        ([], [{c.API: "responses"}], ("1 events without a request id",)),
+        ([], [{c.API: "responses"}], ("1 event without a request id",)),
     ],
 )
 def test_every_difference_between_files_and_ledger_is_named(

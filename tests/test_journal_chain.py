@@ -175,7 +175,7 @@ def test_the_command_checks_store_and_events(
     good = run("decisions", "--verify", "--source", "files")
     assert good.exit_code == 0, good.output
     assert good.stdout.splitlines()[0].startswith("the journal is whole: 6 entries, head ")
-    assert good.stdout.splitlines()[1] == "1 stored decision events agree with it"
+    assert good.stdout.splitlines()[1] == "it agrees with 1 stored decision event"
 
     def all_anew(links: list[Link]) -> list[Link]:
         found: list[Link] = []

@@ -155,9 +155,7 @@ def test_less_than_an_hour_says_that_it_cannot_be_told() -> None:
     said = "The provider counts 60 requests, our record has 20; 33.3% of the provider's have one of ours beside them."
     assert [said, "Dark: 0. Cannot tell: 60 of the provider's."] == list(summary(found))[:2]
     event = next(comparison_events(found, 3600))
-    assert (
-        "the provider counts 60 requests, 0 of them were not seen here, of 60 it cannot be told" == event.body
-    )
+    assert "the provider counts 60 requests, 0 not seen here, of 60 it cannot be told" == event.body
 
 
 WRONG = "it is no answer of the administration API"

@@ -89,30 +89,55 @@ def test_empty_reports_keep_their_columns(tmp_path: Path, by: str) -> None:
     assert schemas[0] == schemas[1]
 
 
+ALL = "identifier,ladder,calls,flagged,refused,blocked,highest score,APIs,models,last seen,notices,suspended"
+
+
 @pytest.mark.parametrize(
-    ("width", "columns", "left_out"),
+    ("by", "width", "columns", "left_out"),
     [
+        ("identifier", 300, ALL, None),
+        ("identifier", 160, ALL, None),
         (
-            300,
-            "identifier,ladder,calls,flagged,refused,blocked,highest score,APIs,models,last seen,notices,suspended",
-            None,
+            "identifier",
+            120,
+            "identifier,ladder,calls,flagged,refused,blocked,highest score,last seen,notices",
+            "models, APIs, suspended",
         ),
         (
-            110,
-            "identifier,ladder,calls,flagged,blocked",
-            "models, APIs, suspended, refused, notices, last seen, highest score",
+            "identifier",
+            80,
+            "identifier,ladder,calls,flagged,blocked,highest score",
+            "models, APIs, suspended, refused, notices, last seen",
         ),
+        ("api", 120, "api,calls,identifiers,flagged,refused,failed,blocked,highest score,last seen", None),
+        ("api", 80, "api,calls,identifiers,flagged,blocked,highest score", "failed, refused, last seen"),
     ],
 )
-def test_a_narrow_terminal_has_fewer_columns(
-    tmp_path: Path, width: int, columns: str, left_out: str | None
+def test_a_narrow_terminal_folds_between_words_and_then_has_fewer_columns(
+    tmp_path: Path, by: str, width: int, columns: str, left_out: str | None
 ) -> None:
-    """What does not fit beside the rest is named under the table; the rest keeps its lines whole."""
+    """A column goes where its words do not fit, and is named under the table; what is shown is there to its border."""
     console = Console(width=width, color_system=None)
     with console.capture() as captured:
-        console.print(table.render(report_of(tmp_path), top=9))
+        console.print(table.render(report_of(tmp_path, by), top=9))
     lines = captured.get().splitlines()
-    heads = [part.strip() for line in lines if "┃" in line for part in line.strip("┃").split("┃")]
+    heads = [line.strip("┃").split("┃") for line in lines if "┃" in line]
+    shown = [" ".join(" ".join(parts).split()) for parts in zip(*heads, strict=True)]
     named = re.search(r"No room for: (.*?) \(", " ".join(lines))
-    assert (columns.split(","), left_out) == (heads, named and named[1])
-    assert any("enforcement blocks on 1 of the last 7 days" in line for line in lines)
+    assert (columns.split(","), left_out) == (shown, named and named[1])
+    assert {line[0] + line[-1] for line in lines if line[0] in "┃│"} == {"┃┃", "││"}
+    cells = [line.split("│") for line in lines if "│" in line]
+    words = " ".join(" ".join(row[at] for row in cells) for at in range(len(shown) + 1)).split()
+    assert {"cyber_policy", *(["hate", "0.75"] if by == "identifier" else ())} <= set(words)
+
+
+def test_a_count_is_shown_whole_in_any_column(tmp_path: Path) -> None:
+    """A number is never cut: its column goes first."""
+    report = report_of(tmp_path, "api")
+    report.groups[0].calls = report.groups[0].failed = 1_234_567
+    for width in (60, 80, 100, 120):
+        console = Console(width=width, color_system=None)
+        with console.capture() as captured:
+            console.print(table.render(report, top=9))
+        text = captured.get()
+        assert text.count("1,234,567") == 1 + ("failed" in text.partition("No room")[0])

@@ -121,11 +121,11 @@ def test_the_first_minute(tmp_path: Path, opened: float | None, said: list[str])
     write(tmp_path, [call("ann", NOON - 60), *warned])
     with open_files([tmp_path]) as files:
         report = build_report(files, Window(NOON - 9 * DAY, NOON))
-    assert [one["says"] for one in content.minute(report, "read past 1 broken lines")] == [
+    assert [one["says"] for one in content.minute(report, "read past 1 broken line")] == [
         *said,
         "nobody: no enforcement block",
         f"enforcement: 0 on {day(NOON)}, 0 the day before",
-        "coverage 100.0%; read past 1 broken lines",
+        "coverage 100.0%; read past 1 broken line",
     ]
 
 
@@ -134,7 +134,7 @@ def test_charts_have_words_and_tables(tmp_path: Path) -> None:
     outline = Outline(page_of(tmp_path, "plain"))
     labels = [a["aria-label"] for tag, a in outline.elements if tag == "figure"]
     assert labels == [
-        "1 identifiers with scores; the highest is 0.90, of plain#.",
+        "1 identifier with scores; the highest is 0.90, of plain#.",
         "In all: 1 enforcement, 1 flagged. A flagged call may also be blocked or refused, and counts as both.",
         "No call was flagged; faint cells show the highest score.",
     ]
@@ -163,7 +163,7 @@ def test_the_page_shows_the_last_comparison_with_the_providers_count(tmp_path: P
     with open_files([tmp_path / "with"]) as stored:
         report = build_report(stored, Window(NOON - DAY, NOON))
     page = " ".join(Outline(render_page(report)).texts)
-    assert "30 of 130 requests that the provider counts were not seen here" in page
+    assert "Not seen here: 30 of 130 requests that the provider counts" in page
     assert (
         "Our record has 120; 53.8% of the provider's have one of ours beside them. Of 40 it cannot be told."
         in page

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.schema import column_name
 from openai_safety_otel.testing.ledger import LedgerEntry
@@ -67,9 +68,9 @@ def compare(entries: Iterable[LedgerEntry], events: Events) -> Differences:
     nameless = len([row for row in rows if not row[_REQUEST]])
     twice = len(rows) - nameless - len({row[_REQUEST] for row in rows if row[_REQUEST]})
     if twice:
-        differences.append(f"{twice} calls have two events")
+        differences.append(f"two events each of {counted(twice, 'call')}")
     if nameless:
-        differences.append(f"{nameless} events without a request id")
+        differences.append(f"{counted(nameless, 'event')} without a request id")
     return Differences(calls, tuple(differences))
 
 

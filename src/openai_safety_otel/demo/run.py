@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import environment_of_child
 from openai_safety_otel.demo.check import Differences, compare, count_calls, count_refused
 from openai_safety_otel.demo.people import Person, people
@@ -158,7 +159,7 @@ def _play(stage: Stage, provider: Provider, console: Console) -> int:
 def _drive(crowd: list[Person], product: Product, console: Console) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
-        task = bar.add_task(f"{len(crowd)} users", total=sum(len(person.turns) for person in crowd))
+        task = bar.add_task(counted(len(crowd), "user"), total=sum(len(person.turns) for person in crowd))
 
         def take_turns(person: Person) -> None:
             for route, text in person.turns:
@@ -203,7 +204,9 @@ def _identifier_table(report: Report) -> Table:
         if not _is_quiet(one):
             table.add_row(*_cells(one))
     if quiet:
-        table.add_row(f"{len(quiet)} others", str(sum(one.calls for one in quiet)), "", "", "", style="dim")
+        table.add_row(
+            counted(len(quiet), "other"), str(sum(one.calls for one in quiet)), "", "", "", style="dim"
+        )
     return table
 
 
@@ -221,7 +224,7 @@ def _refusal_untold(stage: Stage, identifier: str) -> list[str]:
     """The app has ended and flushed: the call that we refused must be in the files too."""
     with open_files([stage.telemetry], compact=False) as events:
         told = count_refused(events, identifier)
-    return [] if told == 1 else [f"{told} refused calls in the files, 1 expected"]
+    return [] if told == 1 else [f"{counted(told, 'refused call')} in the files, 1 expected"]
 
 
 def _say_settings(stage: Stage, provider: Provider, console: Console) -> None:
@@ -240,9 +243,11 @@ def _say(console: Console, line: str) -> None:
 
 def _say_verdict(verdict: Differences, console: Console) -> None:
     if not verdict.differences:
-        console.print(f"[green]✓[/] {verdict.calls} calls: the files say what the provider did")
+        console.print(f"[green]✓[/] {counted(verdict.calls, 'call')}: the files say what the provider did")
         return
-    console.print(f"[red]✗[/] {len(verdict.differences)} differences in {verdict.calls} calls:")
+    console.print(
+        f"[red]✗[/] {counted(len(verdict.differences), 'difference')} in {counted(verdict.calls, 'call')}:"
+    )
     for difference in verdict.differences[:_SHOWN]:
         console.print(f"  {difference}", highlight=False, markup=False, soft_wrap=True)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.markup import escape
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.demo.product import Product, ProductError, program
 from openai_safety_otel.operations.report.activity import short
 from openai_safety_otel.testing.provider import Provider
@@ -86,7 +87,7 @@ class Walk:
         for line in lines[:_SHOWN_LINES]:
             self._echo(line.rstrip())
         if len(lines) > _SHOWN_LINES:
-            self.console.print(f"    … {len(lines) - _SHOWN_LINES} more lines", style="dim")
+            self.console.print(f"    … {counted(len(lines) - _SHOWN_LINES, 'more line')}", style="dim")
         if done.returncode:
             raise ProductError(f"openai-safety {words[0]} ended with {done.returncode}")
         return done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.who.identifier import MIN_KEY_BYTES, Hasher
@@ -70,7 +71,9 @@ def key_bytes(given: bytes) -> bytes:
     plain = given.removesuffix(b"\n").removesuffix(b"\r") if given.endswith(b"\n") else given
     key = plain if _is_text(plain) else given
     if len(key) < MIN_KEY_BYTES:
-        raise KeyProblemError(f"the HMAC key has {len(key)} bytes, at least {MIN_KEY_BYTES} are needed")
+        raise KeyProblemError(
+            f"the HMAC key has {counted(len(key), 'byte')}, at least {MIN_KEY_BYTES} are needed"
+        )
     return key
 
 

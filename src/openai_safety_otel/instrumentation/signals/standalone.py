@@ -11,6 +11,7 @@ from typing import Any
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.metrics import MeterProvider, get_meter_provider
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.record import AttributeValue
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.exporters import endpoint_named, exporter_class, within
@@ -39,7 +40,7 @@ class EventOutput:
         if not self.leads_anywhere:
             return "events go nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT or OPENAI_SAFETY_FILE_DIR"
         if self.lost:
-            which = "1 event" if self.lost == 1 else f"{self.lost} events"
+            which = counted(self.lost, "event")
             return f"{which} did not arrive: see whether the collector answers, or the folder can be written"
         return None
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.record import Outcome
 from openai_safety_otel.ledger.journal.entries import Decision
 from openai_safety_otel.ledger.suspensions.store import SuspensionStore
@@ -97,7 +98,7 @@ class AutoEntry:
         elif rule.blocks:
             count = source.count_block(self.identifier, now=self.at, window=rule.window)
             if count >= rule.blocks:
-                why = f"{count} enforcement blocks in {rule.window:.0f} s"
+                why = f"{counted(count, 'enforcement block')} in {rule.window:.0f} s"
                 yield self._suspended(why, now, now + SUSPEND_SECONDS)
 
     def _suspended(self, why: str, at: float, until: float | None) -> Decision:

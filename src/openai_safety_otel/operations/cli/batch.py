@@ -14,6 +14,7 @@ from typing import Any, Final
 import click
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.instrumentation.signals.event import call_event
@@ -73,8 +74,8 @@ def identify(source: Path, target: Path, users: Path, skip_suspended: bool, as_j
         say(json.dumps(asdict(counts)))
         return
     say(
-        f"{counts.added} lines got an identifier, {counts.kept} had one, {counts.no_place} take none, "
-        f"{counts.no_user} have no user in the map, {len(counts.refused)} left out"
+        f"{counted(counts.added, 'line')} got an identifier, {counts.kept} had one, {counts.no_place} with no place "
+        f"for one, {counts.no_user} with no user in the map, {len(counts.refused)} left out"
     )
 
 
@@ -117,7 +118,7 @@ def results(file: Path, given: Path | None, users: Path | None, again: bool, as_
 def _stop_for(refused: list[str]) -> None:
     if refused:
         raise BatchError(
-            f"{len(refused)} lines belong to suspended users ({_some(refused)}); "
+            f"{counted(len(refused), 'line')} of suspended users ({_some(refused)}); "
             "--skip-suspended leaves them out"
         )
 
@@ -143,9 +144,12 @@ def _emitted(lines: Iterator[Line], told: EventOutput) -> Iterator[Line]:
 
 def _say(counts: Results, problem: str | None) -> None:
     if counts.nobody:
-        say(f"note: {counts.nobody} lines name no end user; --input or --users may tell", err=True)
+        say(
+            f"note: {counted(counts.nobody, 'line')} without an end user; --input or --users may tell",
+            err=True,
+        )
     if counts.broken:
-        say(f"note: {counts.broken} lines could not be read", err=True)
+        say(f"note: {counted(counts.broken, 'line')} could not be read", err=True)
     if problem:
         say(f"note: {problem}", err=True)
 

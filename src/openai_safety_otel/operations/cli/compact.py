@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.output import progress_bar, say, warn
 from openai_safety_otel.operations.cli.sources import parse_past
@@ -103,9 +104,12 @@ def _tidy(folders: tuple[Path, ...], days: dict[str, float], now: float, to: str
         gone = store.expire(days, now)
         store.merge_months(now)
         held = store.manifest().files
-        say(f"{store.root}: {sum(held.values()):,} events in {len(held):,} files; {gone:,} too old, removed")
+        say(
+            f"{store.root}: {counted(sum(held.values()), 'event')} in {counted(len(held), 'file')}; "
+            f"{gone:,} too old, removed"
+        )
         if to:
-            say(f"{share(store, to, host):,} files written under {to}")
+            say(f"{counted(share(store, to, host), 'file')} written under {to}")
 
 
 def _kept(text: str) -> tuple[str, float]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import DecisionAction
@@ -198,7 +199,7 @@ def _print(applied: Applied, notes: list[str], *, as_json: bool) -> None:
 
 def _seen_by(holders: Holders) -> str:
     """When every running process acts on it: they read the list twice a second, and say what they hold."""
-    said = f"held by {holders.holding} of {holders.running} running processes"
+    said = f"held by {holders.holding} of {counted(holders.running, 'running process', 'running processes')}"
     if holders.holding < holders.running:
         return f"{said}; the others read the list every {POLL_SECONDS} s, or cannot reach it: see the doctor there"
     return f"{said}: all have seen it" if holders.running else said
@@ -298,7 +299,7 @@ def _print_all(found: list[Decision], *, as_json: bool) -> None:
             for one in found
         ),
     )
-    say(f"{len(found)} decisions", err=True)
+    say(counted(len(found), "decision"), err=True)
 
 
 def _plain(decision: Decision) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
 from openai_safety_otel.ledger.journal.erasure import ERASURE, erasure
@@ -282,14 +283,16 @@ def _print(result: Result, *, as_json: bool) -> None:
 
 def _print_result(result: Result) -> None:
     verb = "would be erased" if result.dry else "erased"
-    say(f"{result.records:,} records in {result.files:,} files {verb}")
+    say(f"{counted(result.records, 'record')} in {counted(result.files, 'file')} {verb}")
     for kind, count in sorted(result.kinds.items()):
         say(f"  {count:,} {kind}")
     for path in result.case_files:
         say(f"case file {path} {verb}")
-    say(f"{result.journal:,} entries of the journal {'would be ' if result.dry else ''}changed")
+    say(
+        f"{counted(result.journal, 'entry', 'entries')} of the journal {'would be ' if result.dry else ''}changed"
+    )
     if result.loki_requests:
-        say(f"{result.loki_requests} deletions requested from Loki; it carries them out later")
+        say(f"{counted(result.loki_requests, 'deletion')} requested from Loki, which carries it out later")
     elif result.dry and result.loki:
         say("Loki has events about them, which would be deleted: it does not count them")
     for kept in result.kept:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import progress_bar, put, warn
@@ -255,10 +256,10 @@ def _print(case: Case, last: int) -> None:
         table.add_row(*(Text(printable(line[name])) for name, _ in columns), style=_TONES[line["tone"]])
     console.print(table if count else Text(_nothing(case)))
     if count > len(happened):
-        warn(f"{count - len(happened):,} earlier ones: --last, --json or --out")
+        warn(f"{counted(count - len(happened), 'earlier one')}: --last, --json or --out")
     console.print(_sums(case))
     if len(case.sums) > _MOST_SUMS:
-        warn(f"{len(case.sums) - _MOST_SUMS:,} earlier sums: --json or --out")
+        warn(f"{counted(len(case.sums) - _MOST_SUMS, 'earlier sum')}: --json or --out")
 
 
 def _nothing(case: Case) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.contract.vocabulary import NoticeType
 from openai_safety_otel.instrumentation.signals.standalone import event_output
@@ -227,7 +228,7 @@ def list_(every: bool, store: str | None, as_json: bool) -> None:
             say(json.dumps(plain(one)))
         return
     _print(found)
-    say(f"{len(found)} {'notices' if every else 'open notices'}", err=True)
+    say(counted(len(found), "notice" if every else "open notice"), err=True)
 
 
 def _print(found: Iterable[Notice]) -> None:

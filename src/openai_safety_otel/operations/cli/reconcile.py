@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.moments import HOUR, MINUTE, minute, span
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.contract.settings import OPENAI_HOSTS, Settings, environment
@@ -214,7 +215,7 @@ def summary(found: Comparison) -> Iterator[str]:
         if found.share is None
         else f"; {percent(found.share)} of the provider's have one of ours beside them"
     )
-    yield f"The provider counts {found.provider:,} requests, our record has {found.ours:,}{share}."
+    yield f"The provider counts {counted(found.provider, 'request')}, our record has {found.ours:,}{share}."
     untold = f" Cannot tell: {found.cannot_tell:,} of the provider's." if found.cannot_tell else ""
     yield f"Dark: {found.dark:,}.{untold}"
     yield f"From {minute(found.since)} to {minute(found.until)} UTC. An estimate, within {TOLERANCE}."

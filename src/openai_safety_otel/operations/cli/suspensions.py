@@ -7,6 +7,7 @@ from contextlib import closing
 import click
 
 from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.decisions import in_force, listed
 from openai_safety_otel.ledger.journal import JournalError, is_written, open_journal
@@ -42,9 +43,13 @@ def init(from_decisions: bool) -> None:
         raise click.ClickException(f"{error}; nothing was done") from None
     except Unreadable as error:
         raise click.ClickException(f"the suspension list was not created: {error}") from None
-    say(f"{place} {'is there already' if version is None else 'created'}, with {len(held)} entries")
+    say(
+        f"{place} {'is there already' if version is None else 'created'}, with {counted(len(held), 'entry', 'entries')}"
+    )
     if missing := len(entries.keys() - held.keys()):
-        text = f"note: {missing} decisions in force are NOT on this list; to put them on it:"
+        text = (
+            f"note: NOT on this list: {counted(missing, 'decision')} in force; to put back what is missing:"
+        )
         say(f"{text} openai-safety decisions --restore", err=True)
 
 

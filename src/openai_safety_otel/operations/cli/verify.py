@@ -9,6 +9,7 @@ import click
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import moments
 from openai_safety_otel.contract.addresses import without_password
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.ledger.journal import Link, read_chain
 from openai_safety_otel.operations.cli.output import say
@@ -30,9 +31,9 @@ def verify(settings: Settings, source: str | None) -> None:
     if not links:
         say(f"the journal is empty: nothing is recorded in {without_password(settings.store)}")
     else:
-        say(f"the journal is whole: {len(links)} entries, head {links[-1].digest}")
+        say(f"the journal is whole: {counted(len(links), 'entry', 'entries')}, head {links[-1].digest}")
     if source:
-        say(f"{_known_to_events(links, settings, source)} stored decision events agree with it")
+        say(f"it agrees with {counted(_known_to_events(links, settings, source), 'stored decision event')}")
 
 
 def _known_to_events(links: list[Link], settings: Settings, source: str) -> int:

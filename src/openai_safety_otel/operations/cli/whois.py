@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from openai_safety_otel.contract.callables import function_at
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import Settings
 from openai_safety_otel.operations.cli.identity import meant
 from openai_safety_otel.operations.cli.output import progress_bar, put, say, warn
@@ -172,7 +173,7 @@ def _print(
         say(json.dumps(found))
     elif match:
         put(f"{match.candidate}\n")
-    rate = f"{tried:,} candidates in {seconds:.1f} s ({tried / max(seconds, 1e-6):,.0f}/s)"
+    rate = f"{counted(tried, 'candidate')} in {seconds:.1f} s ({tried / max(seconds, 1e-6):,.0f}/s)"
     if match is None:
         warn(f"{_none(identifier, with_scheme=with_scheme)} {rate}.")
         sys.exit(1)

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.settings import PREFIX, Settings
 from openai_safety_otel.ledger.suspensions import INIT, Unreadable, open_suspensions
 from openai_safety_otel.ledger.suspensions.automatic import AutoRule
@@ -127,9 +128,13 @@ def _suspensions(place: Any, variable: str) -> Iterator[Finding]:
         yield Finding("suspensions", "fail", f"the suspension list cannot be read: {error}", mend)
         return
     rows = len(update.rows) if update else 0
-    yield Finding("suspensions", "ok", f"the list can be read: {rows} entr{'y' if rows == 1 else 'ies'}")
+    yield Finding("suspensions", "ok", f"the list can be read: {counted(rows, 'entry', 'entries')}")
     if update and update.skipped:
-        yield Finding("suspensions", "warn", f"{update.skipped} entries of the list make no sense")
+        yield Finding(
+            "suspensions",
+            "warn",
+            f"not understood on the list: {counted(update.skipped, 'entry', 'entries')}",
+        )
 
 
 def _folder(place: Any, variable: str) -> Iterator[Finding]:

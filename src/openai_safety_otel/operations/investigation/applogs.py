@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.investigation.context import ContextSource
 from openai_safety_otel.operations.store.loki import Loki
 from openai_safety_otel.operations.store.oddities import open_text
@@ -40,10 +41,16 @@ def search_files(pattern: str, ids: list[str], last_signal_ns: int | None) -> Co
             if len(items) >= _MOST:
                 return ContextSource("app logs", "present", f"the first {_MOST:,} lines", items)
     if items:
-        return ContextSource("app logs", "present", f"{len(items):,} lines in {len(paths)} files", items)
+        return ContextSource(
+            "app logs", "present", f"{counted(len(items), 'line')} in {counted(len(paths), 'file')}", items
+        )
     if earliest is not None and last_signal_ns is not None and earliest > last_signal_ns / 1e9:
         return ContextSource("app logs", "expired", "the files begin after the last block or flag")
-    return ContextSource("app logs", "absent", f"no line of {len(paths)} files carries one of {len(ids)} ids")
+    return ContextSource(
+        "app logs",
+        "absent",
+        f"no line of {counted(len(paths), 'file')} carries one of {counted(len(ids), 'id')}",
+    )
 
 
 def _lines(path: Path, ids: list[str]) -> Iterator[tuple[int, str]]:
@@ -91,7 +98,9 @@ def search_loki(url: str, query: str, ids: list[str], start_ns: int, end_ns: int
                             "app logs", "present", f"the first {_MOST:,} lines", list(found.values())
                         )
     if not found:
-        return ContextSource("app logs", "absent", f"no line of {query} carries one of {len(ids)} ids")
+        return ContextSource(
+            "app logs", "absent", f"no line of {query} carries one of {counted(len(ids), 'id')}"
+        )
     return ContextSource(
-        "app logs", "present", f"{len(found):,} lines", [found[key] for key in sorted(found)]
+        "app logs", "present", counted(len(found), "line"), [found[key] for key in sorted(found)]
     )

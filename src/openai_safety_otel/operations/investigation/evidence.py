@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from openai_safety_otel.contract import conventions as c
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.investigation.context import EVIDENCE_DAYS, ContextSource, gone_or_never
 from openai_safety_otel.operations.store.files import find_files
 from openai_safety_otel.operations.store.loki import EVIDENCE_TENANT, Loki
@@ -84,7 +85,7 @@ def from_loki(url: str, forms: list[str], start_ns: int, end_ns: int) -> Iterato
 def unread(count: int, last_signal_ns: int | None, now_ns: int, *, apart: bool) -> ContextSource:
     """The source's state without reading any content; ``apart``: it is not among the events that were read."""
     if count:
-        return ContextSource("evidence", "present", f"{count} events, not read: {_READ}")
+        return ContextSource("evidence", "present", f"{counted(count, 'event')}, not read: {_READ}")
     missing = _missing(last_signal_ns, now_ns)
     if apart and missing.state == "absent":
         return ContextSource("evidence", "not asked", f"kept apart from other events: {_READ}")
@@ -95,7 +96,7 @@ def read(items: list[dict[str, Any]], last_signal_ns: int | None, now_ns: int) -
     """The source with what was read."""
     if not items:
         return _missing(last_signal_ns, now_ns)
-    return ContextSource("evidence", "present", f"{len(items)} events", items)
+    return ContextSource("evidence", "present", counted(len(items), "event"), items)
 
 
 def _missing(last_signal_ns: int | None, now_ns: int) -> ContextSource:

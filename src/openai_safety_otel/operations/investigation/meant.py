@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.ledger.decisions import NONE_GIVEN
 from openai_safety_otel.operations.store.case_questions import BEGINNING_WITH
@@ -70,7 +71,7 @@ def named(identifier: str) -> str:
     """An identifier in a message: whole, or marked where it is cut, so that it is never taken for another's."""
     if len(identifier) <= _LONGEST:
         return identifier
-    return f"{identifier[:64]}… ({len(identifier)} characters)"
+    return f"{identifier[:64]}… ({counted(len(identifier), 'character')})"
 
 
 def _taken_apart(typed: str) -> tuple[str, bool]:

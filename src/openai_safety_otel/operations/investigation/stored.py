@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.investigation.context import STORED_DAYS, ContextSource, gone_or_never
 
@@ -43,13 +44,15 @@ def fetch(
     found = [item for item in items if "object" in item]
     if not found:
         state = gone_or_never(last_signal_ns, now_ns, STORED_DAYS)
-        why = f"none of {len(wanted)} ids is stored: " + (
+        why = f"none of {counted(len(wanted), 'id')} is stored: " + (
             f"they are older than {STORED_DAYS} days"
             if state == "expired"
             else "store was off, or it was deleted"
         )
         return ContextSource("stored", state, why, items)
-    return ContextSource("stored", "present", f"{len(found)} of {len(wanted)} objects fetched", items)
+    return ContextSource(
+        "stored", "present", f"{len(found)} of {counted(len(wanted), 'object')} fetched", items
+    )
 
 
 def _client() -> Any:

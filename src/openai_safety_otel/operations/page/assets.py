@@ -11,6 +11,7 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.page.kinds import KINDS
 from openai_safety_otel.operations.percent import percent
 
@@ -33,7 +34,7 @@ def text(name: str) -> str:
 def template(name: str) -> Template:
     """An asset that is filled in: every value in it is escaped, and a missing one is an error."""
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["percent"] = percent
+    environment.filters |= {"percent": percent, "counted": counted}
     return environment.from_string(text(name))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from openai_safety_otel.contract import moments, vocabulary
 from openai_safety_otel.contract.blocks import BLOCK_CLASSES
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.moments import DAY, HOUR, MINUTE
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.page import kinds
@@ -98,7 +99,7 @@ def _because(report: Report) -> str:
     most, worst = max(blocks, key=lambda pair: pair[0], default=(0, None))
     if not most or worst is None:
         return "nobody: no enforcement block"
-    return f"{short(worst.identifier)}: {most:,} of {sum(count for count, _ in blocks):,} enforcement blocks"
+    return f"{short(worst.identifier)}: {most:,} of {counted(sum(count for count, _ in blocks), 'enforcement block')}"
 
 
 def _span(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.page import assets, content
 from openai_safety_otel.operations.report.activity import Report, short
 from openai_safety_otel.operations.store.oddities import read_past
@@ -63,4 +64,4 @@ def _standing_label(report: Report) -> str:
     if not top:
         return "No scores."
     score, one = max(top, key=lambda pair: pair[0])
-    return f"{len(top):,} identifiers with scores; the highest is {score:.2f}, of {short(one.identifier)}."
+    return f"{counted(len(top), 'identifier')} with scores; the highest is {score:.2f}, of {short(one.identifier)}."

@@ -11,6 +11,7 @@ from opentelemetry.metrics import MeterProvider, get_meter
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.contract import instruments, vocabulary
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.record import AttributeValue, SafetyEvent
 from openai_safety_otel.instrumentation.signals.metrics import Instruments, Measured
 from openai_safety_otel.operations.reconcile.compare import Comparison, Source
@@ -32,7 +33,7 @@ def comparison_events(found: Comparison, now: float) -> Iterator[SafetyEvent]:
         c.RECONCILE_DARK: found.dark,
         **({} if found.share is None else {c.RECONCILE_SHARE: found.share}),
     }
-    said = f"the provider counts {found.provider} requests, {found.dark} of them were not seen here"
+    said = f"the provider counts {counted(found.provider, 'request')}, {found.dark:,} not seen here"
     if found.cannot_tell:
         said += f", of {found.cannot_tell} it cannot be told"
     yield SafetyEvent(c.RECONCILIATION_EVENT, at, {**window, **sums}, said)
@@ -57,9 +58,10 @@ def _of_source(one: Source, at: int, window: dict[str, AttributeValue]) -> Safet
         c.RECONCILE_WHY: one.why,
     }
     if one.dark:
-        said = f"{one.dark} requests of {one.key} ({one.project}) to {one.model} were not seen here"
+        said = f"not seen here: {counted(one.dark, 'request')} of {one.key} ({one.project}) to {one.model}"
         return SafetyEvent(c.DARK_EVENT, at, {**window, **facts}, said, "WARN")
-    said = f"{one.key} ({one.project}) to {one.model}: the provider counts {one.provider} requests, we {one.ours}"
+    theirs = counted(one.provider, "request")
+    said = f"{one.key} ({one.project}) to {one.model}: the provider counts {theirs}, we {one.ours:,}"
     return SafetyEvent(c.UNMATCHED_EVENT, at, {**window, **facts}, said)
 
 

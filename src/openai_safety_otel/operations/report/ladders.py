@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from openai_safety_otel.contract import moments
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.moments import DAY
 from openai_safety_otel.ledger.journal import Notice
 from openai_safety_otel.operations.report.activity import (
@@ -107,7 +108,7 @@ def _warned(notice: Notice, ids: tuple[str, ...], now: float) -> OrganisationLad
         text = f"warned, deadline passed on {_by(deadline)}"
         return OrganisationLadder("overdue", text, days, days, deadline, ids)
     if day == 1:
-        text = f"warned, {days} days until {_by(deadline)}"
+        text = f"warned, {counted(days, 'day')} until {_by(deadline)}"
         return OrganisationLadder("warned", text, day, days, deadline, ids)
     text = f"day {day} of {days}, until {_by(deadline)}"
     return OrganisationLadder("day", text, day, days, deadline, ids)

@@ -137,7 +137,7 @@
     const short = one.identifier.length > 24 ? `${one.identifier.slice(0, 16)}…` : one.identifier || "(no identifier)";
     details.append(make("summary", {},
       make("span", { class: "id" }, short), standing,
-      figureOf(one.calls, "calls"), figureOf(one.flagged, "flagged"), figureOf(total(one.blocked), "blocked"), score));
+      figureOf(one.calls, one.calls === 1 ? "call" : "calls"), figureOf(one.flagged, "flagged"), figureOf(total(one.blocked), "blocked"), score));
     details.addEventListener("toggle", () => {
       if (details.open && details.childElementCount === 1) details.append(insideOf(one));
     });
