@@ -39,7 +39,7 @@ def test_the_table_goes_to_stdout_and_messages_to_stderr(here: Path) -> None:
     assert found.exit_code == 0
     assert "enforcement blocks on 1 of the last 7 days" in found.stdout
     assert "Sorted by risk" in found.stdout
-    assert found.stderr == "read past 1 broken lines; the rest was read\n"
+    assert found.stderr == "read past 1 broken line; the rest was read\n"
 
 
 def test_where_the_events_are_comes_from_the_settings(here: Path) -> None:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from openai_safety_otel.contract import conventions as c
 from openai_safety_otel.operations.investigation.erase_events import erase_files
+from openai_safety_otel.operations.investigation.evidence import from_files
 from openai_safety_otel.operations.store.events import Events
 from openai_safety_otel.operations.store.files import open_files
 from openai_safety_otel.operations.store.oddities import Skipped, put_right
 from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, COLUMNS, CONTENT, column_name
-from support.events import ANN, BOB, NOON, batch, call, flagged, lines
+from support.events import ANN, BOB, NOON, batch, call, event, flagged, lines
 
 
 def opened(tmp_path: Path, content: bytes) -> Events:
@@ -240,6 +241,52 @@ def test_an_attribute_of_any_name_leaves_its_event(tmp_path: Path, name: str) ->
     with opened(tmp_path, json.dumps(found, separators=(",", ":")).encode() + b"\n") as events:
         rows = events.rows("SELECT user_hash AS who, openai_safety_outcome AS outcome FROM events")
         assert (rows, events.skipped) == ([{"who": ANN, "outcome": "completed"}], Skipped())
+
+
+HALVES = {
+    r"\ud800": "\ufffd",
+    r"a\uDfFFb": "a\ufffdb",
+    r"\ud83d\ude00": "\U0001f600",
+    r"\ud83d\ud83d\ude00\ude00": "\ufffd\U0001f600\ufffd",
+    r"\\ud800": r"\ud800",
+    r"\\\ud800": "\\\ufffd",
+    r"\ud800\n\u0041": "\ufffd\nA",
+}
+
+
+@pytest.mark.parametrize("spelled", HALVES)
+@pytest.mark.parametrize("field", ["gen_ai.request.model", "app.note"])
+def test_half_a_surrogate_pair_costs_its_character_alone(tmp_path: Path, field: str, spelled: str) -> None:
+    """JSON can spell what is no character: the event is kept, with a mark in its place, and nothing is counted."""
+    line = lines([call(ANN, NOON)]).decode().replace('"key":"gen_ai.request.model"', f'"key":"{field}"')
+    line = line.replace('"stringValue":"gpt-5"', f'"stringValue":"{spelled}"')
+    with opened(tmp_path, (line + lines([call(BOB, NOON)]).decode()).encode()) as events:
+        rows = events.rows("SELECT user_hash AS who, gen_ai_request_model AS model FROM events ORDER BY who")
+        model = HALVES[spelled] if field == "gen_ai.request.model" else None
+        assert (rows, events.skipped) == (
+            [{"who": ANN, "model": model}, {"who": BOB, "model": "gpt-5"}],
+            Skipped(),
+        )
+
+
+def test_half_a_surrogate_pair_hides_no_event_from_erasure_nor_evidence_from_the_case(tmp_path: Path) -> None:
+    """What is read is erased, and shown with its reason."""
+    kept = {c.USER_HASH: ANN, c.EVIDENCE_INPUT: "half of a pair: \ud800"}
+    (tmp_path / "e.jsonl").write_bytes(lines([event(c.EVIDENCE_EVENT, NOON, dict(kept)), call(BOB, NOON)]))
+    found = list(from_files([tmp_path], [ANN]))
+    assert [one[c.EVIDENCE_INPUT] for one in found] == ["half of a pair: \ufffd"]
+    erased = erase_files([tmp_path], [ANN])
+    assert (erased.files, erased.records, erased.unreached) == (1, 1, [])
+    assert ANN not in (tmp_path / "e.jsonl").read_text()
+
+
+def test_erasing_one_record_of_a_line_with_half_a_pair_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    """What stays keeps its bytes, the half included."""
+    line = batch([call(ANN, NOON), call(BOB, NOON)]).decode().replace("gpt-5", r"gpt-\udc00")
+    (tmp_path / "e.jsonl").write_text(line)
+    assert erase_files([tmp_path], [ANN]).records == 1
+    left = (tmp_path / "e.jsonl").read_text()
+    assert (len(left), left.count(r"gpt-\udc00"), ANN in left, BOB in left) == (len(line), 1, False, True)
 
 
 def test_an_attribute_without_a_name_is_a_broken_record(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from openai_safety_otel.contract.replacing import replacing
 from openai_safety_otel.ledger.journal.erasure import ERASURE
 from openai_safety_otel.operations.store.files import PACKED_OTHERWISE, find_files, find_stores
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
+from openai_safety_otel.operations.store.oddities import mended
 from openai_safety_otel.operations.store.room import StoreError
 from openai_safety_otel.operations.store.schema import column_name, quoted
 from openai_safety_otel.operations.store.shared import objects
@@ -179,8 +180,12 @@ def _without(line: bytes, wanted: frozenset[str]) -> tuple[bytes, Counter[str]]:
     Raises:
         ValueError: it is no line of OTLP JSON, or one of its records is none.
     """
-    document = _decoder.decode(line)
     left, at = bytearray(line), 0
+    try:
+        document = _decoder.decode(line)
+    except msgspec.DecodeError:
+        line = mended(line)  # as long, and what stays is written as it was
+        document = _decoder.decode(line)
     kinds: Counter[str] = Counter()
     kept = 0
     for records in _record_lists(document):

@@ -13,7 +13,7 @@ from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.investigation.context import EVIDENCE_DAYS, ContextSource, gone_or_never
 from openai_safety_otel.operations.store.files import find_files
 from openai_safety_otel.operations.store.loki import EVIDENCE_TENANT, Loki
-from openai_safety_otel.operations.store.oddities import open_text
+from openai_safety_otel.operations.store.oddities import decoded, open_text
 from openai_safety_otel.operations.store.schema import column_name
 
 _NAME: Final = c.EVIDENCE_EVENT.encode()
@@ -49,7 +49,7 @@ def whole_lines(path: Path) -> Iterator[bytes]:
 
 def _in_line(line: bytes, forms: list[str]) -> Iterator[dict[str, Any]]:
     try:
-        document = msgspec.json.decode(line)
+        document = decoded(line)
         records = [
             record
             for resource in document["resourceLogs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.operations.store.otlp import LONGEST_LINE
 
 _SCALARS: Final = ("stringValue", "intValue", "doubleValue", "boolValue")
@@ -46,10 +48,18 @@ class Skipped:
         return asdict(self)
 
 
+# A backslash and what belongs to it: a pair, half of one, anything else.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
 def read_past(skipped: Mapping[str, int]) -> str:
     """What could not be read, in words, from `Skipped.as_dict`; empty where there is nothing."""
     names = ("broken_lines", "unfinished_lines", "broken_records", "unreadable_files")
-    parts = [f"{skipped[name]:,} {name.replace('_', ' ')}" for name in names if skipped.get(name)]
+    said = ((skipped.get(name, 0), name.removesuffix("s").replace("_", " ")) for name in names)
+    parts = [counted(number, what) for number, what in said if number]
     return f"read past {', '.join(parts)}" if parts else ""
 
 
@@ -79,6 +89,23 @@ def _texts(path: Path, skipped: Skipped) -> Iterator[bytes]:
         skipped.unreadable_files += 1
 
 
+def decoded(text: bytes) -> Any:
+    """What a JSON text holds, `mended` where it needs that.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return msgspec.json.decode(mended(text))
+
+
+def mended(text: bytes) -> bytes:
+    """A JSON text, as long as it was, with a mark for half a surrogate pair: it can be spelled and is no character."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape["half"] else escape[0], text)
+
+
 def _is_text(line: bytes) -> bool:
     try:
         line.decode()
@@ -91,7 +118,7 @@ def put_right(lines: Iterable[str], unfinished: Collection[str], skipped: Skippe
     """The lines as the fast way takes them, without the records and values that nobody can read."""
     for line in lines:
         try:
-            document = msgspec.json.decode(line)
+            document = decoded(line.encode())
             resources = document["resourceLogs"]
         except (KeyError, TypeError):  # noqa: PERF203 - one odd line must not end the others
             skipped.other_lines += 1
