@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from openai_safety_otel.operations.store.files import NoEventFilesError, compact_files, open_files
+from openai_safety_otel.operations.investigation.erase_events import erase_files
+from openai_safety_otel.operations.store.files import (
+    NoEventFilesError,
+    compact_files,
+    find_stores,
+    open_files,
+)
 from support.events import ANN, NOON, call, lines, write
 
 COUNT = "SELECT count(*) AS n FROM events"
@@ -33,6 +39,42 @@ def test_a_file_packed_in_another_way_is_counted(tmp_path: Path, name: str) -> N
     compact_files([tmp_path])
     with open_files([tmp_path], compact=False) as events:
         assert (events.rows(COUNT), events.skipped.unreadable_files) == ([{"n": 1}], 1)
+
+
+def linked(tmp_path: Path) -> Path:
+    """A folder as volumes are mounted: links to folders beside it, one of them twice, and two that lead back."""
+    folder = tmp_path / "events"
+    write(folder / "..data", [call(ANN, NOON)], "a.jsonl")
+    (folder / "a.jsonl").symlink_to("..data/a.jsonl")
+    write(tmp_path / "volume" / "deep", [call(ANN, NOON + 1)], "b.jsonl")
+    (folder / "pod-1").symlink_to(tmp_path / "volume")
+    (folder / "pod-2").symlink_to(tmp_path / "volume" / "deep")
+    (folder / "round").symlink_to(folder)
+    (tmp_path / "volume" / "back").symlink_to(folder)
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    return folder
+
+
+def test_links_to_folders_are_followed_and_nothing_counts_twice(tmp_path: Path) -> None:
+    """What a mount put there is read once, whichever way leads to it, before and after it is in columns."""
+    folder = linked(tmp_path)
+    for compact in (False, True, False):
+        with open_files([folder, tmp_path / "volume"], compact=False) as events:
+            assert (events.rows(COUNT), events.skipped.duplicates) == ([{"n": 2}], 0)
+            assert events.origin == "2 files"
+        if compact:
+            compact_files([folder])
+            assert len(find_stores([folder, tmp_path / "volume"])) == 2
+
+
+def test_what_is_read_behind_a_link_is_erased_there(tmp_path: Path) -> None:
+    """Files and columns of a linked folder are the ones that questions see."""
+    folder = linked(tmp_path)
+    compact_files([folder])
+    erased = erase_files([folder], [ANN])
+    assert (erased.records, erased.stored, erased.unreached) == (2, 2, [])
+    with open_files([folder], compact=False) as events:
+        assert events.rows(COUNT) == [{"n": 0}]
 
 
 def test_other_json_beside_the_events_is_left_alone(tmp_path: Path) -> None:

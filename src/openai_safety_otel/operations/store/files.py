@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from openai_safety_otel.contract.counted import counted
 from openai_safety_otel.contract.one_line import OneLineError
 from openai_safety_otel.operations.store.columns import STORE, ColumnStore
 from openai_safety_otel.operations.store.events import Events, connect, open_events
@@ -32,7 +33,7 @@ class NoEventFilesError(OneLineError, LookupError):
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Event files under these paths, sorted; a folder is searched with its subfolders.
+    """Event files under these paths, sorted, each once; a folder is searched with its subfolders.
 
     Raises:
         NoEventFilesError: a path does not exist.
@@ -47,16 +48,29 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
 
 def find_stores(paths: Iterable[Path]) -> list[ColumnStore]:
     """The column stores of these folders and of all below."""
-    found = {one.resolve(): one for path in paths for one in path.rglob(STORE) if one.is_dir()}
+    folders = (folder / STORE for path in paths for folder, _ in _folders(path))
+    found = {one.resolve(): one for one in folders if one.is_dir()}
     return [ColumnStore(path.parent) for path in sorted(found.values())]
 
 
 def _in_folder(path: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(path):
-        names[:] = sorted(name for name in names if name != STORE)
+    for folder, files in _folders(path):
         for name in sorted(files):
-            if _EVENT_FILE.search(name) and _holds_lines(candidate := Path(folder, name)):
+            if _EVENT_FILE.search(name) and _holds_lines(candidate := folder / name):
                 yield candidate
+
+
+def _folders(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """A folder and all below with their files, each once; links are followed, as volumes are mounted by them."""
+    seen: set[Path] = set()
+    for folder, names, files in os.walk(path, followlinks=True):
+        at = Path(folder)
+        if (there := at.resolve()) in seen:
+            names.clear()
+            continue
+        seen.add(there)
+        names[:] = sorted(name for name in names if name != STORE)
+        yield at, files
 
 
 def _holds_lines(path: Path) -> bool:
@@ -161,7 +175,7 @@ def open_files(
         left = [one for file in files for one in _left(file, read.get(file.parent.resolve(), {}), skipped)]
         with connect(scratch) as database:
             fresh = read_lines(database, left, scratch, skipped, progress)
-        origin = f"{len(files)} file{'' if len(files) == 1 else 's'}"
+        origin = counted(len(files), "file")
         distant = next((storage(path) for path in everywhere if is_remote(path)), None)
         events = open_events([*shared, *named.values()], fresh, origin, skipped, stack, scratch, distant)
         events.notes += notes
