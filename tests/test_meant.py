@@ -18,6 +18,7 @@ ANN = "78b742913a16" + "0c" * 26
 BEN = "78b742913a17" + "0d" * 26
 OWN = "User-1000"
 LONGER = "User-10001"
+OF_A_USER = "a user's is printed by `openai-safety identifier`, --force takes this one all the same"
 NOT_KNOWN = "whether anything is stored about {} is not known, as Loki could not be read"
 EVERYBODY = [among([ANN, BEN]), among([OWN, LONGER])]
 
@@ -45,7 +46,7 @@ def test_every_printed_form_means_one_person(typed: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("bob", "no stored event, notice or decision has the identifier bob; --force takes it all the same"),
+        ("bob", f"no stored event, notice or decision has the identifier bob; {OF_A_USER}"),
         ("78b7", "no stored event"),
         ("78b74291…", "several identifiers begin with 78b74291"),
         ("User-100…", "several identifiers begin with User-100"),
@@ -72,7 +73,7 @@ def test_force_takes_what_never_occurred(typed: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("bob", f"{NOT_KNOWN.format('bob')}; --force takes it all the same"),
+        ("bob", f"{NOT_KNOWN.format('bob')}; {OF_A_USER}"),
         ("ffffffffffff…", f"{NOT_KNOWN.format('ffffffffffff…')}; give it in full"),
         (
             "User-10001…",

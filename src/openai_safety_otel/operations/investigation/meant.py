@@ -63,8 +63,14 @@ def who_is_meant(
         raise NobodyMeantError(f"several identifiers begin with {text}: {shown}")
     if force and not open_ended:
         return text.lower() if _HASH.fullmatch(text.lower()) else text
-    way = "give it in full" if open_ended else "--force takes it all the same" if force is not None else ""
+    way = "give it in full" if open_ended else "" if force is None else _insisting(text)
     raise NobodyMeantError(_never(typed.strip(), text, way, unread, open_ended=open_ended))
+
+
+def _insisting(text: str) -> str:
+    if _HASH.fullmatch(text.lower()):
+        return "--force takes it all the same"
+    return "a user's is printed by `openai-safety identifier`, --force takes this one all the same"
 
 
 def named(identifier: str) -> str:
