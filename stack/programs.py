@@ -23,6 +23,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,14 +34,16 @@ from stack.launches import BIN, LAUNCHES, Launch
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 20.0  # Loki and Prometheus write their heads to disk on the way out
 _PORTS = (15_000, 32_000)
+# Of ports that were given out: a program takes a second or two until it listens.
+_claims: deque[socket.socket] = deque(maxlen=200)
 
 
 class NotReady(Exception):
     """A program did not answer in time or ended early; the text holds the end of its log."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that nobody listens on now.
+def free_ports(count: int, within: tuple[int, int] = _PORTS) -> list[int]:
+    """Distinct loopback ports that nobody listens on now, and that no other process was given meanwhile.
 
     From below the range that systems take for outgoing connections: none of those gets in between.
     """
@@ -48,11 +51,24 @@ def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as held:
         while len(found) < count:
             one = held.enter_context(socket.socket())
-            port = random.SystemRandom().randrange(*_PORTS)
+            port = random.SystemRandom().randrange(*within)
             with contextlib.suppress(OSError):
+                claim = _claim(port)
                 one.bind(("127.0.0.1", port))
                 found.append(port)
+                _claims.append(claim)
     return found
+
+
+def _claim(port: int) -> socket.socket:
+    """Bind a name that only one process of this machine can have; it ends with the process, and leaves no file."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0openai-safety port {port}")
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 def binary(name: str) -> Path:

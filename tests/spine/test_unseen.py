@@ -27,7 +27,7 @@ def test_a_request_past_the_sdk_is_counted(
     """By the host and the API of its path: no query, no id, no model, and what is unknown is `other`."""
     instrument(unseen=True)
     with http.Client() as client:
-        for path in ("responses?who=ann", "embeddings", "secret-of-ann/responses"):
+        for path in ("responses?who=ann", "gateway/embeddings", "responses-of-ann"):
             client.post(f"{provider.url}/{path}", json=BODY)
     host = "127.0.0.1"
     assert {(host, "responses"): 1, (host, "embeddings"): 1, (host, "other"): 1} == counted(telemetry)
