@@ -4,6 +4,7 @@ import gzip
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from openai_safety_otel.operations.investigation.erase_events import erase_files
@@ -75,6 +76,23 @@ def test_what_is_read_behind_a_link_is_erased_there(tmp_path: Path) -> None:
     assert (erased.records, erased.stored, erased.unreached) == (2, 2, [])
     with open_files([folder], compact=False) as events:
         assert events.rows(COUNT) == [{"n": 0}]
+
+
+def test_a_question_starts_one_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads the lines answers too: to start a second one takes as long as to read a few events."""
+    write(tmp_path, [call(ANN, NOON)])
+    started = []
+    start = duckdb.connect
+
+    def connect() -> duckdb.DuckDBPyConnection:
+        started.append(start())
+        return started[-1]
+
+    monkeypatch.setattr(duckdb, "connect", connect)
+    with open_files([tmp_path], compact=False) as events:
+        assert (events.rows(COUNT), len(started)) == ([{"n": 1}], 1)
+    with pytest.raises(duckdb.ConnectionException):  # and is gone with the answers
+        started[0].execute("SELECT 1")
 
 
 def test_other_json_beside_the_events_is_left_alone(tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ class Events:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.database.close()
         self.held.close()
 
 
@@ -81,26 +80,25 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
 
 
 def open_events(
+    database: duckdb.DuckDBPyConnection,
     stored: Iterable[Path | str],
     fresh: Iterable[Path],
     origin: str,
     skipped: Skipped,
     held: ExitStack,
-    scratch: Path,
     storage: Any = None,
 ) -> Events:
     """The events of these Parquet files, each event once.
 
     Args:
+        database: what made the fresh files: a second one would take as long to start as to read a few events.
         stored: files of column stores, in each of which every event stands once.
         fresh: files just made, of what is in no store or in one since.
         origin: where they come from, in words.
         skipped: what was read past.
-        held: closed with the events.
-        scratch: a folder for what does not fit into memory.
+        held: closed with the events, the database with it.
         storage: the file system of stored files that are not on this machine.
     """
-    database = connect(scratch)
     if storage:
         database.register_filesystem(storage)
     database.execute(f"CREATE VIEW stored AS {stored_table(stored)}")

@@ -173,11 +173,11 @@ def open_files(
             named.update({name: store.root / name for name in manifest.files})
             read[store.folder.resolve()] = manifest.sources
         left = [one for file in files for one in _left(file, read.get(file.parent.resolve(), {}), skipped)]
-        with connect(scratch) as database:
-            fresh = read_lines(database, left, scratch, skipped, progress)
+        database = stack.enter_context(connect(scratch))
+        fresh = read_lines(database, left, scratch, skipped, progress)
         origin = counted(len(files), "file")
         distant = next((storage(path) for path in everywhere if is_remote(path)), None)
-        events = open_events([*shared, *named.values()], fresh, origin, skipped, stack, scratch, distant)
+        events = open_events(database, [*shared, *named.values()], fresh, origin, skipped, stack, distant)
         events.notes += notes
         events.held = stack.pop_all()
         return events

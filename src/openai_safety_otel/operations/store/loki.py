@@ -76,11 +76,11 @@ class Loki:
                     if progress and not number % PAGE:
                         progress((entry[0] - start) // _NS, (end - start) // _NS)
             skipped = Skipped()
-            with connect(scratch) as database:
-                left = lines_left(lines, {})
-                parts = read_lines(database, [left] if left else [], scratch, skipped)
+            database = stack.enter_context(connect(scratch))
+            left = lines_left(lines, {})
+            parts = read_lines(database, [left] if left else [], scratch, skipped)
             lines.unlink()
-            return open_events([], parts, f"Loki at {self._http.shown}", skipped, stack.pop_all(), scratch)
+            return open_events(database, [], parts, f"Loki at {self._http.shown}", skipped, stack.pop_all())
 
     def entries(self, query: str, start_ns: int, end_ns: int) -> Iterator[LogEntry]:
         """Entries of a log query, oldest first, each once: (nanoseconds, line, labels and metadata).
