@@ -123,3 +123,22 @@ def test_columns_on_a_full_disk_keep_what_they_have(folder: Path, word: str) -> 
     with pytest.raises(StoreError, match="openai-safety-columns: No space left on device"):
         ColumnStore(events, full).erase(f"user_hash = '{ANN}'")
     assert ColumnStore(events).count("true") == whole
+
+
+def test_an_answer_that_does_not_fit_is_one_line(folder: Path) -> None:
+    """What a question sorts goes to the disk when memory is used up: there is no room for it, and it is said."""
+    code = _FULL.format(100_000) + (
+        "from pathlib import Path; from openai_safety_otel.operations.store.files import open_files\n"
+        "with open_files([Path('empty')]) as events:\n"
+        "    events.bound_memory(20)\n"
+        "    events.rows('SELECT random() AS a, random() AS b FROM range(2_000_000) ORDER BY a')"
+    )
+    (folder / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(
+        f"StoreError: {folder}: File too large; make room there, or let TMPDIR name another folder"
+    )

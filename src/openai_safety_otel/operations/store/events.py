@@ -47,14 +47,18 @@ class Events:
         return list(self.stream(sql, **values))
 
     def stream(self, sql: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """The rows of a query, a few thousand in memory at a time; read to the end before the next query."""
+        """The rows of a query, a few thousand in memory at a time; read to the end before the next query.
+
+        Raises:
+            StoreError: there is no room for what does not fit into memory.
+        """
         used = {name: value for name, value in values.items() if f"${name}" in sql}
         with room_aside():
             cursor = self.database.execute(sql, used or None)
-        names = [column[0] for column in cursor.description or ()]
-        while rows := cursor.fetchmany(_ROWS):
-            for row in rows:
-                yield dict(zip(names, row, strict=True))
+            names = [column[0] for column in cursor.description or ()]
+            while rows := cursor.fetchmany(_ROWS):
+                for row in rows:
+                    yield dict(zip(names, row, strict=True))
 
     def bound_memory(self, megabytes: int) -> None:
         """Let queries hold no more than this; what does not fit goes to the scratch folder."""
