@@ -182,7 +182,7 @@ def test_a_confirming_webhook_says_whom_it_names(make: Make, store: str) -> None
     suspender = Suspending()
     bench = make(store, suspender=suspender)
     entry = by_hand("evt_1", "identifier_blocked", identifier=OTHER, subject="identifier", emitted=True)
-    bench.journal.add_notice(steps.entered(entry, time.time(), outgoing=False))
+    bench.journal.add_notice(steps.entered(entry, time.time() - steps.HAND_OVER_SECONDS, outgoing=False))
     bench.settled("identifier_blocked:evt_1")
     bench.post(webhook("safety_identifier.blocked", {"safety_identifier": IDENTIFIER}))
     until(lambda: bool(suspender.suspended))
