@@ -11,6 +11,7 @@ when this process dies (by the kernel: a parent-death signal). ``Running.kill()`
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import http.client
@@ -35,7 +36,8 @@ _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 20.0  # Loki and Prometheus write their heads to disk on the way out
 _PORTS = (15_000, 32_000)
 # Of ports that were given out: a program takes a second or two until it listens.
-_claims: deque[socket.socket] = deque(maxlen=200)
+_claims: deque[socket.socket] = deque()
+_CLAIMS = 200
 
 
 class NotReady(Exception):
@@ -53,11 +55,20 @@ def free_ports(count: int, within: tuple[int, int] = _PORTS) -> list[int]:
             one = held.enter_context(socket.socket())
             port = random.SystemRandom().randrange(*within)
             with contextlib.suppress(OSError):
-                claim = _claim(port)
+                _claims.append(_claim(port))
                 one.bind(("127.0.0.1", port))
                 found.append(port)
-                _claims.append(claim)
+    _give_back(len(_claims) - _CLAIMS)
     return found
+
+
+def _give_back(count: int) -> None:
+    """Let go of the oldest claims."""
+    for _ in range(count):
+        _claims.popleft().close()
+
+
+atexit.register(lambda: _give_back(len(_claims)))
 
 
 def _claim(port: int) -> socket.socket:
