@@ -36,10 +36,13 @@ def _folder(tmp_path: Path) -> Path:
 
 def _run(folder: Path, *arguments: str, room: int | None = None) -> subprocess.CompletedProcess[str]:
     """A command in a process whose files may grow to so many bytes."""
+    return _python(folder, ("" if room is None else _FULL.format(room)) + _MAIN, *arguments)
+
+
+def _python(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     settings = {"STORE": "store.db", "SUSPENSIONS": "list.json"}
     environment = {**os.environ, "TMPDIR": str(folder), "COLUMNS": "200"}
     environment |= {f"OPENAI_SAFETY_{name}": str(folder / file) for name, file in settings.items()}
-    code = ("" if room is None else _FULL.format(room)) + _MAIN
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=folder,
@@ -134,10 +137,7 @@ def test_an_answer_that_does_not_fit_is_one_line(folder: Path) -> None:
         "    events.rows('SELECT random() AS a, random() AS b FROM range(2_000_000) ORDER BY a')"
     )
     (folder / "empty").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder)},
-    )  # fmt: skip
+    done = _python(folder, code)
     last = done.stderr.splitlines()[-1]
     assert last.endswith(
         f"StoreError: {folder}: File too large; make room there, or let TMPDIR name another folder"
