@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from openai_safety_otel.ledger.suspensions import open_suspensions
 from openai_safety_otel.operations.store.columns import ColumnStore
 from openai_safety_otel.operations.store.files import compact_files
 from openai_safety_otel.operations.store.room import StoreError
+from support import loki
 from support.events import ANN, BOB, call, lines
 
 NOW = 1_795_000_000.0
@@ -142,3 +144,14 @@ def test_an_answer_that_does_not_fit_is_one_line(folder: Path) -> None:
     assert last.endswith(
         f"StoreError: {folder}: File too large; make room there, or let TMPDIR name another folder"
     )
+
+
+@pytest.mark.parametrize("room", [0, 2_000, 40_000])
+def test_what_loki_answers_and_does_not_fit_is_one_line(folder: Path, room: int) -> None:
+    """As with event files: what was read so far is no answer."""
+    events = [call(who, time.time() - 60 - n) for who in (ANN, BOB) for n in range(50)]
+    with loki.serving(events) as store:
+        done = _run(folder, "report", "--loki-url", store.url, room=room)
+    assert (done.returncode, done.stdout) == (1, "")
+    why = ("File too large; make room", "no folder takes a file; make room")
+    assert any(said in done.stderr.splitlines()[-1] for said in why), done.stderr

@@ -21,6 +21,7 @@ from openai_safety_otel.operations.store.events import Events, connect, open_eve
 from openai_safety_otel.operations.store.lines import lines_left, read_lines
 from openai_safety_otel.operations.store.loki_http import EVIDENCE_TENANT, TENANT, LokiError, LokiHttp
 from openai_safety_otel.operations.store.oddities import Skipped
+from openai_safety_otel.operations.store.room import room_aside
 from openai_safety_otel.operations.store.schema import ATTRIBUTE_COLUMNS, RESOURCE, Column, column_name
 
 __all__ = ["EVIDENCE_TENANT", "Loki", "LokiError"]
@@ -64,8 +65,9 @@ class Loki:
 
         Raises:
             LokiError: Loki cannot be reached or refuses the query.
+            StoreError: there is no room for what is written aside.
         """
-        with ExitStack() as stack:
+        with room_aside(), ExitStack() as stack:
             scratch = Path(tempfile.mkdtemp(prefix="openai-safety-"))
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
             start, end = int(since * _NS), int(until * _NS)
